@@ -1,0 +1,34 @@
+import type { Key, Revision } from "./ids.ts";
+import type { KeyEvent, KeyValue } from "./key-value.ts";
+
+/** etcd's WatchCreateRequest as a plain value. */
+export interface WatchCreateRequest {
+  readonly key: Key;
+  readonly rangeEnd: Key;
+  /** 0: after the current revision. */
+  readonly startRevision: number;
+  readonly progressNotify: boolean;
+  readonly noPut: boolean;
+  readonly noDelete: boolean;
+  readonly prevKv: boolean;
+  /** 0: drawn by the server. */
+  readonly watchId: number;
+  readonly fragment: boolean;
+}
+
+export interface WatchEvent extends KeyEvent {
+  readonly prevKv: KeyValue | undefined;
+}
+
+/** etcd's WatchResponse without the header's member fields. */
+export interface WatchResponse {
+  readonly watchId: number;
+  /** header.revision; 0 where etcd sends 0. */
+  readonly revision: Revision;
+  readonly created: boolean;
+  readonly canceled: boolean;
+  readonly compactRevision: number;
+  readonly cancelReason: string;
+  readonly fragment: boolean;
+  readonly events: readonly WatchEvent[];
+}
