@@ -1,4 +1,4 @@
-import type { Key, Revision } from "./ids.ts";
+import type { Key, Revision, TenantId } from "./ids.ts";
 import type { KeyEvent, KeyValue } from "./key-value.ts";
 
 /** etcd's WatchCreateRequest as a plain value. */
@@ -31,4 +31,21 @@ export interface WatchResponse {
   readonly cancelReason: string;
   readonly fragment: boolean;
   readonly events: readonly WatchEvent[];
+}
+
+/** All changes of one revision of one tenant, in order of `sub`. Never empty. */
+export interface AppliedChange {
+  readonly tenant: TenantId;
+  readonly revision: Revision;
+  readonly events: readonly WatchEvent[];
+}
+
+/** What watches read of the state to catch up. */
+export interface WatchSource {
+  /** `undefined`: there is no such tenant. */
+  revisions(
+    tenant: TenantId,
+  ): { readonly revision: Revision; readonly compactRevision: number } | undefined;
+  /** The changes of revisions from `from` up, whole revisions, at most `revisionsMax` of them. */
+  changes(tenant: TenantId, from: number, revisionsMax: number): readonly AppliedChange[];
 }

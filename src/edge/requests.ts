@@ -1,0 +1,214 @@
+import type {
+  Actor,
+  ClusterId,
+  DeleteRangeRequest,
+  DeleteRangeResult,
+  HistoryItem,
+  Key,
+  LeaseId,
+  LeaseInfo,
+  MemberId,
+  MemberInfo,
+  PutRequest,
+  PutResult,
+  RangeRequest,
+  RangeResult,
+  Revision,
+  TenantInfo,
+  TxnRequest,
+  TxnResult,
+  WatchCreateRequest,
+  WatchResponse,
+} from "../core/types/mod.ts";
+import type { CofferError } from "../errors.ts";
+
+/** Plain requests and replies of the one gate; every protocol translates to and from these. */
+
+/** The verified client certificate of a TLS connection. */
+export interface PeerCertificate {
+  /** DER bytes. */
+  readonly raw: Uint8Array;
+  /** SHA-256 of `raw`, base64url without padding: RFC 8705 x5t#S256. */
+  readonly thumbprint: string;
+}
+
+/** Who calls, as the protocol carried it; nothing in here has been checked but the TLS handshake. */
+export interface Caller {
+  /** The raw `authorization` (or etcd `token`) metadata. */
+  readonly authorization: string | undefined;
+  /** Metadata `coffer-tenant`: a tenant's name. */
+  readonly tenantName: string | undefined;
+  readonly peerAddress: string;
+  readonly certificate: PeerCertificate | undefined;
+  /** From metadata `x-request-id`, or drawn by the protocol room. */
+  readonly requestId: string;
+  readonly userAgent: string;
+  /** Metadata `hasleader: true`. */
+  readonly requireLeader: boolean;
+}
+
+/** etcd's ResponseHeader. */
+export interface ReplyHeader {
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+  readonly revision: Revision;
+  readonly term: number;
+}
+
+export interface Reply<T> {
+  readonly header: ReplyHeader;
+  readonly body: T;
+}
+
+export interface StatusBody {
+  /** The etcd version that is claimed, such as 3.6.14. */
+  readonly version: string;
+  readonly cofferVersion: string;
+  readonly storageVersion: string;
+  /** Bytes. */
+  readonly dbSize: number;
+  readonly dbSizeInUse: number;
+  readonly dbSizeQuota: number;
+  readonly leader: MemberId;
+  readonly raftIndex: number;
+  readonly raftTerm: number;
+  readonly raftAppliedIndex: number;
+  readonly isLearner: boolean;
+  readonly errors: readonly string[];
+}
+
+export type HealthCheck =
+  "serializable-read" | "linearizable-read" | "data-corruption" | "audit" | "non-learner";
+
+export interface HealthResult {
+  readonly check: HealthCheck;
+  /** `undefined`: healthy. */
+  readonly failure: string | undefined;
+}
+
+/** A policy row without its domain: `["p", sub, obj, act, eft]` or `["g", member, role]`. */
+export type PolicyRow = readonly string[];
+
+export interface AccessQuestion {
+  /** "": the caller. */
+  readonly subject: string;
+  readonly action: string;
+  readonly key: Key;
+  readonly rangeEnd: Key;
+}
+
+export interface AccessAnswer {
+  readonly allowed: boolean;
+  /** The row that decided; `undefined` when nothing granted it. */
+  readonly row: PolicyRow | undefined;
+}
+
+export interface TokenRequest {
+  readonly subject: string;
+  readonly groups: readonly string[];
+  readonly tenants: readonly string[];
+  readonly ttlSeconds: number;
+}
+
+export interface AuditQuery {
+  readonly limit: number;
+  /** Records after this sequence number of this member; 0: the newest. */
+  readonly afterSeq: number;
+  readonly subject: string;
+  readonly action: string;
+  readonly outcome: string;
+}
+
+/** One etcd watch stream. Responses are pulled, so that a slow reader costs bounded memory. */
+export interface WatchSession {
+  create(request: WatchCreateRequest): void;
+  cancel(watchId: number): void;
+  /** etcd's WatchProgressRequest. */
+  progress(): void;
+  /** The next response in order, or undefined if none waits. */
+  next(): Reply<WatchResponse> | undefined;
+  /** Called when `next` may have something again, or `ended` is set. */
+  onReadable: () => void;
+  /** Set when the stream is over from this side, such as `no-leader`. */
+  readonly ended: CofferError | undefined;
+  close(): void;
+}
+
+/** Every request of every protocol. All methods reject with CofferError and nothing else. */
+export interface Edge {
+  range(caller: Caller, request: RangeRequest): Promise<Reply<RangeResult>>;
+  put(caller: Caller, request: PutRequest): Promise<Reply<PutResult>>;
+  deleteRange(caller: Caller, request: DeleteRangeRequest): Promise<Reply<DeleteRangeResult>>;
+  txn(caller: Caller, request: TxnRequest): Promise<Reply<TxnResult>>;
+  compact(
+    caller: Caller,
+    request: { readonly revision: number; readonly physical: boolean },
+  ): Promise<Reply<undefined>>;
+
+  watch(caller: Caller): Promise<WatchSession>;
+
+  /** `ttl` in seconds; `id` 0 is drawn by the server. */
+  leaseGrant(
+    caller: Caller,
+    request: { readonly id: LeaseId; readonly ttl: number },
+  ): Promise<Reply<{ readonly id: LeaseId; readonly ttl: number }>>;
+  leaseRevoke(caller: Caller, id: LeaseId): Promise<Reply<undefined>>;
+  /** `ttl` 0: the lease is gone. */
+  leaseKeepAlive(caller: Caller, id: LeaseId): Promise<Reply<{ readonly ttl: number }>>;
+  /** `lease` undefined: gone. `remaining` in seconds. */
+  leaseTimeToLive(
+    caller: Caller,
+    request: { readonly id: LeaseId; readonly keys: boolean },
+  ): Promise<Reply<{ readonly lease: LeaseInfo | undefined; readonly remaining: number }>>;
+  leaseLeases(caller: Caller): Promise<Reply<readonly LeaseId[]>>;
+
+  status(caller: Caller): Promise<Reply<StatusBody>>;
+  memberList(
+    caller: Caller,
+    request: { readonly linearizable: boolean },
+  ): Promise<Reply<readonly MemberInfo[]>>;
+  /** The alarms that are raised. */
+  alarms(
+    caller: Caller,
+  ): Promise<
+    Reply<readonly { readonly member: MemberId; readonly alarm: "nospace" | "corrupt" }[]>
+  >;
+  /** Open to all who reach the port, as etcd's; tells nothing but health. */
+  health(checks: readonly HealthCheck[]): Promise<readonly HealthResult[]>;
+
+  tenantCreate(
+    caller: Caller,
+    request: { readonly name: string; readonly owner: string },
+  ): Promise<Reply<TenantInfo>>;
+  tenantList(caller: Caller): Promise<Reply<readonly TenantInfo[]>>;
+  tenantShow(caller: Caller, name: string): Promise<Reply<TenantInfo>>;
+  tenantDelete(caller: Caller, name: string): Promise<Reply<undefined>>;
+
+  policyList(
+    caller: Caller,
+  ): Promise<Reply<{ readonly policyRevision: number; readonly rows: readonly PolicyRow[] }>>;
+  policyChange(
+    caller: Caller,
+    request: { readonly add: readonly PolicyRow[]; readonly remove: readonly PolicyRow[] },
+  ): Promise<Reply<{ readonly policyRevision: number }>>;
+  policyAsk(caller: Caller, question: AccessQuestion): Promise<Reply<AccessAnswer>>;
+
+  tokenIssue(
+    caller: Caller,
+    request: TokenRequest,
+  ): Promise<Reply<{ readonly token: string; readonly expires: number }>>;
+  /** Who the caller is taken for. */
+  whoAmI(
+    caller: Caller,
+  ): Promise<
+    Reply<{ readonly actor: Actor; readonly tenant: string; readonly groups: readonly string[] }>
+  >;
+
+  /** Newest first; values opened for those who may read them. `before` 0: from the newest. */
+  history(
+    caller: Caller,
+    request: { readonly key: Key; readonly before: number; readonly limit: number },
+  ): Promise<Reply<readonly HistoryItem[]>>;
+  /** Canonical JSON lines of this member's audit chain, oldest first. */
+  auditTail(caller: Caller, query: AuditQuery): Promise<Reply<readonly string[]>>;
+}
