@@ -1,0 +1,2 @@
+/** Logs, metrics, redaction. */
+export { type LogFields, type Logger, silentLogger } from "./logger.ts";
