@@ -2,6 +2,7 @@ import type { HistoryItem, LeaseInfo, MemberInfo, RecordTable, TenantInfo } from
 import type { ErrorCode } from "../../errors.ts";
 import type { KeyRange } from "./key-range.ts";
 import type { Key, LeaseId, TenantId } from "./ids.ts";
+import type { KeyValue } from "./key-value.ts";
 import type { RangeRequest, RangeResult } from "./requests.ts";
 
 /** A read that can be refused: compacted or future revision. */
@@ -33,19 +34,29 @@ export interface StateReader {
   snapshot(): StateSnapshot;
 }
 
-/** Reads of one moment that stay at it while the state moves on. */
+/**
+ * Reads of one moment that stay at it while the state moves on. The edge pages large ranges with
+ * `scan` and `count`, so that no single call holds the event loop: each touches at most about `limit`
+ * rows, whatever the size of the range.
+ */
 export interface StateSnapshot {
   tenant(id: TenantId): TenantInfo | undefined;
   range(tenant: TenantId, request: RangeRequest): ReadResult<RangeResult>;
   /**
-   * Counts the keys of `range` at the latest revision of the snapshot, at most `limit` of them;
-   * `next` is where to go on, undefined at the end.
+   * The keys of `range` in key order at `revision` (0: the latest of the snapshot), at most `limit`;
+   * `next` is where to go on, undefined at the end. Counts nothing beyond them.
    */
+  scan(
+    tenant: TenantId,
+    range: KeyRange,
+    options: { readonly revision: number; readonly limit: number; readonly keysOnly: boolean },
+  ): ReadResult<{ readonly kvs: readonly KeyValue[]; readonly next: Key | undefined }>;
+  /** Counts keys likewise, without reading their values. */
   count(
     tenant: TenantId,
     range: KeyRange,
-    limit: number,
-  ): { readonly count: number; readonly next: Key | undefined };
+    options: { readonly revision: number; readonly limit: number },
+  ): ReadResult<{ readonly count: number; readonly next: Key | undefined }>;
   close(): void;
 }
 
