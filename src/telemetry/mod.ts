@@ -1,2 +1,19 @@
 /** Logs, metrics, redaction. */
+export type { GaugeSources } from "./gauges.ts";
 export { type LogFields, type Logger, silentLogger } from "./logger.ts";
+export {
+  createMetrics,
+  type Metrics,
+  type MetricsOptions,
+  type RpcMetrics,
+  type RpcType,
+} from "./metrics.ts";
+export {
+  createLogger,
+  type LeveledLogger,
+  type LogDestination,
+  type LoggerOptions,
+  type LogLevel,
+} from "./pino-logger.ts";
+export { isSecretName, REDACTED, redactText } from "./redact.ts";
+export type { CounterSeries, HistogramSeries } from "./tally.ts";
