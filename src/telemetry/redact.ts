@@ -75,8 +75,8 @@ function copyValue(value: unknown, depth: number): unknown {
     case "symbol":
     case "function":
       return `[${typeof value}]`;
-    case "object":
-      return value === null ? null : copyObject(value, depth);
+    default:
+      return typeof value === "object" && value !== null ? copyObject(value, depth) : null;
   }
 }
 

@@ -27,16 +27,17 @@ export function counterFamily(
   text: MetricText & { readonly labelNames: readonly string[] },
 ): (labels: Labels) => CounterSeries {
   const cells: { readonly labels: Labels; count: number }[] = [];
-  new Counter({
+  const metric = new Counter({
     name: text.name,
     help: text.help,
     labelNames: text.labelNames,
-    registers: [text.registry],
+    registers: [],
     collect() {
       this.reset();
       for (const cell of cells) this.inc(cell.labels, cell.count);
     },
   });
+  text.registry.registerMetric(metric);
   return (labels) => {
     const cell = { labels, count: 0 };
     cells.push(cell);
@@ -55,16 +56,17 @@ export function counter(text: MetricText): CounterSeries {
 
 /** A gauge that asks `read` when scraped; undefined: no sample. */
 export function gauge(text: MetricText, read: () => number | undefined): void {
-  new Gauge({
+  const metric = new Gauge({
     name: text.name,
     help: text.help,
-    registers: [text.registry],
+    registers: [],
     collect() {
       const value = read();
       if (value === undefined) this.remove();
       else this.set(value);
     },
   });
+  text.registry.registerMetric(metric);
 }
 
 /** A gauge that is always 1 and tells something in its labels. */

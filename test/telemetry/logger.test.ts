@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { createLogger, redactText, type LeveledLogger } from "../../src/telemetry/mod.ts";
 
 function recorder(): {
@@ -92,7 +92,7 @@ test("refusal 64: CR, LF and ANSI are escaped, one call is one line", () => {
   logger.info("a\r\nlevel=error\u001b[31m", { agent: "x\n\u001b]0;t\u0007\u0000" });
   assert.equal(lines.length, 1);
   const text = lines[0] ?? "";
-  assert.ok(![...text.slice(0, -1)].some((char) => char < " "));
+  assert.ok(!Array.from(text.slice(0, -1)).some((char) => char < " "));
   assert.equal(text.indexOf("\n"), text.length - 1);
   assert.equal(last()["message"], "a\r\nlevel=error\u001b[31m");
 });
