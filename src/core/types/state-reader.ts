@@ -3,7 +3,7 @@ import type { ErrorCode } from "../../errors.ts";
 import type { KeyRange } from "./key-range.ts";
 import type { Key, LeaseId, TenantId } from "./ids.ts";
 import type { KeyValue } from "./key-value.ts";
-import type { RangeRequest, RangeResult } from "./requests.ts";
+import type { RangeRequest, RangeResult, TxnRequest, TxnResult } from "./requests.ts";
 
 /** A read that can be refused: compacted or future revision. */
 export type ReadResult<T> =
@@ -24,6 +24,11 @@ export interface StateReader {
   /** All records of a table, in id order. */
   records(scope: TenantId, table: RecordTable): readonly StoredRecord[];
   range(tenant: TenantId, request: RangeRequest): ReadResult<RangeResult>;
+  /**
+   * A transaction of ranges only, evaluated on the applied state without a log entry. Its VALUE
+   * comparisons are `decided` already; asserts that it holds no write.
+   */
+  readTxn(tenant: TenantId, request: TxnRequest): ReadResult<TxnResult>;
   /** The highest mod or delete revision of any key of the range; 0 if none is known. */
   lastChange(tenant: TenantId, range: KeyRange): number;
   /** Newest first, at most `limit`, those before revision `before` (0: from the newest). */

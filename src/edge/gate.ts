@@ -1,0 +1,307 @@
+import { CofferError, type ErrorCode } from "../errors.ts";
+import {
+  type Actor,
+  type ApplyResult,
+  CLUSTER_SCOPE,
+  type Command,
+  type KeyRange,
+  type Revision,
+  type TenantId,
+  isEmptyRange,
+  key,
+} from "../core/types/mod.ts";
+import type { Node } from "../node/mod.ts";
+import type {
+  AccessPort,
+  Action,
+  AuditEvent,
+  AuditPort,
+  CheckTxn,
+  Clock,
+  EdgeLimits,
+  EdgeRandom,
+  EdgeVersions,
+  IdentityPort,
+  Principal,
+  SealPort,
+  TokenPort,
+} from "./ports.ts";
+import type { Caller, Reply, ReplyHeader } from "./requests.ts";
+import type { Logger } from "../telemetry/mod.ts";
+
+export interface EdgeDeps {
+  readonly node: Node;
+  readonly identity: IdentityPort;
+  readonly access: AccessPort;
+  readonly seal: SealPort;
+  readonly audit: AuditPort;
+  readonly tokens: TokenPort;
+  readonly random: EdgeRandom;
+  readonly clock: Clock;
+  readonly limits: EdgeLimits;
+  readonly versions: EdgeVersions;
+  readonly checkTxn: CheckTxn;
+  /** Bytes of the state on disk. */
+  readonly size: () => { readonly total: number; readonly inUse: number };
+  readonly log: Logger;
+}
+
+/** The name by which a caller asks for the cluster's own scope. No tenant can have it. */
+export const SYSTEM_TENANT_NAME = "system";
+
+/** The whole key space. */
+export const ALL_KEYS: KeyRange = { lo: key(""), hi: undefined };
+
+/** What a request touched, for its audit record. */
+export interface Target {
+  readonly key: string;
+  readonly rangeEnd: string;
+}
+
+export const NO_TARGET: Target = { key: "", rangeEnd: "" };
+
+/** One authenticated request on its way through the gate. */
+export interface RequestContext {
+  readonly deps: EdgeDeps;
+  readonly caller: Caller;
+  readonly principal: Principal;
+  /** The tenant, or CLUSTER_SCOPE. */
+  readonly scope: TenantId;
+  readonly actor: Actor;
+  /** The policy revision that `authorise` decided at. */
+  policyRevision: number;
+  /** More operations of this request, each of which gets a record of its own. */
+  readonly touched: { action: string; target: Target }[];
+}
+
+/** What a request's work hands back: the body, and the tenant's revision for the header. */
+export interface Outcome<T> {
+  readonly body: T;
+  readonly revision: Revision;
+}
+
+/**
+ * Runs one request: authenticate, find its tenant, work (which authorises, seals, proposes or reads,
+ * and opens), audit, answer. Nothing is answered, and no refusal either, before its record is
+ * written.
+ */
+export async function runRequest<T>(
+  deps: EdgeDeps,
+  caller: Caller,
+  what: { readonly action: string; readonly target: Target },
+  work: (context: RequestContext) => Promise<Outcome<T>>,
+): Promise<Reply<T>> {
+  let context: RequestContext | undefined;
+  let outcome: Outcome<T>;
+  try {
+    if (deps.audit.blocked !== undefined) await probeAudit(deps, caller, what);
+    context = await openContext(deps, caller);
+    outcome = await work(context);
+  } catch (error) {
+    const failure = asCofferError(deps, error, what.action);
+    if (failure.code === "audit-blocked") throw failure;
+    await deps.audit.append(auditEvent(caller, context, what, failure));
+    throw failure;
+  }
+  const revision = outcome.revision;
+  for (const { action, target } of context.touched) {
+    // Written in the same turn as the last one, so only that one is awaited.
+    deps.audit.append(auditEvent(caller, context, { action, target }, revision)).catch(() => {});
+  }
+  await deps.audit.append(auditEvent(caller, context, what, revision));
+  return { header: replyHeader(deps, revision), body: outcome.body };
+}
+
+/** etcd's header at a revision. */
+export function replyHeader(deps: EdgeDeps, revision: Revision): ReplyHeader {
+  const { node } = deps;
+  return {
+    clusterId: node.clusterId,
+    memberId: node.memberId,
+    revision,
+    term: node.status().term,
+  };
+}
+
+/** Authenticates the caller and finds the scope it asks for. */
+export async function openContext(deps: EdgeDeps, caller: Caller): Promise<RequestContext> {
+  const verified = deps.identity.authenticate(caller);
+  const principal = verified instanceof Promise ? await verified : verified;
+  if (caller.requireLeader && deps.node.status().leader === 0n) throw new CofferError("no-leader");
+  return {
+    deps,
+    caller,
+    principal,
+    scope: scopeOf(deps, principal),
+    actor: {
+      issuer: principal.issuer,
+      subject: principal.subject,
+      requestId: caller.requestId,
+    },
+    policyRevision: 0,
+    touched: [],
+  };
+}
+
+/** An unknown tenant is refused in the words of a forbidden one: names are not to be probed. */
+function scopeOf(deps: EdgeDeps, principal: Principal): TenantId {
+  if (principal.tenant === SYSTEM_TENANT_NAME) return CLUSTER_SCOPE;
+  const tenant = deps.node.state.tenantByName(principal.tenant);
+  if (tenant === undefined) throw denied("no such tenant");
+  return tenant.id;
+}
+
+/** Refuses unless the caller may do `action` to all of `range` in the request's scope. */
+export function authorise(context: RequestContext, action: Action, range: KeyRange): void {
+  // An empty range names no key, yet asking for one must still be somebody's right.
+  const asked = isEmptyRange(range) ? { lo: range.lo, hi: key(`${range.lo}\0`) } : range;
+  const { access } = context.deps;
+  const decision = access.check(context.principal, context.scope, action, asked);
+  if (!decision.allowed) throw denied(`no right to ${action}`);
+  context.policyRevision = decision.policyRevision;
+}
+
+/** Whether the caller may; for choices that refuse nothing. */
+export function may(context: RequestContext, action: Action, range: KeyRange): boolean {
+  return context.deps.access.check(context.principal, context.scope, action, range).allowed;
+}
+
+/** Refuses a caller that holds no right at all in its tenant. */
+export function authoriseAny(context: RequestContext): void {
+  const { access } = context.deps;
+  if (!access.hasGrant(context.principal, context.scope)) throw denied("no right in this tenant");
+}
+
+/**
+ * Refuses unless the caller runs the cluster: its credentials are bound to the system scope, so that
+ * no tenant's issuer can spell an operator's name, and a policy row of that scope grants `admin`.
+ */
+export function authoriseOperator(context: RequestContext): void {
+  const { principal, deps } = context;
+  const bound = principal.tenants === "*" || principal.tenants.includes(SYSTEM_TENANT_NAME);
+  if (!bound) throw denied("credentials are not bound to the system scope");
+  const decision = deps.access.check(principal, CLUSTER_SCOPE, "admin", ALL_KEYS);
+  if (!decision.allowed) throw denied("no right to run the cluster");
+}
+
+/** Refuses the system scope where only a tenant makes sense. */
+export function requireTenant(context: RequestContext): TenantId {
+  if (context.scope === CLUSTER_SCOPE) throw denied("the system scope holds no keys");
+  return context.scope;
+}
+
+/** Waits until the local state may be read linearizably. */
+export async function linearize(context: RequestContext): Promise<void> {
+  const wait = context.deps.node.readIndex();
+  if (wait !== undefined) await wait;
+}
+
+/** How often a write is checked and proposed again because policy moved under it. */
+const STALE_POLICY_RETRIES_MAX = 16;
+
+/**
+ * Checks, then proposes at the policy revision of the check; apply refuses a stale one, and the check
+ * runs again. `prepare` authorises and returns the command.
+ */
+export async function proposeChecked(
+  context: RequestContext,
+  prepare: () => Command | Promise<Command>,
+): Promise<Exclude<ApplyResult, { kind: "error" } | { kind: "stale-policy" }>> {
+  const { deps } = context;
+  for (let tries = 0; tries < STALE_POLICY_RETRIES_MAX; tries++) {
+    const prepared = prepare();
+    const command = prepared instanceof Promise ? await prepared : prepared;
+    const result = await deps.node.propose({
+      tenant: context.scope,
+      time: deps.clock.now(),
+      policyRevision: context.policyRevision,
+      actor: context.actor,
+      command,
+    });
+    if (result.kind === "error") throw new CofferError(result.code, result.detail);
+    if (result.kind !== "stale-policy") return result;
+    await linearize(context);
+  }
+  throw new CofferError("timeout");
+}
+
+/** The revision of the request's tenant now. */
+export function currentRevision(context: RequestContext): Revision {
+  const tenant = context.deps.node.state.tenant(context.scope);
+  if (tenant === undefined) throw denied("no such tenant");
+  return tenant.revision;
+}
+
+/** `permission-denied`; the reason goes to the audit record and not to the caller. */
+export function denied(reason: string): CofferError {
+  return new CofferError("permission-denied", undefined, { cause: reason });
+}
+
+/** Narrows an apply result to the kind its command answers with. */
+export function resultOf<K extends ApplyResult["kind"]>(
+  result: ApplyResult,
+  kind: K,
+): Extract<ApplyResult, { kind: K }> {
+  if (result.kind !== kind) {
+    throw new CofferError("internal", undefined, { cause: `apply answered ${result.kind}` });
+  }
+  return result as Extract<ApplyResult, { kind: K }>;
+}
+
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "permission-denied",
+  "invalid-token",
+  "no-identity",
+]);
+
+function asCofferError(deps: EdgeDeps, error: unknown, action: string): CofferError {
+  if (error instanceof CofferError) return error;
+  deps.log.error("Request failed inside", { action, cause: error });
+  return new CofferError("internal", undefined, { cause: error });
+}
+
+/** After a failed write of the audit file, the next request tries it again before anything else. */
+async function probeAudit(
+  deps: EdgeDeps,
+  caller: Caller,
+  what: { readonly action: string; readonly target: Target },
+): Promise<void> {
+  const failure = new CofferError("audit-blocked");
+  await deps.audit.append(auditEvent(caller, undefined, what, failure));
+}
+
+/** The record of one operation: `end` is the revision it was answered at, or why it was not. */
+export function auditEvent(
+  caller: Caller,
+  context: RequestContext | undefined,
+  what: { readonly action: string; readonly target: Target },
+  end: Revision | CofferError,
+): AuditEvent {
+  const principal = context?.principal;
+  const failure = typeof end === "number" ? undefined : end;
+  return {
+    tenant: context?.scope ?? "",
+    revision: typeof end === "number" ? end : 0,
+    policyRevision: context?.policyRevision ?? 0,
+    requestId: caller.requestId,
+    issuer: principal?.issuer ?? "",
+    subject: principal?.subject ?? "",
+    tokenId: principal?.tokenId ?? "",
+    certThumbprint: caller.certificate?.thumbprint ?? "",
+    peerAddress: caller.peerAddress,
+    action: what.action,
+    key: what.target.key,
+    rangeEnd: what.target.rangeEnd,
+    outcome: failure === undefined ? "ok" : REFUSALS.has(failure.code) ? "refused" : "failed",
+    reason: failure === undefined ? "" : reasonOf(failure),
+  };
+}
+
+function reasonOf(failure: CofferError): string {
+  const { cause } = failure;
+  if (typeof cause === "string") return `${failure.code}: ${cause}`;
+  if (cause instanceof Error && REFUSALS.has(failure.code)) {
+    return `${failure.code}: ${cause.message}`;
+  }
+  return failure.code;
+}

@@ -1,0 +1,207 @@
+import { CofferError } from "../errors.ts";
+import {
+  type DeleteRangeRequest,
+  type DeleteRangeResult,
+  type Key,
+  type KeyValue,
+  NO_LEASE,
+  type LeaseId,
+  type PutRequest,
+  type PutResult,
+  type RangeRequest,
+  type RangeResult,
+  type TenantId,
+  keyAfter,
+  keyRange,
+} from "../core/types/mod.ts";
+import {
+  ALL_KEYS,
+  type EdgeDeps,
+  type RequestContext,
+  authorise,
+  currentRevision,
+  linearize,
+  may,
+  proposeChecked,
+  requireTenant,
+  resultOf,
+  runRequest,
+} from "./gate.ts";
+import { needsPages, readPages, unwrap } from "./range-pages.ts";
+import type { Caller, Reply } from "./requests.ts";
+import { openKeyValue, openKeyValues, sealPut } from "./sealed-values.ts";
+import { isSortedByValue, sortByValue } from "./value-order.ts";
+
+/** Range, Put, DeleteRange and Compact. */
+
+export function range(
+  deps: EdgeDeps,
+  caller: Caller,
+  request: RangeRequest,
+): Promise<Reply<RangeResult>> {
+  return runRequest(deps, caller, { action: "range", target: request }, async (context) => {
+    checkKey(deps, request.key);
+    if (!request.serializable) await linearize(context);
+    authoriseRange(context, request);
+    const tenant = requireTenant(context);
+    const revision = currentRevision(context);
+    const body = await readRange(deps, tenant, request);
+    return { body, revision };
+  });
+}
+
+export function put(
+  deps: EdgeDeps,
+  caller: Caller,
+  request: PutRequest,
+): Promise<Reply<PutResult>> {
+  return runRequest(
+    deps,
+    caller,
+    { action: "put", target: singleKey(request.key) },
+    async (context) => {
+      checkPut(deps, request);
+      const tenant = requireTenant(context);
+      let sealed: PutRequest | undefined;
+      const result = await proposeChecked(context, () => {
+        authorisePut(context, request);
+        sealed ??= sealPut(deps.seal, tenant, request);
+        return { kind: "put", request: sealed };
+      });
+      const { revision, prevKv } = resultOf(result, "put");
+      const opened = prevKv === undefined ? undefined : openKeyValue(deps.seal, tenant, prevKv);
+      return { body: { prevKv: opened }, revision };
+    },
+  );
+}
+
+export function deleteRange(
+  deps: EdgeDeps,
+  caller: Caller,
+  request: DeleteRangeRequest,
+): Promise<Reply<DeleteRangeResult>> {
+  return runRequest(deps, caller, { action: "delete-range", target: request }, async (context) => {
+    checkKey(deps, request.key);
+    const tenant = requireTenant(context);
+    const result = await proposeChecked(context, () => {
+      authoriseDelete(context, request);
+      return { kind: "delete-range", request };
+    });
+    const { revision, response } = resultOf(result, "delete-range");
+    const prevKvs = openKeyValues(deps.seal, tenant, response.prevKvs);
+    return { body: { deleted: response.deleted, prevKvs }, revision };
+  });
+}
+
+/** Compaction takes history away from everyone, so it needs the right to delete everything. */
+export function compact(
+  deps: EdgeDeps,
+  caller: Caller,
+  request: { readonly revision: number; readonly physical: boolean },
+): Promise<Reply<undefined>> {
+  const target = singleKey("");
+  return runRequest(deps, caller, { action: "compact", target }, async (context) => {
+    requireTenant(context);
+    const result = await proposeChecked(context, () => {
+      authorise(context, may(context, "admin", ALL_KEYS) ? "admin" : "delete", ALL_KEYS);
+      return { kind: "compact", revision: request.revision };
+    });
+    return { body: undefined, revision: resultOf(result, "compact").revision };
+  });
+}
+
+/** Reads and opens a range from the local state; the caller has linearized and authorised. */
+export async function readRange(
+  deps: EdgeDeps,
+  tenant: TenantId,
+  request: RangeRequest,
+): Promise<RangeResult> {
+  const { state } = deps.node;
+  const keep = (kv: KeyValue): KeyValue => openKeyValue(deps.seal, tenant, kv);
+  if (!needsPages(request)) {
+    const result = unwrap(state.range(tenant, request));
+    return { kvs: result.kvs.map(keep), more: result.more, count: result.count };
+  }
+  const snapshot = state.snapshot();
+  try {
+    const byValue = isSortedByValue(request);
+    // Values are needed for the order even where only keys are asked for.
+    const fetched = await readPages(
+      snapshot,
+      tenant,
+      byValue ? { ...request, keysOnly: false } : request,
+      keep,
+    );
+    if (!byValue) return fetched;
+    const sorted = sortByValue(request, fetched);
+    return request.keysOnly ? { ...sorted, kvs: sorted.kvs.map(withoutValue) } : sorted;
+  } finally {
+    snapshot.close();
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+export function withoutValue<T extends { readonly value: Uint8Array }>(kv: T): T {
+  return { ...kv, value: NO_BYTES };
+}
+
+/** A key by itself is `read`; names of keys and their number are `list`; both together need both. */
+export function authoriseRange(context: RequestContext, request: RangeRequest): void {
+  const asked = keyRange(request.key, request.rangeEnd);
+  const namesOnly = request.keysOnly || request.countOnly;
+  if (namesOnly || request.rangeEnd !== "") authorise(context, "list", asked);
+  if (!namesOnly || isSortedByValue(request)) authorise(context, "read", asked);
+}
+
+export function authorisePut(context: RequestContext, request: PutRequest): void {
+  const asked = { lo: request.key, hi: keyAfter(request.key) };
+  authorise(context, "write", asked);
+  if (request.prevKv) authorise(context, "read", asked);
+  if (request.lease !== NO_LEASE) authoriseLeaseKeys(context, request.lease, "write");
+}
+
+export function authoriseDelete(context: RequestContext, request: DeleteRangeRequest): void {
+  const asked = keyRange(request.key, request.rangeEnd);
+  authorise(context, "delete", asked);
+  if (request.prevKv) authorise(context, "read", asked);
+}
+
+/**
+ * Who attaches a key to a lease, or ends or renews one, decides over the life of every key on it
+ * (etcd v3_server.go checkLeasePuts).
+ */
+export function authoriseLeaseKeys(
+  context: RequestContext,
+  lease: LeaseId,
+  action: "read" | "write" | "delete",
+): void {
+  const { state } = context.deps.node;
+  const held = state.lease(context.scope, lease, true);
+  for (const k of held?.keys ?? []) authorise(context, action, { lo: k, hi: keyAfter(k) });
+}
+
+/** Refuses what no key may be. */
+export function checkKey(deps: EdgeDeps, k: Key): void {
+  if (k.length === 0) throw new CofferError("key-empty");
+  if (k.length > deps.limits.keyBytesMax) {
+    throw new CofferError(
+      "key-too-long",
+      `${k.length} of at most ${deps.limits.keyBytesMax} bytes`,
+    );
+  }
+}
+
+/** etcd's rules of a put that need no state (v3rpc/key.go checkPutRequest). */
+export function checkPut(deps: EdgeDeps, request: PutRequest): void {
+  checkKey(deps, request.key);
+  if (request.ignoreValue && request.value.length > 0) throw new CofferError("value-provided");
+  if (request.ignoreLease && request.lease !== NO_LEASE) throw new CofferError("lease-provided");
+  if (request.value.length + request.key.length > deps.limits.requestBytesMax) {
+    throw new CofferError("request-too-large");
+  }
+}
+
+function singleKey(k: string): { readonly key: string; readonly rangeEnd: string } {
+  return { key: k, rangeEnd: "" };
+}

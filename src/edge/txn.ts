@@ -1,0 +1,285 @@
+import { CofferError } from "../errors.ts";
+import {
+  type Compare,
+  type Guard,
+  type RequestOp,
+  type ResponseOp,
+  type TenantId,
+  type TxnRequest,
+  type TxnResult,
+  keyRange,
+} from "../core/types/mod.ts";
+import {
+  type EdgeDeps,
+  type Outcome,
+  type RequestContext,
+  authorise,
+  currentRevision,
+  linearize,
+  proposeChecked,
+  requireTenant,
+  resultOf,
+  runRequest,
+} from "./gate.ts";
+import {
+  authoriseDelete,
+  authorisePut,
+  authoriseRange,
+  checkKey,
+  checkPut,
+  withoutValue,
+} from "./kv.ts";
+import { scanPages, unwrap } from "./range-pages.ts";
+import type { Caller, Reply } from "./requests.ts";
+import { openKeyValue, openKeyValues, sealTxn } from "./sealed-values.ts";
+import { isSortedByValue, sortByValue, valueHolds } from "./value-order.ts";
+
+/** Transactions: every branch is checked, whichever is taken (CVE-2026-33343). */
+
+/** A failed guard means that another client made progress; past this many the request times out. */
+const GUARD_RETRIES_MAX = 32;
+
+export function txn(
+  deps: EdgeDeps,
+  caller: Caller,
+  request: TxnRequest,
+): Promise<Reply<TxnResult>> {
+  const target = firstTarget(request);
+  return runRequest(deps, caller, { action: "txn", target }, async (context) => {
+    const refusal = deps.checkTxn(request, deps.limits.txnOpsMax);
+    if (refusal !== undefined) throw new CofferError(refusal);
+    const tenant = requireTenant(context);
+    checkOps(deps, request);
+    if (isReadOnly(request)) return readOnlyTxn(context, tenant, request);
+    const sealed = sealTxn(deps.seal, tenant, request);
+    for (let tries = 0; tries < GUARD_RETRIES_MAX; tries++) {
+      const result = await proposeChecked(context, async () => {
+        authoriseTxn(context, request);
+        const decided = await decideValues(context, tenant, sealed);
+        return { kind: "txn", request: decided.request, guards: decided.guards };
+      });
+      if (result.kind === "guard-failed") {
+        await linearize(context);
+        continue;
+      }
+      const { revision, response } = resultOf(result, "txn");
+      noteOps(context, request, response);
+      return { body: openTxn(deps, tenant, request, response), revision };
+    }
+    throw new CofferError("timeout");
+  });
+}
+
+/** Both branches, nested transactions, and what comparing tells about a key. */
+export function authoriseTxn(context: RequestContext, request: TxnRequest): void {
+  for (const compare of request.compare) {
+    if (compare.target === "decided") continue;
+    authorise(context, "read", keyRange(compare.key, compare.rangeEnd));
+  }
+  for (const op of [...request.success, ...request.failure]) authoriseOp(context, op);
+}
+
+function authoriseOp(context: RequestContext, op: RequestOp): void {
+  switch (op.kind) {
+    case "range":
+      return authoriseRange(context, op.request);
+    case "put":
+      return authorisePut(context, op.request);
+    case "delete-range":
+      return authoriseDelete(context, op.request);
+    case "txn":
+      return authoriseTxn(context, op.request);
+    case "empty":
+      return;
+  }
+}
+
+function checkOps(deps: EdgeDeps, request: TxnRequest): void {
+  for (const compare of request.compare) {
+    if (compare.target !== "decided") checkKey(deps, compare.key);
+  }
+  for (const op of [...request.success, ...request.failure]) {
+    if (op.kind === "range" || op.kind === "delete-range") checkKey(deps, op.request.key);
+    if (op.kind === "put") checkPut(deps, op.request);
+    if (op.kind === "txn") checkOps(deps, op.request);
+  }
+}
+
+/** Only direct ranges, in both branches; such a transaction proposes nothing (etcd txn.go). */
+function isReadOnly(request: TxnRequest): boolean {
+  return [...request.success, ...request.failure].every((op) => op.kind === "range");
+}
+
+function isSerializable(request: TxnRequest): boolean {
+  return [...request.success, ...request.failure].every(
+    (op) => op.kind === "range" && op.request.serializable,
+  );
+}
+
+async function readOnlyTxn(
+  context: RequestContext,
+  tenant: TenantId,
+  request: TxnRequest,
+): Promise<Outcome<TxnResult>> {
+  const { deps } = context;
+  if (!isSerializable(request)) await linearize(context);
+  authoriseTxn(context, request);
+  for (let tries = 0; tries < GUARD_RETRIES_MAX; tries++) {
+    const decided = await decideValues(context, tenant, request);
+    // From here to the answer of readTxn nothing else runs, so one look at the guards is enough.
+    const { state } = deps.node;
+    const held = decided.guards.every((g) => state.lastChange(tenant, g.range) <= g.revision);
+    if (!held) continue;
+    const revision = currentRevision(context);
+    const response = unwrap(state.readTxn(tenant, decided.request));
+    noteOps(context, request, response);
+    return { body: openTxn(deps, tenant, request, response), revision };
+  }
+  throw new CofferError("timeout");
+}
+
+/**
+ * Evaluates a comparison with VALUE on the local state: it must hold for every key of its range, and
+ * with no key there it never holds (etcd txn.go applyCompare).
+ */
+async function valueCompareHolds(
+  context: RequestContext,
+  tenant: TenantId,
+  compare: ValueCompare,
+): Promise<boolean> {
+  const { node, seal } = context.deps;
+  const snapshot = node.state.snapshot();
+  try {
+    const range = keyRange(compare.key, compare.rangeEnd);
+    const options = { revision: 0, limit: 0, keysOnly: false };
+    let found = false;
+    for await (const page of scanPages(snapshot, tenant, range, options)) {
+      for (const kv of page) {
+        found = true;
+        const opened = openKeyValue(seal, tenant, kv);
+        if (!valueHolds(opened, compare.result, compare.operand)) return false;
+      }
+    }
+    return found;
+  } finally {
+    snapshot.close();
+  }
+}
+
+type ValueCompare = Extract<Compare, { target: "value" }>;
+
+/**
+ * Puts the outcome in the place of every VALUE comparison, with a guard that the range has not
+ * changed since it was read. `request` is sealed already, but compare operands are plaintext.
+ */
+async function decideValues(
+  context: RequestContext,
+  tenant: TenantId,
+  request: TxnRequest,
+): Promise<{ readonly request: TxnRequest; readonly guards: readonly Guard[] }> {
+  if (!comparesValue(request)) return { request, guards: [] };
+  const guards: Guard[] = [];
+  const revision = currentRevision(context);
+  const decide = async (txnRequest: TxnRequest): Promise<TxnRequest> => {
+    const compare: Compare[] = [];
+    for (const one of txnRequest.compare) {
+      if (one.target !== "value") {
+        compare.push(one);
+        continue;
+      }
+      guards.push({ range: keyRange(one.key, one.rangeEnd), revision });
+      compare.push({ target: "decided", holds: await valueCompareHolds(context, tenant, one) });
+    }
+    return {
+      compare,
+      success: await decideOps(txnRequest.success),
+      failure: await decideOps(txnRequest.failure),
+    };
+  };
+  const decideOps = async (ops: readonly RequestOp[]): Promise<RequestOp[]> => {
+    const decided: RequestOp[] = [];
+    for (const op of ops) {
+      decided.push(op.kind === "txn" ? { kind: "txn", request: await decide(op.request) } : op);
+    }
+    return decided;
+  };
+  return { request: await decide(request), guards };
+}
+
+function comparesValue(request: TxnRequest): boolean {
+  return (
+    request.compare.some((compare) => compare.target === "value") ||
+    [...request.success, ...request.failure].some(
+      (op) => op.kind === "txn" && comparesValue(op.request),
+    )
+  );
+}
+
+/** Opens every value of the answer, and finishes ranges ordered by VALUE. */
+function openTxn(
+  deps: EdgeDeps,
+  tenant: TenantId,
+  request: TxnRequest,
+  result: TxnResult,
+): TxnResult {
+  const ops = result.succeeded ? request.success : request.failure;
+  const responses = result.responses.map((response, i): ResponseOp => {
+    const op = ops[i];
+    switch (response.kind) {
+      case "range": {
+        const kvs = openKeyValues(deps.seal, tenant, response.response.kvs);
+        const opened = { ...response.response, kvs };
+        if (op?.kind !== "range" || !isSortedByValue(op.request)) {
+          return { ...response, response: opened };
+        }
+        const sorted = sortByValue(op.request, opened);
+        const kept = op.request.keysOnly ? sorted.kvs.map(withoutValue) : sorted.kvs;
+        return { ...response, response: { ...sorted, kvs: kept } };
+      }
+      case "put": {
+        const { prevKv } = response.response;
+        if (prevKv === undefined) return response;
+        return { ...response, response: { prevKv: openKeyValue(deps.seal, tenant, prevKv) } };
+      }
+      case "delete-range": {
+        const prevKvs = openKeyValues(deps.seal, tenant, response.response.prevKvs);
+        return { ...response, response: { ...response.response, prevKvs } };
+      }
+      case "txn": {
+        if (op?.kind !== "txn") return response;
+        return { ...response, response: openTxn(deps, tenant, op.request, response.response) };
+      }
+    }
+  });
+  return { succeeded: result.succeeded, responses };
+}
+
+/** A record for every comparison and for every operation that was carried out. */
+function noteOps(context: RequestContext, request: TxnRequest, result: TxnResult): void {
+  for (const compare of request.compare) {
+    if (compare.target === "decided") continue;
+    context.touched.push({ action: "txn.compare", target: compare });
+  }
+  const ops = result.succeeded ? request.success : request.failure;
+  for (const [i, op] of ops.entries()) {
+    if (op.kind === "empty") continue;
+    if (op.kind === "txn") {
+      const nested = result.responses[i];
+      if (nested?.kind === "txn") noteOps(context, op.request, nested.response);
+      continue;
+    }
+    const rangeEnd = op.kind === "put" ? "" : op.request.rangeEnd;
+    context.touched.push({ action: `txn.${op.kind}`, target: { key: op.request.key, rangeEnd } });
+  }
+}
+
+/** What stands for the whole transaction in its own record. */
+function firstTarget(request: TxnRequest): { readonly key: string; readonly rangeEnd: string } {
+  for (const op of [...request.success, ...request.failure]) {
+    if (op.kind === "put") return { key: op.request.key, rangeEnd: "" };
+    if (op.kind === "range" || op.kind === "delete-range") return op.request;
+  }
+  const compare = request.compare[0];
+  if (compare === undefined || compare.target === "decided") return { key: "", rangeEnd: "" };
+  return compare;
+}

@@ -1,0 +1,2 @@
+/** The one effectful loop of a member: save, send, apply, answer. */
+export type { Node, NodeStatus, RecordListener } from "./node-port.ts";
