@@ -43,6 +43,8 @@ export interface EdgeDeps {
   readonly checkTxn: CheckTxn;
   /** Bytes of the state on disk. */
   readonly size: () => { readonly total: number; readonly inUse: number };
+  /** Alarms raised on this member. */
+  readonly alarms: () => readonly ("nospace" | "corrupt")[];
   readonly log: Logger;
 }
 

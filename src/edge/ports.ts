@@ -117,6 +117,8 @@ export interface EdgeLimits {
   /** etcd's --max-txn-ops. */
   readonly txnOpsMax: number;
   readonly requestBytesMax: number;
+  /** Bytes of state past which writes are refused with `no-space`. */
+  readonly quotaBytes: number;
   readonly keyBytesMax: number;
   /** Seconds: etcd's ceil(1.5 x election timeout). */
   readonly leaseTtlMin: number;

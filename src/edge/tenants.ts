@@ -1,0 +1,150 @@
+import { CofferError } from "../errors.ts";
+import { CLUSTER_SCOPE, type RecordChange, type TenantInfo, revision } from "../core/types/mod.ts";
+import {
+  ALL_KEYS,
+  type EdgeDeps,
+  NO_TARGET,
+  type RequestContext,
+  SYSTEM_TENANT_NAME,
+  authoriseOperator,
+  denied,
+  linearize,
+  resultOf,
+  runRequest,
+} from "./gate.ts";
+import type { Caller, Reply } from "./requests.ts";
+
+/** Tenants are made and removed by the cluster's operators, and seen by those who are bound to them. */
+
+const TENANT_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const RESERVED_NAMES: ReadonlySet<string> = new Set([
+  SYSTEM_TENANT_NAME,
+  "root",
+  "sys",
+  "auth",
+  "cluster",
+]);
+
+/** Refuses a name that no tenant may have; says the rule. */
+export function checkTenantName(name: string): void {
+  if (!TENANT_NAME.test(name)) {
+    throw new CofferError(
+      "invalid-argument",
+      "a tenant name is 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit",
+    );
+  }
+  if (RESERVED_NAMES.has(name)) {
+    throw new CofferError("invalid-argument", `the tenant name '${name}' is reserved`);
+  }
+}
+
+export function tenantCreate(
+  deps: EdgeDeps,
+  caller: Caller,
+  request: { readonly name: string; readonly owner: string },
+): Promise<Reply<TenantInfo>> {
+  const what = { action: "tenant-create", target: { key: request.name, rangeEnd: "" } };
+  return runRequest(deps, caller, what, async (context) => {
+    checkTenantName(request.name);
+    const id = deps.random.tenantId();
+    const owner = request.owner === "" ? context.principal.subject : request.owner;
+    const seeds = deps.access.seedRows(owner);
+    deps.access.validateRows(seeds, []);
+    const records: RecordChange[] = [
+      ...deps.seal.newTenantKeys(id),
+      ...seeds.map((row): RecordChange => {
+        const record = deps.access.recordOf(row);
+        return { table: "policy", id: record.id, data: record.data, expect: "any" };
+      }),
+    ];
+    await proposeAsOperator(context, {
+      kind: "tenant-create",
+      id,
+      name: request.name,
+      records,
+    });
+    const made = deps.node.state.tenant(id);
+    if (made === undefined) throw new CofferError("conflict", "the tenant was deleted meanwhile");
+    return { body: made, revision: revision(0) };
+  });
+}
+
+export function tenantDelete(
+  deps: EdgeDeps,
+  caller: Caller,
+  name: string,
+): Promise<Reply<undefined>> {
+  const what = { action: "tenant-delete", target: { key: name, rangeEnd: "" } };
+  return runRequest(deps, caller, what, async (context) => {
+    authoriseOperator(context);
+    await linearize(context);
+    const tenant = deps.node.state.tenantByName(name);
+    if (tenant === undefined) throw new CofferError("not-found", `tenant '${name}'`);
+    await proposeAsOperator(context, { kind: "tenant-delete", id: tenant.id });
+    return { body: undefined, revision: revision(0) };
+  });
+}
+
+export function tenantList(deps: EdgeDeps, caller: Caller): Promise<Reply<readonly TenantInfo[]>> {
+  return runRequest(deps, caller, { action: "tenant-list", target: NO_TARGET }, async (context) => {
+    await linearize(context);
+    const seen = deps.node.state.tenants().filter((tenant) => maySee(context, tenant));
+    return { body: seen, revision: revision(0) };
+  });
+}
+
+export function tenantShow(
+  deps: EdgeDeps,
+  caller: Caller,
+  name: string,
+): Promise<Reply<TenantInfo>> {
+  const what = { action: "tenant-show", target: { key: name, rangeEnd: "" } };
+  return runRequest(deps, caller, what, async (context) => {
+    await linearize(context);
+    const tenant = deps.node.state.tenantByName(name);
+    // The same refusal whether there is no such tenant or the caller may not know of it.
+    if (tenant === undefined || !maySee(context, tenant)) {
+      if (isOperator(context)) throw new CofferError("not-found", `tenant '${name}'`);
+      throw denied("not bound to that tenant");
+    }
+    return { body: tenant, revision: revision(0) };
+  });
+}
+
+function maySee(context: RequestContext, tenant: TenantInfo): boolean {
+  if (isOperator(context)) return true;
+  const { principal, deps } = context;
+  const bound = principal.tenants === "*" || principal.tenants.includes(tenant.name);
+  return bound && deps.access.hasGrant(principal, tenant.id);
+}
+
+function isOperator(context: RequestContext): boolean {
+  const { principal, deps } = context;
+  const bound = principal.tenants === "*" || principal.tenants.includes(SYSTEM_TENANT_NAME);
+  return bound && deps.access.check(principal, CLUSTER_SCOPE, "admin", ALL_KEYS).allowed;
+}
+
+/** Proposes in the cluster's scope, checked against that scope's policy. */
+async function proposeAsOperator(
+  context: RequestContext,
+  command: Parameters<EdgeDeps["node"]["propose"]>[0]["command"],
+): Promise<void> {
+  const { deps } = context;
+  for (;;) {
+    authoriseOperator(context);
+    const result = await deps.node.propose({
+      tenant: CLUSTER_SCOPE,
+      time: deps.clock.now(),
+      policyRevision: deps.node.state.policyRevision(CLUSTER_SCOPE),
+      actor: context.actor,
+      command,
+    });
+    if (result.kind === "error") throw new CofferError(result.code, result.detail);
+    if (result.kind === "stale-policy") {
+      await linearize(context);
+      continue;
+    }
+    resultOf(result, "done");
+    return;
+  }
+}
