@@ -1,0 +1,262 @@
+import {
+  CLUSTER_SCOPE,
+  NO_LEASE,
+  key,
+  leaseId,
+  memberId,
+  revision,
+  type Actor,
+  type Command,
+  type Compare,
+  type DeleteRangeRequest,
+  type Guard,
+  type Key,
+  type MemberInfo,
+  type PutRequest,
+  type Proposal,
+  type RangeRequest,
+  type RecordChange,
+  type RequestOp,
+  type TenantId,
+  type TxnRequest,
+} from "../core/types/mod.ts";
+import { assertNever } from "../stdx/mod.ts";
+import { CofferError } from "../errors.ts";
+import { ByteReader } from "./byte-reader.ts";
+import { BATCH_BYTES_MAX, PROPOSALS_VERSION, TXN_DEPTH_MAX } from "./limits.ts";
+import {
+  commandKinds,
+  compareResults,
+  compareTargets,
+  expectations,
+  opKinds,
+  proposalFlag,
+  putFlag,
+  rangeFlag,
+  recordTables,
+  revokeCauses,
+  sortOrders,
+  sortTargets,
+} from "./tags.ts";
+
+const proposalFlags = 31;
+const putFlags = 15;
+const rangeFlags = 15;
+
+/**
+ * The batch that `encodeProposals` wrote. Values are views of `bytes`, which must not change
+ * afterwards. Errors: `corrupt` for anything malformed, `unimplemented` for another format version.
+ */
+export function decodeProposals(bytes: Uint8Array): Proposal[] {
+  const from = new ByteReader(bytes);
+  if (bytes.length > BATCH_BYTES_MAX) {
+    throw from.malformed(`it is longer than the limit of ${BATCH_BYTES_MAX} bytes`);
+  }
+  const version = from.byte();
+  if (version !== PROPOSALS_VERSION) {
+    throw new CofferError(
+      "unimplemented",
+      `a log entry has format version ${version}, but this build of Coffer reads version ` +
+        `${PROPOSALS_VERSION}; run the version of Coffer that wrote the log, or a later one`,
+    );
+  }
+  const proposals: Proposal[] = [];
+  let before: Proposal | undefined;
+  for (let left = from.count(); left > 0; left--) {
+    before = readProposal(from, before);
+    proposals.push(before);
+  }
+  if (from.remaining > 0) throw from.malformed("bytes follow the last proposal");
+  return proposals;
+}
+
+function readProposal(from: ByteReader, before: Proposal | undefined): Proposal {
+  const flags = readFlags(from, proposalFlags);
+  const tenant = readTenant(from, flags, before);
+  const time = from.uint();
+  const hasPolicyRevision = (flags & proposalFlag.hasPolicyRevision) !== 0;
+  const policyRevision = hasPolicyRevision ? from.uint() : undefined;
+  const actor = readActor(from, flags, before);
+  return { tenant, time, policyRevision, actor, command: readCommand(from) };
+}
+
+function readTenant(from: ByteReader, flags: number, before: Proposal | undefined): TenantId {
+  const clusterScope = (flags & proposalFlag.clusterScope) !== 0;
+  if ((flags & proposalFlag.sameTenant) === 0) {
+    return clusterScope ? CLUSTER_SCOPE : readTenantId(from);
+  }
+  if (clusterScope || before === undefined)
+    throw from.malformed("a tenant is named twice or never");
+  return before.tenant;
+}
+
+function readActor(from: ByteReader, flags: number, before: Proposal | undefined): Actor {
+  const shared = flags & (proposalFlag.sameIssuer | proposalFlag.sameSubject);
+  if (shared !== 0 && before === undefined) throw from.malformed("an actor repeats none");
+  const sameIssuer = (flags & proposalFlag.sameIssuer) !== 0;
+  const issuer = sameIssuer && before !== undefined ? before.actor.issuer : from.text();
+  const sameSubject = (flags & proposalFlag.sameSubject) !== 0;
+  const subject = sameSubject && before !== undefined ? before.actor.subject : from.text();
+  return { issuer, subject, requestId: from.text() };
+}
+
+function readCommand(from: ByteReader): Command {
+  const kind = from.word(commandKinds);
+  switch (kind) {
+    case "put":
+      return { kind, request: readPut(from) };
+    case "delete-range":
+      return { kind, request: readDeleteRange(from) };
+    case "txn":
+      return { kind, request: readTxn(from, 1), guards: readList(from, readGuard) };
+    case "compact":
+      return { kind, revision: from.int() };
+    case "lease-grant":
+      return { kind, id: leaseId(from.uint64()), ttl: from.int() };
+    case "lease-revoke":
+      return { kind, id: leaseId(from.uint64()), cause: from.word(revokeCauses) };
+    case "lease-renew":
+      return { kind, id: leaseId(from.uint64()) };
+    case "tenant-create":
+      return {
+        kind,
+        id: readTenantId(from),
+        name: from.text(),
+        records: readList(from, readRecordChange),
+      };
+    case "tenant-delete":
+      return { kind, id: readTenantId(from) };
+    case "records":
+      return { kind, changes: readList(from, readRecordChange) };
+    case "member":
+      return { kind, member: readMember(from) };
+    default:
+      return assertNever(kind);
+  }
+}
+
+function readPut(from: ByteReader): PutRequest {
+  const flags = readFlags(from, putFlags);
+  const putKey = readKey(from);
+  const value = from.blob();
+  const lease = (flags & putFlag.hasLease) === 0 ? NO_LEASE : leaseId(from.uint64());
+  if ((flags & putFlag.hasLease) !== 0 && lease === NO_LEASE) throw from.malformed("a lease is 0");
+  return {
+    key: putKey,
+    value,
+    lease,
+    prevKv: (flags & putFlag.prevKv) !== 0,
+    ignoreValue: (flags & putFlag.ignoreValue) !== 0,
+    ignoreLease: (flags & putFlag.ignoreLease) !== 0,
+  };
+}
+
+function readDeleteRange(from: ByteReader): DeleteRangeRequest {
+  return { key: readKey(from), rangeEnd: readKey(from), prevKv: from.bool() };
+}
+
+function readTxn(from: ByteReader, depth: number): TxnRequest {
+  if (depth > TXN_DEPTH_MAX) {
+    throw from.malformed(`transactions are nested deeper than ${TXN_DEPTH_MAX}`);
+  }
+  const readOperation = (at: ByteReader): RequestOp => readOp(at, depth);
+  return {
+    compare: readList(from, readCompare),
+    success: readList(from, readOperation),
+    failure: readList(from, readOperation),
+  };
+}
+
+function readCompare(from: ByteReader): Compare {
+  const target = from.word(compareTargets);
+  if (target === "decided") return { target, holds: from.bool() };
+  const result = from.word(compareResults);
+  const on = { result, key: readKey(from), rangeEnd: readKey(from) };
+  if (target === "lease") return { target, ...on, operand: leaseId(from.uint64()) };
+  return { target, ...on, operand: from.int() };
+}
+
+function readOp(from: ByteReader, depth: number): RequestOp {
+  const kind = from.word(opKinds);
+  switch (kind) {
+    case "range":
+      return { kind, request: readRange(from) };
+    case "put":
+      return { kind, request: readPut(from) };
+    case "delete-range":
+      return { kind, request: readDeleteRange(from) };
+    case "txn":
+      return { kind, request: readTxn(from, depth + 1) };
+    case "empty":
+      return { kind };
+    default:
+      return assertNever(kind);
+  }
+}
+
+function readRange(from: ByteReader): RangeRequest {
+  const flags = readFlags(from, rangeFlags);
+  const hasBounds = (flags & rangeFlag.hasBounds) !== 0;
+  return {
+    key: readKey(from),
+    rangeEnd: readKey(from),
+    limit: from.int(),
+    revision: from.int(),
+    sortOrder: from.word(sortOrders),
+    sortTarget: from.word(sortTargets),
+    serializable: (flags & rangeFlag.serializable) !== 0,
+    keysOnly: (flags & rangeFlag.keysOnly) !== 0,
+    countOnly: (flags & rangeFlag.countOnly) !== 0,
+    minModRevision: hasBounds ? from.int() : 0,
+    maxModRevision: hasBounds ? from.int() : 0,
+    minCreateRevision: hasBounds ? from.int() : 0,
+    maxCreateRevision: hasBounds ? from.int() : 0,
+  };
+}
+
+function readGuard(from: ByteReader): Guard {
+  const lo = readKey(from);
+  const hi = from.bool() ? readKey(from) : undefined;
+  return { range: { lo, hi }, revision: revision(from.uint()) };
+}
+
+function readRecordChange(from: ByteReader): RecordChange {
+  const table = from.word(recordTables);
+  const expect = from.word(expectations);
+  const id = from.text();
+  return { table, id, data: from.bool() ? from.blob() : undefined, expect };
+}
+
+function readMember(from: ByteReader): MemberInfo {
+  return {
+    id: memberId(from.uint64()),
+    name: from.text(),
+    peerUrls: readList(from, readText),
+    clientUrls: readList(from, readText),
+    isLearner: from.bool(),
+  };
+}
+
+function readText(from: ByteReader): string {
+  return from.text();
+}
+
+function readKey(from: ByteReader): Key {
+  return key(from.byteString());
+}
+
+function readTenantId(from: ByteReader): TenantId {
+  return from.uuid() as TenantId;
+}
+
+function readFlags(from: ByteReader, known: number): number {
+  const flags = from.byte();
+  if ((flags & ~known) !== 0) throw from.malformed("a flag is unknown");
+  return flags;
+}
+
+function readList<T>(from: ByteReader, readItem: (from: ByteReader) => T): T[] {
+  const items: T[] = [];
+  for (let left = from.count(); left > 0; left--) items.push(readItem(from));
+  return items;
+}

@@ -1,0 +1,301 @@
+import {
+  CLUSTER_SCOPE,
+  NO_LEASE,
+  type Command,
+  type Compare,
+  type DeleteRangeRequest,
+  type Guard,
+  type PutRequest,
+  type Proposal,
+  type RangeRequest,
+  type RecordChange,
+  type RequestOp,
+  type TxnRequest,
+} from "../core/types/mod.ts";
+import { assert, assertNever } from "../stdx/mod.ts";
+import { CofferError } from "../errors.ts";
+import { ByteWriter } from "./byte-writer.ts";
+import { BATCH_BYTES_MAX, PROPOSALS_VERSION, TXN_DEPTH_MAX } from "./limits.ts";
+import {
+  commandKinds,
+  compareResults,
+  compareTargets,
+  expectations,
+  opKinds,
+  proposalFlag,
+  putFlag,
+  rangeFlag,
+  recordTables,
+  revokeCauses,
+  sortOrders,
+  sortTargets,
+} from "./tags.ts";
+
+/**
+ * One batch as the data of one log entry. Errors: `invalid-argument` for a number that is no safe
+ * integer, a text without UTF-8 or transactions nested deeper than TXN_DEPTH_MAX;
+ * `request-too-large` past BATCH_BYTES_MAX.
+ */
+export function encodeProposals(proposals: readonly Proposal[]): Uint8Array {
+  let size = 8;
+  for (const proposal of proposals) size += proposalBytes(proposal);
+  const to = new ByteWriter(size);
+  to.byte(PROPOSALS_VERSION);
+  to.uint(proposals.length);
+  let before: Proposal | undefined;
+  for (const proposal of proposals) {
+    writeProposal(to, proposal, before);
+    before = proposal;
+  }
+  if (to.length > BATCH_BYTES_MAX) throw new CofferError("request-too-large");
+  return to.finish();
+}
+
+/**
+ * About how many bytes `proposal` takes in a batch: never less, unless its texts are not ASCII. For
+ * bounding a batch before it is encoded.
+ */
+export function proposalBytes(proposal: Proposal): number {
+  const { issuer, subject, requestId } = proposal.actor;
+  return 56 + issuer.length + subject.length + requestId.length + commandBytes(proposal.command);
+}
+
+function commandBytes(command: Command): number {
+  switch (command.kind) {
+    case "put":
+      return putBytes(command.request);
+    case "delete-range":
+      return 16 + command.request.key.length + command.request.rangeEnd.length;
+    case "txn": {
+      let size = txnBytes(command.request, 0);
+      for (const { range } of command.guards) {
+        size += 20 + range.lo.length + (range.hi?.length ?? 0);
+      }
+      return size;
+    }
+    case "tenant-create":
+      return 24 + command.name.length + recordsBytes(command.records);
+    case "records":
+      return recordsBytes(command.changes);
+    case "member": {
+      const { name, peerUrls, clientUrls } = command.member;
+      let size = 24 + name.length;
+      for (const url of [...peerUrls, ...clientUrls]) size += 8 + url.length;
+      return size;
+    }
+    default:
+      return 24;
+  }
+}
+
+function putBytes(request: PutRequest): number {
+  return 24 + request.key.length + request.value.length;
+}
+
+function recordsBytes(changes: readonly RecordChange[]): number {
+  let size = 8;
+  for (const { id, data } of changes) size += 24 + id.length + (data?.length ?? 0);
+  return size;
+}
+
+/** Past the depth limit the answer does not matter: writing will refuse the transaction. */
+function txnBytes(txn: TxnRequest, depth: number): number {
+  if (depth > TXN_DEPTH_MAX) return 0;
+  let size = 24;
+  for (const compare of txn.compare) {
+    size += compare.target === "decided" ? 2 : 24 + compare.key.length + compare.rangeEnd.length;
+  }
+  for (const op of txn.success) size += opBytes(op, depth);
+  for (const op of txn.failure) size += opBytes(op, depth);
+  return size;
+}
+
+function opBytes(op: RequestOp, depth: number): number {
+  switch (op.kind) {
+    case "put":
+      return putBytes(op.request);
+    case "range":
+      return 80 + op.request.key.length + op.request.rangeEnd.length;
+    case "delete-range":
+      return 16 + op.request.key.length + op.request.rangeEnd.length;
+    case "txn":
+      return txnBytes(op.request, depth + 1);
+    case "empty":
+      return 1;
+    default:
+      return assertNever(op);
+  }
+}
+
+function writeProposal(to: ByteWriter, proposal: Proposal, before: Proposal | undefined): void {
+  const { tenant, actor, policyRevision } = proposal;
+  const sameTenant = before !== undefined && before.tenant === tenant;
+  const sameIssuer = before !== undefined && before.actor.issuer === actor.issuer;
+  const sameSubject = before !== undefined && before.actor.subject === actor.subject;
+  const clusterScope = !sameTenant && tenant === CLUSTER_SCOPE;
+  to.byte(
+    (sameTenant ? proposalFlag.sameTenant : 0) |
+      (sameIssuer ? proposalFlag.sameIssuer : 0) |
+      (sameSubject ? proposalFlag.sameSubject : 0) |
+      (policyRevision !== undefined ? proposalFlag.hasPolicyRevision : 0) |
+      (clusterScope ? proposalFlag.clusterScope : 0),
+  );
+  if (!sameTenant && !clusterScope) to.uuid(tenant);
+  to.uint(proposal.time);
+  if (policyRevision !== undefined) to.uint(policyRevision);
+  if (!sameIssuer) to.text(actor.issuer);
+  if (!sameSubject) to.text(actor.subject);
+  to.text(actor.requestId);
+  writeCommand(to, proposal.command);
+}
+
+function writeCommand(to: ByteWriter, command: Command): void {
+  to.byte(commandKinds.indexOf(command.kind));
+  switch (command.kind) {
+    case "put":
+      return writePut(to, command.request);
+    case "delete-range":
+      return writeDeleteRange(to, command.request);
+    case "txn":
+      writeTxn(to, command.request, 1);
+      return writeGuards(to, command.guards);
+    case "compact":
+      return to.int(command.revision);
+    case "lease-grant":
+      to.uint64(command.id);
+      return to.int(command.ttl);
+    case "lease-revoke":
+      to.uint64(command.id);
+      return to.byte(revokeCauses.indexOf(command.cause));
+    case "lease-renew":
+      return to.uint64(command.id);
+    case "tenant-create":
+      to.uuid(command.id);
+      to.text(command.name);
+      return writeRecords(to, command.records);
+    case "tenant-delete":
+      return to.uuid(command.id);
+    case "records":
+      return writeRecords(to, command.changes);
+    case "member":
+      to.uint64(command.member.id);
+      to.text(command.member.name);
+      writeTexts(to, command.member.peerUrls);
+      writeTexts(to, command.member.clientUrls);
+      return to.bool(command.member.isLearner);
+    default:
+      return assertNever(command);
+  }
+}
+
+function writePut(to: ByteWriter, request: PutRequest): void {
+  const hasLease = request.lease !== NO_LEASE;
+  to.byte(
+    (request.prevKv ? putFlag.prevKv : 0) |
+      (request.ignoreValue ? putFlag.ignoreValue : 0) |
+      (request.ignoreLease ? putFlag.ignoreLease : 0) |
+      (hasLease ? putFlag.hasLease : 0),
+  );
+  to.byteString(request.key);
+  to.blob(request.value);
+  if (hasLease) to.uint64(request.lease);
+}
+
+function writeDeleteRange(to: ByteWriter, request: DeleteRangeRequest): void {
+  to.byteString(request.key);
+  to.byteString(request.rangeEnd);
+  to.bool(request.prevKv);
+}
+
+function writeTxn(to: ByteWriter, txn: TxnRequest, depth: number): void {
+  if (depth > TXN_DEPTH_MAX) {
+    const detail = `transactions are nested deeper than ${TXN_DEPTH_MAX}`;
+    throw new CofferError("invalid-argument", detail);
+  }
+  to.uint(txn.compare.length);
+  for (const compare of txn.compare) writeCompare(to, compare);
+  to.uint(txn.success.length);
+  for (const op of txn.success) writeOp(to, op, depth);
+  to.uint(txn.failure.length);
+  for (const op of txn.failure) writeOp(to, op, depth);
+}
+
+function writeCompare(to: ByteWriter, compare: Compare): void {
+  assert(compare.target !== "value", "Compare on a value was not decided before it was proposed");
+  to.byte(compareTargets.indexOf(compare.target));
+  if (compare.target === "decided") return to.bool(compare.holds);
+  to.byte(compareResults.indexOf(compare.result));
+  to.byteString(compare.key);
+  to.byteString(compare.rangeEnd);
+  if (compare.target === "lease") to.uint64(compare.operand);
+  else to.int(compare.operand);
+}
+
+function writeOp(to: ByteWriter, op: RequestOp, depth: number): void {
+  to.byte(opKinds.indexOf(op.kind));
+  switch (op.kind) {
+    case "range":
+      return writeRange(to, op.request);
+    case "put":
+      return writePut(to, op.request);
+    case "delete-range":
+      return writeDeleteRange(to, op.request);
+    case "txn":
+      return writeTxn(to, op.request, depth + 1);
+    case "empty":
+      return;
+    default:
+      return assertNever(op);
+  }
+}
+
+function writeRange(to: ByteWriter, request: RangeRequest): void {
+  const hasBounds =
+    request.minModRevision !== 0 ||
+    request.maxModRevision !== 0 ||
+    request.minCreateRevision !== 0 ||
+    request.maxCreateRevision !== 0;
+  to.byte(
+    (request.serializable ? rangeFlag.serializable : 0) |
+      (request.keysOnly ? rangeFlag.keysOnly : 0) |
+      (request.countOnly ? rangeFlag.countOnly : 0) |
+      (hasBounds ? rangeFlag.hasBounds : 0),
+  );
+  to.byteString(request.key);
+  to.byteString(request.rangeEnd);
+  to.int(request.limit);
+  to.int(request.revision);
+  to.byte(sortOrders.indexOf(request.sortOrder));
+  to.byte(sortTargets.indexOf(request.sortTarget));
+  if (!hasBounds) return;
+  to.int(request.minModRevision);
+  to.int(request.maxModRevision);
+  to.int(request.minCreateRevision);
+  to.int(request.maxCreateRevision);
+}
+
+function writeGuards(to: ByteWriter, guards: readonly Guard[]): void {
+  to.uint(guards.length);
+  for (const { range, revision } of guards) {
+    to.byteString(range.lo);
+    to.bool(range.hi !== undefined);
+    if (range.hi !== undefined) to.byteString(range.hi);
+    to.uint(revision);
+  }
+}
+
+function writeRecords(to: ByteWriter, changes: readonly RecordChange[]): void {
+  to.uint(changes.length);
+  for (const { table, id, data, expect } of changes) {
+    to.byte(recordTables.indexOf(table));
+    to.byte(expectations.indexOf(expect));
+    to.text(id);
+    to.bool(data !== undefined);
+    if (data !== undefined) to.blob(data);
+  }
+}
+
+function writeTexts(to: ByteWriter, texts: readonly string[]): void {
+  to.uint(texts.length);
+  for (const text of texts) to.text(text);
+}

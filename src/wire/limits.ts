@@ -1,0 +1,8 @@
+/** The version that this build writes and the only one it reads; the first byte of every batch. */
+export const PROPOSALS_VERSION = 1;
+
+/** How deep transactions may be nested in transactions: a bound on recursion in both directions. */
+export const TXN_DEPTH_MAX = 32;
+
+/** One encoded batch. Far above what a group commit gathers, so passing it means a bug or garbage. */
+export const BATCH_BYTES_MAX: number = 64 * 1024 * 1024;

@@ -1,0 +1,159 @@
+import {
+  CLUSTER_SCOPE,
+  NO_LEASE,
+  key,
+  leaseId,
+  memberId,
+  revision,
+  tenantId,
+  type Command,
+  type Proposal,
+} from "../../src/core/types/mod.ts";
+
+/** One proposal of each kind, for the golden of the format. */
+
+const tenant = tenantId("00112233-4455-6677-8899-aabbccddeeff");
+
+const commands: readonly Command[] = [
+  {
+    kind: "put",
+    request: {
+      key: key("/db/url"),
+      value: Buffer.from("sealed record"),
+      lease: leaseId(-2n),
+      prevKv: true,
+      ignoreValue: false,
+      ignoreLease: false,
+    },
+  },
+  {
+    kind: "delete-range",
+    request: { key: key("/a/"), rangeEnd: key("/a0"), prevKv: true },
+  },
+  {
+    kind: "txn",
+    request: {
+      compare: [
+        { target: "mod", operand: 300, key: key("k"), rangeEnd: key(""), result: "equal" },
+        { target: "version", operand: -1, key: key("k"), rangeEnd: key("l"), result: "less" },
+        {
+          target: "create",
+          operand: Number.MAX_SAFE_INTEGER,
+          key: key("k"),
+          rangeEnd: key("\0"),
+          result: "greater",
+        },
+        {
+          target: "lease",
+          operand: leaseId(7n),
+          key: key("k"),
+          rangeEnd: key(""),
+          result: "not-equal",
+        },
+        { target: "decided", holds: true },
+      ],
+      success: [
+        {
+          kind: "put",
+          request: {
+            key: key("\xff"),
+            value: Buffer.alloc(0),
+            lease: NO_LEASE,
+            prevKv: false,
+            ignoreValue: true,
+            ignoreLease: true,
+          },
+        },
+        {
+          kind: "range",
+          request: {
+            key: key("a"),
+            rangeEnd: key("b"),
+            limit: 10,
+            revision: -1,
+            sortOrder: "descend",
+            sortTarget: "mod",
+            serializable: true,
+            keysOnly: true,
+            countOnly: false,
+            minModRevision: 1,
+            maxModRevision: 2,
+            minCreateRevision: 3,
+            maxCreateRevision: 4,
+          },
+        },
+        { kind: "empty" },
+      ],
+      failure: [
+        {
+          kind: "txn",
+          request: {
+            compare: [],
+            success: [
+              {
+                kind: "delete-range",
+                request: { key: key("x"), rangeEnd: key(""), prevKv: false },
+              },
+            ],
+            failure: [],
+          },
+        },
+      ],
+    },
+    guards: [
+      { range: { lo: key("a"), hi: key("b") }, revision: revision(5) },
+      { range: { lo: key("c"), hi: undefined }, revision: revision(0) },
+    ],
+  },
+  { kind: "compact", revision: 1234567 },
+  { kind: "lease-grant", id: leaseId(2n ** 62n), ttl: 60 },
+  { kind: "lease-revoke", id: leaseId(1n), cause: "expired" },
+  { kind: "lease-renew", id: leaseId(1n) },
+  {
+    kind: "tenant-create",
+    id: tenant,
+    name: "team-ä",
+    records: [{ table: "wrapped-key", id: "1", data: Buffer.of(1, 2, 3), expect: "absent" }],
+  },
+  { kind: "tenant-delete", id: tenant },
+  {
+    kind: "records",
+    changes: [
+      { table: "policy", id: "p, role:reader, /a, read, allow", data: undefined, expect: "any" },
+      { table: "setting", id: "quota", data: Buffer.alloc(0), expect: "present" },
+    ],
+  },
+  {
+    kind: "member",
+    member: {
+      id: memberId(2n ** 64n - 1n),
+      name: "m1",
+      peerUrls: ["nats://127.0.0.1:4222"],
+      clientUrls: ["https://127.0.0.1:2379", "https://[::1]:2379"],
+      isLearner: true,
+    },
+  },
+];
+
+function proposalOf(command: Command): Proposal {
+  const ofTenant = command.kind !== "member" && !command.kind.startsWith("tenant");
+  return {
+    tenant: ofTenant ? tenant : CLUSTER_SCOPE,
+    time: 1_763_000_000_000,
+    policyRevision: command.kind === "lease-revoke" ? undefined : 9,
+    actor: { issuer: "https://issuer.test", subject: "user:alice", requestId: "r-1" },
+    command,
+  };
+}
+
+export const goldenProposals: ReadonlyMap<Command["kind"], Proposal> = new Map(
+  commands.map((command) => [command.kind, proposalOf(plain(command))]),
+);
+
+/** Buffers become plain arrays, as the decoder gives them. */
+function plain<T>(value: T): T {
+  if (value instanceof Uint8Array) return Uint8Array.from(value) as T;
+  if (Array.isArray(value)) return value.map(plain) as T;
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)])) as T;
+}
