@@ -1,0 +1,130 @@
+import type { Option } from "./option.ts";
+import {
+  type Address,
+  address,
+  bytes,
+  duration,
+  integer,
+  list,
+  onOff,
+  oneOf,
+  path,
+  text,
+} from "./parsers.ts";
+
+/** Everything that `coffer server` can be told. Times in milliseconds, sizes in bytes. */
+export interface ServerConfig {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly listenClientUrls: readonly Address[];
+  /** What MemberList tells clients; the listening addresses unless set. */
+  readonly advertiseClientUrls: readonly Address[];
+  readonly tlsCert: string | undefined;
+  readonly tlsKey: string | undefined;
+  /** Authorities of client certificates. */
+  readonly clientCa: string | undefined;
+  /** Refuse connections without a certificate of `clientCa`. */
+  readonly clientCertAuth: boolean;
+  readonly natsUrls: readonly string[];
+  readonly natsCa: string | undefined;
+  readonly natsCert: string | undefined;
+  readonly natsKey: string | undefined;
+  /** Names of all voters; only this member's for a cluster of one. */
+  readonly initialCluster: readonly string[];
+  readonly clusterToken: string;
+  readonly rootKeyFile: string;
+  /** Records of trusted token issuers beside the built-in one. */
+  readonly issuersFile: string | undefined;
+  /** The subject of requests without credentials; only on loopback. */
+  readonly anonymousAs: string | undefined;
+  readonly heartbeatMs: number;
+  readonly electionMs: number;
+  readonly quotaBytes: number;
+  /** Log entries between snapshots. */
+  readonly snapshotEntries: number;
+  readonly logLevel: LogLevel;
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** A row for every field of ServerConfig. */
+type ServerOptions = {
+  readonly [Field in keyof ServerConfig]-?: Option<Exclude<ServerConfig[Field], undefined>>;
+};
+
+const memberName = text("NAME");
+
+export const serverOptions: ServerOptions = {
+  name: { name: "name", parser: memberName, help: "this member's name (default)" },
+  dataDir: { name: "data-dir", parser: path("FOLDER"), help: "data folder (<name>.coffer)" },
+  listenClientUrls: {
+    name: "listen-client-urls",
+    parser: list(address),
+    help: "addresses to serve clients on (https://127.0.0.1:2379)",
+  },
+  advertiseClientUrls: {
+    name: "advertise-client-urls",
+    parser: list(address),
+    help: "addresses that clients are told (those listened on)",
+  },
+  tlsCert: { name: "tls-cert", parser: path("FILE"), help: "server certificate chain, PEM" },
+  tlsKey: { name: "tls-key", parser: path("FILE"), help: "key of the server certificate, PEM" },
+  clientCa: { name: "client-ca", parser: path("FILE"), help: "authorities of client certificates" },
+  clientCertAuth: {
+    name: "client-cert-auth",
+    parser: onOff,
+    help: "refuse clients without a certificate",
+  },
+  natsUrls: { name: "nats-urls", parser: list(text("URL")), help: "NATS servers between members" },
+  natsCa: { name: "nats-ca", parser: path("FILE"), help: "authority of the NATS servers" },
+  natsCert: { name: "nats-cert", parser: path("FILE"), help: "this member's NATS certificate" },
+  natsKey: { name: "nats-key", parser: path("FILE"), help: "key of the NATS certificate" },
+  initialCluster: {
+    name: "initial-cluster",
+    parser: list(memberName),
+    help: "names of all members of a new cluster (only this one)",
+  },
+  clusterToken: {
+    name: "cluster-token",
+    parser: text("TEXT"),
+    help: "what sets a new cluster apart from others (coffer)",
+  },
+  rootKeyFile: { name: "root-key-file", parser: path("FILE"), help: "root key, mode 0600" },
+  issuersFile: { name: "issuers-file", parser: path("FILE"), help: "trusted token issuers, JSON" },
+  anonymousAs: {
+    name: "anonymous-as",
+    parser: text("SUBJECT"),
+    help: "serve without credentials as this subject; loopback only",
+  },
+  heartbeatMs: {
+    name: "heartbeat-ms",
+    parser: duration({ min: 10, max: 60_000 }),
+    help: "time between heartbeats (100)",
+  },
+  electionMs: {
+    name: "election-ms",
+    parser: duration({ min: 50, max: 600_000 }),
+    help: "least time without a leader before an election (1000)",
+  },
+  quotaBytes: {
+    name: "quota-bytes",
+    parser: bytes({ min: 1 << 20 }),
+    help: "size of the data at which writes stop (2GiB)",
+  },
+  snapshotEntries: {
+    name: "snapshot-entries",
+    parser: integer({ min: 1 }),
+    help: "log entries between snapshots (10000)",
+  },
+  logLevel: {
+    name: "log-level",
+    parser: oneOf(["debug", "info", "warn", "error"]),
+    help: "least level that is logged (info)",
+  },
+};
+
+export const configFileOption: Option<string> = {
+  name: "config",
+  parser: path("FILE"),
+  help: "YAML file of these options, each as name: value",
+};

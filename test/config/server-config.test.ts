@@ -1,0 +1,269 @@
+import assert from "node:assert/strict";
+import test, { describe } from "node:test";
+import fc from "fast-check";
+import {
+  loadConfig,
+  parseDevConfig,
+  type ServerConfig,
+  serverOptions,
+} from "../../src/config/mod.ts";
+import { CofferError } from "../../src/errors.ts";
+
+const tls = ["--tls-cert", "s.pem", "--tls-key", "s.key", "--root-key-file", "root.key"];
+
+interface Sources {
+  readonly argv?: readonly string[];
+  readonly env?: { readonly [name: string]: string };
+  readonly file?: string;
+}
+
+function load({ argv = [], env = {}, file }: Sources): ServerConfig {
+  const from = file === undefined ? [] : ["--config", "c.yaml"];
+  return loadConfig([...tls, ...from, ...argv], env, (path) => {
+    assert.equal(path, "c.yaml");
+    return file ?? "";
+  });
+}
+
+function refused(sources: Sources): string {
+  try {
+    load(sources);
+  } catch (error) {
+    assert.ok(error instanceof CofferError);
+    assert.equal(error.code, "invalid-argument");
+    return error.message.replace("coffer: invalid argument: ", "");
+  }
+  return "accepted";
+}
+
+describe("server configuration", () => {
+  test("defaults", () => {
+    const { listenClientUrls, advertiseClientUrls, ...config } = load({});
+    assert.deepEqual(advertiseClientUrls, listenClientUrls);
+    assert.deepEqual(listenClientUrls, [
+      { secure: true, host: "127.0.0.1", port: 2379, url: "https://127.0.0.1:2379" },
+    ]);
+    assert.deepEqual(config, {
+      name: "default",
+      dataDir: "default.coffer",
+      tlsCert: "s.pem",
+      tlsKey: "s.key",
+      clientCa: undefined,
+      clientCertAuth: false,
+      natsUrls: [],
+      natsCa: undefined,
+      natsCert: undefined,
+      natsKey: undefined,
+      initialCluster: ["default"],
+      clusterToken: "coffer",
+      rootKeyFile: "root.key",
+      issuersFile: undefined,
+      anonymousAs: undefined,
+      heartbeatMs: 100,
+      electionMs: 1000,
+      quotaBytes: 2147483648,
+      snapshotEntries: 10000,
+      logLevel: "info",
+    });
+  });
+
+  test("a flag wins over the environment, that over the file, that over the default", () => {
+    const file = "heartbeat-ms: 1\nname: f\n".replace("1", "11");
+    const env = { COFFER_HEARTBEAT_MS: "22" };
+    const argv = ["--heartbeat-ms", "33"];
+    assert.equal(load({}).heartbeatMs, 100);
+    assert.equal(load({ file }).heartbeatMs, 11);
+    assert.equal(load({ file, env }).heartbeatMs, 22);
+    assert.equal(load({ file, env, argv }).heartbeatMs, 33);
+    assert.equal(load({ file, env, argv }).name, "f");
+  });
+
+  test("the environment can name the file", () => {
+    const config = loadConfig(tls, { COFFER_CONFIG: "/etc/c.yaml" }, () => "name: env-file");
+    assert.equal(config.name, "env-file");
+  });
+
+  test("units", () => {
+    const argv = ["--election-ms=1.5s", "--quota-bytes=1.5GiB", "--heartbeat-ms", "50ms"];
+    const config = load({ argv });
+    assert.deepEqual(
+      [config.electionMs, config.quotaBytes, config.heartbeatMs],
+      [1500, 1.5 * 2 ** 30, 50],
+    );
+    assert.equal(load({ file: "quota-bytes: 512MiB\nelection-ms: 2000" }).quotaBytes, 2 ** 29);
+  });
+
+  test("lists and switches in each source", () => {
+    const listen = "https://127.0.0.1:1, https://[::1]:2";
+    const urls = ["https://127.0.0.1:1", "https://[::1]:2"];
+    const file = `listen-client-urls: [${listen
+      .split(", ")
+      .map((url) => `"${url}"`)
+      .join(", ")}]\nclient-cert-auth: true\nclient-ca: ca.pem`;
+    const env = { COFFER_LISTEN_CLIENT_URLS: listen, COFFER_CLIENT_CERT_AUTH: "true" };
+    for (const sources of [{ file }, { env: { ...env, COFFER_CLIENT_CA: "ca.pem" } }]) {
+      const config = load(sources);
+      assert.deepEqual(
+        config.listenClientUrls.map((address) => address.url),
+        urls,
+      );
+      assert.equal(config.clientCertAuth, true);
+    }
+  });
+
+  const mistakes: readonly (readonly [Sources, string])[] = [
+    [
+      { argv: ["--heartbeet-ms", "3"] },
+      'unknown option --heartbeet-ms; did you mean "--heartbeat-ms"?',
+    ],
+    [{ argv: ["--xyzzyxyzzy"] }, "unknown option --xyzzyxyzzy"],
+    [{ argv: ["--name"] }, "--name needs a value: --name NAME"],
+    [{ argv: ["--name", "a", "--name=b"] }, "--name is given twice"],
+    [
+      { argv: ["--heartbeat-ms", "fast"] },
+      '--heartbeat-ms: "fast" is not a duration such as 500ms or 5s',
+    ],
+    [
+      { argv: ["--snapshot-entries", "0"] },
+      '--snapshot-entries: "0" is below the least allowed, 1',
+    ],
+    [
+      { argv: ["--quota-bytes", "2 apples"] },
+      '--quota-bytes: "2 apples" is not a size such as 512MiB or 2GiB',
+    ],
+    [
+      { argv: ["--log-level", "loud"] },
+      '--log-level: "loud" is not one of debug, info, warn, error',
+    ],
+    [{ argv: ["start"] }, 'coffer server takes options only, not "start"'],
+    [
+      { env: { COFFER_DATADIR: "x" } },
+      'environment: unknown variable COFFER_DATADIR; did you mean "COFFER_DATA_DIR"?',
+    ],
+    [
+      { env: { COFFER_ELECTION_MS: "x" } },
+      'environment: COFFER_ELECTION_MS: "x" is not a duration such as 500ms or 5s',
+    ],
+    [{ file: "datadir: x" }, 'c.yaml: unknown name "datadir"; did you mean "data-dir"?'],
+    [{ file: "name: 17" }, "c.yaml: name: must be text (put it in quotes), not a number"],
+    [{ file: "name: [a]" }, "c.yaml: name: must be text (put it in quotes), not a list"],
+    [
+      { file: "client-cert-auth: 'yes'" },
+      "c.yaml: client-cert-auth: must be true or false, not a string",
+    ],
+    [
+      { file: "client-cert-auth: yes" },
+      "c.yaml: client-cert-auth: must be true or false, not a string",
+    ],
+    [{ file: "nats-urls: {a: b}" }, "c.yaml: nats-urls: must be a list of texts, not a map"],
+    [{ file: "name:" }, "c.yaml: name: must be text (put it in quotes), not empty"],
+    [{ file: "- a\n- b" }, 'c.yaml: is not a list of "name: value" lines'],
+    [{ file: "name: a\nname: b" }, "c.yaml: Map keys must be unique at line 2, column 1"],
+    [{ file: "__proto__: 1" }, 'c.yaml: unknown name "__proto__"'],
+    [
+      { argv: ["--listen-client-urls", "http://10.0.0.1:2379"] },
+      "http://10.0.0.1:2379 would be plaintext beyond this machine: use https://",
+    ],
+    [
+      { argv: ["--listen-client-urls", "http://127.0.0.1.evil.org:1"] },
+      "http://127.0.0.1.evil.org:1 would be plaintext beyond this machine: use https://",
+    ],
+    [
+      { argv: ["--listen-client-urls", "ftp://x"] },
+      '--listen-client-urls: "ftp://x" is not an address such as https://127.0.0.1:2379',
+    ],
+    [
+      { argv: ["--anonymous-as", "user:a", "--listen-client-urls", "https://0.0.0.0:1"] },
+      "--anonymous-as is for loopback only, but https://0.0.0.0:1 is not",
+    ],
+    [
+      { argv: ["--client-cert-auth"] },
+      "--client-cert-auth needs --client-ca to check certificates against",
+    ],
+    [
+      { argv: ["--nats-urls", "nats://n:4222"] },
+      "--nats-urls needs --nats-ca, --nats-cert and --nats-key: members talk over TLS",
+    ],
+    [
+      { argv: ["--initial-cluster", "m1,m2"] },
+      '--initial-cluster does not name this member, "default"',
+    ],
+    [
+      { argv: ["--initial-cluster", "default,m2"] },
+      "--initial-cluster names several members, which need --nats-urls to talk over",
+    ],
+    [
+      { argv: ["--election-ms", "200"] },
+      "--election-ms must be at least five times --heartbeat-ms",
+    ],
+  ];
+  for (const [sources, message] of mistakes) {
+    test(`refused: ${message}`, () => assert.equal(refused(sources), message));
+  }
+
+  test("a listener without TLS needs no certificate on loopback, and one with TLS does", () => {
+    const key = ["--root-key-file", "k"];
+    const url = "http://127.0.0.1:0";
+    const config = loadConfig([...key, "--listen-client-urls", url], {}, String);
+    assert.deepEqual(
+      config.listenClientUrls.map((address) => address.url),
+      [url],
+    );
+    assert.throws(() => loadConfig(key, {}, String), /needs --tls-cert and --tls-key/);
+    assert.throws(() => loadConfig([], {}, String), /--root-key-file is not set/);
+  });
+
+  test("a file that cannot be read is named", () => {
+    const readFile = (): string => {
+      throw new Error("no such file");
+    };
+    assert.throws(
+      () => loadConfig(["--config", "gone.yaml"], {}, readFile),
+      /gone\.yaml: cannot be read: no such file/,
+    );
+  });
+
+  test("variables of the client commands and of Kubernetes services are left alone", () => {
+    const env = {
+      COFFER_TOKEN: "secret",
+      COFFER_ENDPOINTS: "x",
+      COFFER_SERVICE_HOST: "10.0.0.1",
+      COFFER_PORT_2379_TCP_ADDR: "10.0.0.1",
+      COFFER_PORT: "tcp://10.0.0.1:2379",
+      COFFER_NAME: "",
+      PATH: "/bin",
+    };
+    assert.equal(load({ env }).name, "default");
+  });
+
+  test("no text makes a parser throw", () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...Object.values(serverOptions)), fc.string(), (option, text) => {
+        assert.equal(typeof option.parser.parse(text).ok, "boolean");
+      }),
+    );
+  });
+});
+
+describe("dev configuration", () => {
+  test("defaults and flags", () => {
+    const defaults = {
+      dataDir: ".coffer",
+      members: 1,
+      clientPort: 2379,
+      reset: false,
+      restart: false,
+    };
+    assert.deepEqual(parseDevConfig([]), defaults);
+    assert.deepEqual(
+      parseDevConfig(["--members=3", "--client-port", "4000", "--reset", "--data-dir", "x"]),
+      { dataDir: "x", members: 3, clientPort: 4000, reset: true, restart: false },
+    );
+  });
+
+  test("mistakes are refused", () => {
+    assert.throws(() => parseDevConfig(["--members", "2"]), /is not one of 1, 3/);
+    assert.throws(() => parseDevConfig(["--client-port", "70000"]), /above the most allowed/);
+    assert.throws(() => parseDevConfig(["now"]), /takes options only/);
+  });
+});
