@@ -1,0 +1,42 @@
+import type { EdgeDeps } from "./gate.ts";
+import { auditTail, history, tokenIssue, whoAmI } from "./insight.ts";
+import { compact, deleteRange, put, range } from "./kv.ts";
+import { leaseGrant, leaseKeepAlive, leaseLeases, leaseRevoke, leaseTimeToLive } from "./lease.ts";
+import { alarms, health, memberList, status } from "./members.ts";
+import { policyAsk, policyChange, policyList } from "./policies.ts";
+import type { Edge } from "./requests.ts";
+import { tenantCreate, tenantDelete, tenantList, tenantShow } from "./tenants.ts";
+import { txn } from "./txn.ts";
+import { watch } from "./watch.ts";
+
+/** The gate over `deps`. */
+export function createEdge(deps: EdgeDeps): Edge {
+  return {
+    range: (caller, request) => range(deps, caller, request),
+    put: (caller, request) => put(deps, caller, request),
+    deleteRange: (caller, request) => deleteRange(deps, caller, request),
+    txn: (caller, request) => txn(deps, caller, request),
+    compact: (caller, request) => compact(deps, caller, request),
+    watch: (caller) => watch(deps, caller),
+    leaseGrant: (caller, request) => leaseGrant(deps, caller, request),
+    leaseRevoke: (caller, id) => leaseRevoke(deps, caller, id),
+    leaseKeepAlive: (caller, id) => leaseKeepAlive(deps, caller, id),
+    leaseTimeToLive: (caller, request) => leaseTimeToLive(deps, caller, request),
+    leaseLeases: (caller) => leaseLeases(deps, caller),
+    status: (caller) => status(deps, caller),
+    memberList: (caller, request) => memberList(deps, caller, request),
+    alarms: (caller) => alarms(deps, caller),
+    health: (checks) => health(deps, checks),
+    tenantCreate: (caller, request) => tenantCreate(deps, caller, request),
+    tenantList: (caller) => tenantList(deps, caller),
+    tenantShow: (caller, name) => tenantShow(deps, caller, name),
+    tenantDelete: (caller, name) => tenantDelete(deps, caller, name),
+    policyList: (caller) => policyList(deps, caller),
+    policyChange: (caller, request) => policyChange(deps, caller, request),
+    policyAsk: (caller, question) => policyAsk(deps, caller, question),
+    tokenIssue: (caller, request) => tokenIssue(deps, caller, request),
+    whoAmI: (caller) => whoAmI(deps, caller),
+    history: (caller, request) => history(deps, caller, request),
+    auditTail: (caller, query) => auditTail(deps, caller, query),
+  };
+}
