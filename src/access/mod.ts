@@ -1,0 +1,20 @@
+/** Casbin: may this principal do this to this key or range of this tenant. See DESIGN.md. */
+export {
+  type Access,
+  type AccessOptions,
+  type AccessStatus,
+  type AccessSubject,
+  type Explanation,
+  type Holder,
+  type Reason,
+  createAccess,
+} from "./access.ts";
+export { type AdminMatter, adminRange } from "./admin.ts";
+export { formatPolicyCsv, parsePolicyCsv } from "./csv.ts";
+export { ALL_KEYS, keyIn, objectBytes, rangeRel, singleKey } from "./object.ts";
+export { type PolicyFiles, SEED_ROLES, findPolicyFolder, loadPolicyFiles } from "./policy-files.ts";
+export { idOfRow, planPolicyChange, recordOf, rowOf } from "./record.ts";
+export { type Decision, GRANTS_PER_RANGE_MAX } from "./rights.ts";
+export { ROLE_DEPTH_MAX, ROLES_PER_MEMBER_MAX } from "./roles.ts";
+export { ACTIONS, type Action, type PolicyRow } from "./row.ts";
+export { ROWS_PER_TENANT_MAX, validateRows } from "./validate.ts";
