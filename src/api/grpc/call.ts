@@ -1,0 +1,244 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+
+import type { Caller } from "../../edge/mod.ts";
+import { type GrpcStatus, grpcStatus } from "../../errors.ts";
+import type { Logger } from "../../telemetry/mod.ts";
+import { FrameReader } from "./frame.ts";
+import type { StreamCall, StreamHandler, StreamMethod, UnaryMethod } from "./method.ts";
+import { OK, type Outcome, ProtocolError, outcomeOf, percentEncode, timeoutMs } from "./status.ts";
+
+/** What all calls of a server share. */
+export interface CallContext {
+  readonly log: Logger;
+  readonly messageBytesMax: number;
+  /** Calls whose request is not complete yet, with the time they came: swept by the server. */
+  readonly incomplete: Map<ServerCall, number>;
+  /** Open calls of streaming methods, which a stopping server must end itself. */
+  readonly streams: Set<ServerCall>;
+  readonly now: () => number;
+  onHandled(path: string, status: GrpcStatus, milliseconds: number): void;
+}
+
+const RESPONSE_HEADERS = { ":status": 200, "content-type": "application/grpc" } as const;
+const TRAILERS_FOLLOW = { waitForTrailers: true, sendDate: false } as const;
+const NO_BODY = { endStream: true, sendDate: false } as const;
+const OK_TRAILERS = { "grpc-status": "0" } as const;
+
+const DEADLINE: Outcome = {
+  status: grpcStatus.deadlineExceeded,
+  message: "context deadline exceeded",
+};
+
+/**
+ * One gRPC call on one HTTP/2 stream.
+ *
+ *     receiving --message(s)--> answering --finish--> done
+ *         '-----------fault, deadline, cancel-----------^
+ */
+export class ServerCall implements StreamCall {
+  readonly caller: Caller;
+  readonly #stream: ServerHttp2Stream;
+  readonly #context: CallContext;
+  readonly #path: string;
+  readonly #reader: FrameReader;
+  readonly #started: number;
+  #handler: StreamHandler | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #paused = false;
+  /** The client has sent all it will. */
+  #ended = false;
+  #done = false;
+  #trailers: Readonly<Record<string, string>> = OK_TRAILERS;
+
+  constructor(stream: ServerHttp2Stream, path: string, caller: Caller, context: CallContext) {
+    this.#stream = stream;
+    this.#path = path;
+    this.caller = caller;
+    this.#context = context;
+    this.#reader = new FrameReader(context.messageBytesMax);
+    this.#started = context.now();
+    stream.on("wantTrailers", () => this.#sendTrailers());
+    stream.on("close", () => this.#closed());
+    stream.on("error", (error: unknown) => {
+      context.log.debug("Stream ended on an error", { path, error });
+    });
+  }
+
+  /** Reads one message, and answers with one. */
+  serveUnary(method: UnaryMethod, headers: IncomingHttpHeaders): void {
+    if (!this.#arm(headers)) return;
+    this.#context.incomplete.set(this, this.#started);
+    let message: Buffer | undefined;
+    this.#stream.on("data", (chunk: Buffer) => {
+      if (this.#done) return;
+      try {
+        this.#reader.push(chunk);
+        for (let next = this.#reader.next(); next !== undefined; next = this.#reader.next()) {
+          if (message !== undefined) throw tooManyMessages();
+          message = next;
+        }
+      } catch (error) {
+        this.finish(error);
+      }
+    });
+    this.#stream.on("end", () => {
+      this.#ended = true;
+      this.#context.incomplete.delete(this);
+      if (this.#done) return;
+      if (this.#reader.partial) return this.finish(endsWithinMessage());
+      if (message === undefined) return this.finish(noMessage());
+      method.handle(this.caller, message).then((frame) => this.#answer(frame), this.finish);
+    });
+  }
+
+  serveStream(method: StreamMethod, headers: IncomingHttpHeaders): void {
+    if (!this.#arm(headers)) return;
+    const stream = this.#stream;
+    this.#context.streams.add(this);
+    // Headers go out at once: clients hold a stream for open from then on.
+    stream.respond(RESPONSE_HEADERS, TRAILERS_FOLLOW);
+    this.#handler = method.serve(this);
+    stream.on("data", (chunk: Buffer) => {
+      this.#reader.push(chunk);
+      this.#deliver();
+    });
+    stream.on("end", () => {
+      this.#ended = true;
+      this.#deliver();
+    });
+    stream.on("drain", () => {
+      if (!this.#done) this.#handler?.onWritable();
+    });
+    if (this.#paused) stream.pause();
+  }
+
+  get writable(): boolean {
+    return !this.#done && !this.#stream.writableNeedDrain;
+  }
+
+  write(frame: Buffer): void {
+    if (!this.#done) this.#stream.write(frame);
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused || this.#done) return;
+    this.#paused = false;
+    this.#stream.resume();
+    this.#deliver();
+  }
+
+  readonly finish = (error: unknown): void => {
+    if (this.#done) return;
+    const outcome = error === undefined ? OK : outcomeOf(error, this.#context.log, this.#path);
+    this.#end(outcome);
+  };
+
+  /** Refuses the call with `error` before a method took it. */
+  refuse(error: unknown): void {
+    this.finish(error);
+  }
+
+  #deliver(): void {
+    try {
+      while (!this.#paused && !this.#done) {
+        const message = this.#reader.next();
+        if (message !== undefined) {
+          this.#handler?.onMessage(message);
+          continue;
+        }
+        if (!this.#ended) return;
+        if (this.#reader.partial) throw endsWithinMessage();
+        return this.#handler?.onHalfClose();
+      }
+    } catch (error) {
+      this.finish(error);
+    }
+  }
+
+  /** The unary answer: headers, one frame, trailers. */
+  #answer(frame: Buffer): void {
+    if (this.#done) return;
+    this.#settle(OK);
+    this.#stream.respond(RESPONSE_HEADERS, TRAILERS_FOLLOW);
+    this.#stream.end(frame);
+  }
+
+  #end(outcome: Outcome): void {
+    this.#settle(outcome);
+    const stream = this.#stream;
+    this.#trailers = trailersOf(outcome);
+    if (stream.headersSent) stream.end();
+    else stream.respond({ ...RESPONSE_HEADERS, ...this.#trailers }, NO_BODY);
+    // A client that is still sending is told to stop, without an error (RFC 9113 §8.1).
+    if (!this.#ended && !stream.headersSent) stream.close(constants.NGHTTP2_NO_ERROR);
+    else if (!this.#ended) stream.resume();
+  }
+
+  /** Leaves nothing behind that could act on this call again. */
+  #settle(outcome: Outcome): void {
+    this.#done = true;
+    clearTimeout(this.#timer);
+    this.#context.incomplete.delete(this);
+    this.#context.streams.delete(this);
+    const handler = this.#handler;
+    this.#handler = undefined;
+    handler?.onClose();
+    const { now, onHandled } = this.#context;
+    onHandled(this.#path, outcome.status, now() - this.#started);
+  }
+
+  #sendTrailers(): void {
+    if (!this.#stream.destroyed && !this.#stream.closed) this.#stream.sendTrailers(this.#trailers);
+  }
+
+  /** The stream is gone: a reset by the client, the end of the connection, or our own end. */
+  #closed(): void {
+    if (this.#done) return;
+    this.#settle({ status: grpcStatus.canceled, message: "" });
+  }
+
+  /** Starts the deadline; false if the call is over already. */
+  #arm(headers: IncomingHttpHeaders): boolean {
+    const header = headers["grpc-timeout"];
+    if (header === undefined) return true;
+    try {
+      const limit = timeoutMs(String(header));
+      if (limit === undefined) return true;
+      this.#timer = setTimeout(() => {
+        if (!this.#done) this.#end(DEADLINE);
+      }, limit);
+      return true;
+    } catch (error) {
+      this.finish(error);
+      return false;
+    }
+  }
+}
+
+function trailersOf({ status, message }: Outcome): Readonly<Record<string, string>> {
+  if (status === grpcStatus.ok) return OK_TRAILERS;
+  const trailers = { "grpc-status": String(status), "grpc-message": percentEncode(message) };
+  return status === grpcStatus.unimplemented
+    ? { ...trailers, "grpc-accept-encoding": "identity" }
+    : trailers;
+}
+
+function tooManyMessages(): ProtocolError {
+  return new ProtocolError(
+    grpcStatus.internal,
+    "grpc: a unary call must send one message, and more came",
+  );
+}
+
+function noMessage(): ProtocolError {
+  return new ProtocolError(grpcStatus.internal, "grpc: a unary call must send one message");
+}
+
+function endsWithinMessage(): ProtocolError {
+  return new ProtocolError(grpcStatus.internal, "grpc: the stream ends within a message");
+}

@@ -1,0 +1,41 @@
+import { randomBytes } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http2";
+
+import type { Caller, PeerCertificate } from "../../edge/mod.ts";
+
+/** What is known of a connection before its first request. */
+export interface Peer {
+  /** "address:port". */
+  readonly address: string;
+  readonly certificate: PeerCertificate | undefined;
+}
+
+const USER_AGENT_CHARS_MAX = 256;
+/** What may stand in an audit record and a log line as it is. */
+const REQUEST_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;
+
+const requestIdPrefix: string = randomBytes(6).toString("hex");
+let requestIds = 0;
+
+/** The caller of a request; etcd's `token` goes before `authorization`, as in etcd's auth store. */
+export function callerOf(headers: IncomingHttpHeaders, peer: Peer): Caller {
+  const requestId = textOf(headers["x-request-id"]);
+  return {
+    authorization: textOf(headers["token"]) ?? headers.authorization,
+    tenantName: textOf(headers["coffer-tenant"]),
+    peerAddress: peer.address,
+    certificate: peer.certificate,
+    requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : drawRequestId(),
+    userAgent: (headers["user-agent"] ?? "").slice(0, USER_AGENT_CHARS_MAX),
+    requireLeader: headers["hasleader"] === "true",
+  };
+}
+
+/** Unique in all processes: a random prefix of this one and a count. */
+function drawRequestId(): string {
+  return `${requestIdPrefix}-${(++requestIds).toString(36)}`;
+}
+
+function textOf(header: string | string[] | undefined): string | undefined {
+  return typeof header === "string" ? header : header?.join(", ");
+}

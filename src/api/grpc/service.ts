@@ -1,0 +1,109 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+
+import type { Edge } from "../../edge/mod.ts";
+import { type GrpcStatus, grpcStatus } from "../../errors.ts";
+import type { Logger } from "../../telemetry/mod.ts";
+import { type CallContext, ServerCall } from "./call.ts";
+import { cofferMethods } from "./coffer.ts";
+import { MESSAGE_BYTES_MAX } from "./frame.ts";
+import { healthMethods } from "./health.ts";
+import { kvMethods } from "./kv.ts";
+import { leaseMethods } from "./lease.ts";
+import { maintenanceMethods } from "./maintenance.ts";
+import { type Peer, callerOf } from "./metadata.ts";
+import type { Method } from "./method.ts";
+import { ProtocolError } from "./status.ts";
+import { watchMethods } from "./watch.ts";
+
+/** A request that is not complete after this time is refused. */
+const REQUEST_MS_MAX = 30_000;
+const SWEEP_MS = 5000;
+
+export interface GrpcServiceOptions {
+  readonly edge: Edge;
+  readonly log: Logger;
+  /** Called once per call, with its duration. */
+  onHandled?(path: string, status: GrpcStatus, milliseconds: number): void;
+  /** Largest message accepted, in bytes. */
+  readonly messageBytesMax?: number;
+}
+
+/** Answers gRPC calls on HTTP/2 streams that a listener hands over. */
+export interface GrpcService {
+  /** Whether the content type of a request says gRPC. */
+  accepts(headers: IncomingHttpHeaders): boolean;
+  handle(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, peer: Peer): void;
+  /** Ends every open stream with `error`; unary calls in flight go on. */
+  endStreams(error: unknown): void;
+  close(): void;
+}
+
+export function createGrpcService(options: GrpcServiceOptions): GrpcService {
+  const methods = methodTable(options.edge);
+  const services = new Set([...methods.keys()].map(serviceOf));
+  const context: CallContext = {
+    log: options.log,
+    messageBytesMax: options.messageBytesMax ?? MESSAGE_BYTES_MAX,
+    incomplete: new Map(),
+    streams: new Set(),
+    now: () => performance.now(),
+    onHandled: options.onHandled ?? (() => undefined),
+  };
+  const sweep = setInterval(() => sweepIncomplete(context), SWEEP_MS).unref();
+  return {
+    accepts: (headers) => (headers["content-type"] ?? "").startsWith("application/grpc"),
+    handle: (stream, headers, peer) => {
+      const path = headers[":path"] ?? "";
+      const method = methods.get(path);
+      const name = method === undefined ? "unknown" : path;
+      const call = new ServerCall(stream, name, callerOf(headers, peer), context);
+      if (method === undefined) call.refuse(unknownMethod(path, services));
+      else if (method.kind === "unary") call.serveUnary(method, headers);
+      else call.serveStream(method, headers);
+    },
+    endStreams: (error) => {
+      for (const call of [...context.streams]) call.finish(error);
+    },
+    close: () => clearInterval(sweep),
+  };
+}
+
+function methodTable(edge: Edge): ReadonlyMap<string, Method> {
+  const offered = [
+    ...kvMethods(edge),
+    ...watchMethods(edge),
+    ...leaseMethods(edge),
+    ...maintenanceMethods(edge),
+    ...cofferMethods(edge),
+  ];
+  const services = new Set(offered.map((method) => serviceOf(method.path)));
+  const all = [...offered, ...healthMethods(edge, services)];
+  return new Map(all.map((method) => [method.path, method]));
+}
+
+function sweepIncomplete(context: CallContext): void {
+  const oldest = context.now() - REQUEST_MS_MAX;
+  for (const [call, started] of context.incomplete) {
+    if (started > oldest) return;
+    call.finish(
+      new ProtocolError(grpcStatus.deadlineExceeded, "grpc: the request did not arrive in time"),
+    );
+  }
+}
+
+function serviceOf(path: string): string {
+  return path.slice(1, path.lastIndexOf("/"));
+}
+
+/** The texts are grpc-go's. */
+function unknownMethod(path: string, services: ReadonlySet<string>): ProtocolError {
+  const cut = path.lastIndexOf("/");
+  if (!path.startsWith("/") || cut < 1) {
+    return new ProtocolError(grpcStatus.unimplemented, `malformed method name: "${path}"`);
+  }
+  const service = path.slice(1, cut);
+  const text = services.has(service)
+    ? `unknown method ${path.slice(cut + 1)} for service ${service}`
+    : `unknown service ${service}`;
+  return new ProtocolError(grpcStatus.unimplemented, text);
+}

@@ -1,0 +1,10 @@
+/**
+ * Interface files of our own writing (`def/`), the code generated from them (`gen/`), and a reader and
+ * a writer of the protobuf wire format for the messages where generated code is too slow.
+ */
+export * as coffer from "./gen/coffer/v1/coffer.ts";
+export * as rpc from "./gen/etcdserverpb/rpc.ts";
+export * as health from "./gen/grpc/health/v1/health.ts";
+export * as mvcc from "./gen/mvccpb/kv.ts";
+export { ReverseWriter } from "./reverse-writer.ts";
+export { WireReader } from "./wire-reader.ts";
