@@ -1,0 +1,201 @@
+import { type TLSSocket, connect } from "node:tls";
+import {
+  FLAG_ACK,
+  FLAG_END_HEADERS,
+  FLAG_END_STREAM,
+  FRAME_HEADER_BYTES,
+  clientHello,
+  frame,
+  frameType,
+  headerBlocks,
+  windowUpdate,
+  writeFrameHeader,
+} from "./http2-frames.ts";
+
+/** One TLS connection that keeps a fixed number of unary gRPC calls in flight. */
+
+export interface LoadTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+  /** Bearer token; "" for none. */
+  readonly token: string;
+}
+
+export interface LoadConnection {
+  readonly done: Promise<void>;
+}
+
+export interface LoadPlan {
+  /** Such as `/etcdserverpb.KV/Put`. */
+  readonly path: string;
+  readonly streams: number;
+  /** The next request's protobuf message; `undefined` when enough have been sent. */
+  readonly nextMessage: () => Buffer | undefined;
+  /** A call ended; `ok` if a message came back. */
+  readonly onAnswer: (seconds: number, ok: boolean) => void;
+}
+
+const RECEIVED_BYTES_PER_UPDATE = 1 << 20;
+const GRPC_PREFIX_BYTES = 5;
+
+interface Call {
+  readonly started: number;
+  answered: boolean;
+}
+
+export function startConnection(target: LoadTarget, plan: LoadPlan): LoadConnection {
+  const socket = connect({
+    host: target.host,
+    port: target.port,
+    ca: target.ca,
+    cert: target.cert,
+    key: target.key,
+    ALPNProtocols: ["h2"],
+    servername: "localhost",
+  });
+  socket.setNoDelay(true);
+  const done = new Promise<void>((resolve, reject) => {
+    socket.on("error", reject);
+    socket.on("close", () => reject(new Error("The server closed the connection")));
+    socket.on("secureConnect", () => new Calls(socket, target, plan, resolve).start());
+  });
+  return { done };
+}
+
+class Calls {
+  readonly #socket: TLSSocket;
+  readonly #plan: LoadPlan;
+  readonly #finish: () => void;
+  readonly #blocks: { readonly first: Buffer; readonly next: Buffer };
+  readonly #calls = new Map<number, Call>();
+  #nextStream = 1;
+  #rest: Buffer = Buffer.alloc(0);
+  #received = 0;
+  #out: Buffer[] = [];
+  #finished = false;
+
+  constructor(socket: TLSSocket, target: LoadTarget, plan: LoadPlan, finish: () => void) {
+    this.#socket = socket;
+    this.#plan = plan;
+    this.#finish = finish;
+    const fields: [string, string][] = [
+      [":method", "POST"],
+      [":scheme", "https"],
+      [":path", plan.path],
+      [":authority", `localhost:${target.port}`],
+      ["content-type", "application/grpc"],
+      ["te", "trailers"],
+      ["user-agent", "coffer-bench"],
+    ];
+    if (target.token !== "") fields.push(["authorization", `Bearer ${target.token}`]);
+    this.#blocks = headerBlocks(fields);
+  }
+
+  start(): void {
+    this.#out.push(clientHello());
+    for (let i = 0; i < this.#plan.streams; i++) this.#call();
+    this.#flush();
+    this.#socket.on("data", (chunk: Buffer) => {
+      this.#take(chunk);
+      this.#flush();
+    });
+  }
+
+  #call(): void {
+    const message = this.#plan.nextMessage();
+    if (message === undefined) {
+      if (this.#calls.size === 0) this.#end();
+      return;
+    }
+    const stream = this.#nextStream;
+    this.#nextStream += 2;
+    const block = stream === 1 ? this.#blocks.first : this.#blocks.next;
+    const body = GRPC_PREFIX_BYTES + message.length;
+    const out = Buffer.allocUnsafe(2 * FRAME_HEADER_BYTES + block.length + body);
+    let at = writeFrameHeader(out, 0, {
+      length: block.length,
+      type: frameType.headers,
+      flags: FLAG_END_HEADERS,
+      stream,
+    });
+    at += block.copy(out, at);
+    at = writeFrameHeader(out, at, {
+      length: body,
+      type: frameType.data,
+      flags: FLAG_END_STREAM,
+      stream,
+    });
+    out[at] = 0;
+    out.writeUInt32BE(message.length, at + 1);
+    message.copy(out, at + GRPC_PREFIX_BYTES);
+    this.#out.push(out);
+    this.#calls.set(stream, { started: performance.now(), answered: false });
+  }
+
+  #take(chunk: Buffer): void {
+    let data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    while (data.length >= FRAME_HEADER_BYTES) {
+      const length = data.readUIntBE(0, 3);
+      const end = FRAME_HEADER_BYTES + length;
+      if (data.length < end) break;
+      this.#frame(data, data.subarray(FRAME_HEADER_BYTES, end));
+      data = data.subarray(end);
+    }
+    this.#rest = data;
+  }
+
+  #frame(header: Buffer, payload: Buffer): void {
+    const type = header[3];
+    const flags = header[4] ?? 0;
+    const stream = header.readUInt32BE(5) & 0x7fffffff;
+    const call = this.#calls.get(stream);
+    switch (type) {
+      case frameType.data:
+        this.#received += payload.length;
+        if (call !== undefined && payload.length > 0) call.answered = true;
+        if (this.#received >= RECEIVED_BYTES_PER_UPDATE) {
+          this.#out.push(windowUpdate(this.#received));
+          this.#received = 0;
+        }
+        break;
+      case frameType.settings:
+        if ((flags & FLAG_ACK) === 0) {
+          this.#out.push(frame(frameType.settings, FLAG_ACK, 0, Buffer.alloc(0)));
+        }
+        return;
+      case frameType.ping:
+        if ((flags & FLAG_ACK) === 0) {
+          this.#out.push(frame(frameType.ping, FLAG_ACK, 0, Buffer.from(payload)));
+        }
+        return;
+      case frameType.goaway:
+        this.#socket.destroy(new Error("The server went away"));
+        return;
+      default:
+    }
+    const ends =
+      type === frameType.rstStream ||
+      ((type === frameType.headers || type === frameType.data) && (flags & FLAG_END_STREAM) !== 0);
+    if (!ends || call === undefined) return;
+    this.#calls.delete(stream);
+    this.#plan.onAnswer((performance.now() - call.started) / 1000, call.answered);
+    this.#call();
+  }
+
+  #flush(): void {
+    if (this.#out.length === 0) return;
+    const out = this.#out.length === 1 ? this.#out[0] : Buffer.concat(this.#out);
+    this.#out = [];
+    if (out !== undefined && !this.#finished) this.#socket.write(out);
+  }
+
+  #end(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#finish();
+    this.#socket.destroy();
+  }
+}

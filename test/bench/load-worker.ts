@@ -1,0 +1,79 @@
+import { randomBytes } from "node:crypto";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { type LoadTarget, startConnection } from "./load-connection.ts";
+import { type Workload, workloadMessage, workloadPath } from "./workloads.ts";
+
+/**
+ * The generator's process: reads a job from standard input as JSON, runs it, and prints the result as
+ * one line of JSON.
+ */
+
+export interface LoadJob {
+  readonly target: LoadTarget;
+  readonly workload: Workload;
+  readonly connections: number;
+  readonly streams: number;
+  readonly requests: number;
+  /** Stop after this long, whatever has been sent. */
+  readonly secondsMax: number;
+  readonly keys: number;
+  readonly valueBytes: number;
+  /** First key number; keys are written in order from it when `sequential`. */
+  readonly firstKey: number;
+  readonly sequential: boolean;
+}
+
+export interface LoadResult {
+  readonly requests: number;
+  readonly failed: number;
+  readonly seconds: number;
+  readonly perSecond: number;
+  /** Milliseconds. */
+  readonly p50: number;
+  readonly p99: number;
+}
+
+export async function runLoad(job: LoadJob): Promise<LoadResult> {
+  const value = randomBytes(job.valueBytes);
+  const latencies: number[] = [];
+  let sent = 0;
+  let failed = 0;
+  const started = performance.now();
+  const path = workloadPath(job.workload);
+  const connections = Array.from({ length: job.connections }, () =>
+    startConnection(job.target, {
+      path,
+      streams: job.streams,
+      nextMessage: () => {
+        const late = (performance.now() - started) / 1000 > job.secondsMax;
+        if (sent >= job.requests || late) return undefined;
+        const n = sent++;
+        const key = job.sequential ? n : Math.floor(Math.random() * job.keys);
+        return workloadMessage(job.workload, job.firstKey + key, value);
+      },
+      onAnswer: (seconds, ok) => {
+        latencies.push(seconds);
+        if (!ok) failed++;
+      },
+    }),
+  );
+  await Promise.all(connections.map((connection) => connection.done));
+  const seconds = (performance.now() - started) / 1000;
+  latencies.sort((a, b) => a - b);
+  const at = (share: number): number =>
+    (latencies[Math.min(latencies.length - 1, Math.floor(share * latencies.length))] ?? 0) * 1000;
+  return {
+    requests: latencies.length,
+    failed,
+    seconds,
+    perSecond: latencies.length / seconds,
+    p50: at(0.5),
+    p99: at(0.99),
+  };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const job = JSON.parse(await text(process.stdin)) as LoadJob;
+  process.stdout.write(`${JSON.stringify(await runLoad(job))}\n`);
+}
