@@ -14,6 +14,7 @@ import type { Node } from "../node/mod.ts";
 import type {
   AccessPort,
   Action,
+  AdminMatter,
   AuditEvent,
   AuditPort,
   CheckTxn,
@@ -163,9 +164,19 @@ export function authorise(context: RequestContext, action: Action, range: KeyRan
   context.policyRevision = decision.policyRevision;
 }
 
-/** Whether the caller may; for choices that refuse nothing. */
-export function may(context: RequestContext, action: Action, range: KeyRange): boolean {
-  return context.deps.access.check(context.principal, context.scope, action, range).allowed;
+/** Refuses unless the caller may administer `matter` in the request's scope. */
+export function authoriseAdmin(context: RequestContext, matter: AdminMatter): void {
+  authorise(context, "admin", matterRange(matter));
+}
+
+/** Whether the caller may administer `matter`; for choices that refuse nothing. */
+export function mayAdmin(context: RequestContext, matter: AdminMatter): boolean {
+  const { access } = context.deps;
+  return access.check(context.principal, context.scope, "admin", matterRange(matter)).allowed;
+}
+
+function matterRange(matter: AdminMatter): KeyRange {
+  return { lo: key(matter), hi: key(`${matter}\0`) };
 }
 
 /** Refuses a caller that holds no right at all in its tenant. */
@@ -176,14 +187,24 @@ export function authoriseAny(context: RequestContext): void {
 
 /**
  * Refuses unless the caller runs the cluster: its credentials are bound to the system scope, so that
- * no tenant's issuer can spell an operator's name, and a policy row of that scope grants `admin`.
+ * no tenant's issuer can spell an operator's name, and a policy row of that scope grants the matter.
  */
-export function authoriseOperator(context: RequestContext): void {
+export function authoriseOperator(context: RequestContext, matter: AdminMatter): void {
   const { principal, deps } = context;
-  const bound = principal.tenants === "*" || principal.tenants.includes(SYSTEM_TENANT_NAME);
-  if (!bound) throw denied("credentials are not bound to the system scope");
-  const decision = deps.access.check(principal, CLUSTER_SCOPE, "admin", ALL_KEYS);
-  if (!decision.allowed) throw denied("no right to run the cluster");
+  if (!isSystemBound(principal)) throw denied("credentials are not bound to the system scope");
+  const decision = deps.access.check(principal, CLUSTER_SCOPE, "admin", matterRange(matter));
+  if (!decision.allowed) throw denied(`no right to ${matter} in the system scope`);
+}
+
+/** Whether `authoriseOperator` would let the caller through. */
+export function isOperator(context: RequestContext, matter: AdminMatter): boolean {
+  const { principal, deps } = context;
+  if (!isSystemBound(principal)) return false;
+  return deps.access.check(principal, CLUSTER_SCOPE, "admin", matterRange(matter)).allowed;
+}
+
+function isSystemBound({ tenants }: Principal): boolean {
+  return tenants === "*" || tenants.includes(SYSTEM_TENANT_NAME);
 }
 
 /** Refuses the system scope where only a tenant makes sense. */

@@ -8,16 +8,16 @@ import {
   revision,
 } from "../core/types/mod.ts";
 import {
-  ALL_KEYS,
   type EdgeDeps,
   NO_TARGET,
   SYSTEM_TENANT_NAME,
   authorise,
+  authoriseAdmin,
   authoriseAny,
   authoriseOperator,
   currentRevision,
   linearize,
-  may,
+  mayAdmin,
   requireTenant,
   runRequest,
 } from "./gate.ts";
@@ -62,7 +62,7 @@ export function auditTail(
 ): Promise<Reply<readonly string[]>> {
   return runRequest(deps, caller, { action: "audit-tail", target: NO_TARGET }, async (context) => {
     await linearize(context);
-    authorise(context, "admin", ALL_KEYS);
+    authoriseAdmin(context, "audit/read");
     const limit = Math.min(query.limit > 0 ? query.limit : AUDIT_LINES_MAX, AUDIT_LINES_MAX);
     const tenant = context.scope === CLUSTER_SCOPE ? "" : context.scope;
     const lines = await deps.audit.tail({ ...query, limit, tenant });
@@ -102,8 +102,7 @@ export function tokenIssue(
       if (name !== SYSTEM_TENANT_NAME && name !== "*") checkTenantName(name);
     }
     const onlyOwn = tenants.every((name) => name === own) && own !== SYSTEM_TENANT_NAME;
-    if (onlyOwn && may(context, "admin", ALL_KEYS)) authorise(context, "admin", ALL_KEYS);
-    else authoriseOperator(context);
+    if (!onlyOwn || !mayAdmin(context, "token/issue")) authoriseOperator(context, "token/issue");
     const { ttlSeconds } = request;
     if (!(ttlSeconds > 0 && ttlSeconds <= TOKEN_TTL_SECONDS_MAX)) {
       throw new CofferError(

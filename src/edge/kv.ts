@@ -15,13 +15,12 @@ import {
   keyRange,
 } from "../core/types/mod.ts";
 import {
-  ALL_KEYS,
   type EdgeDeps,
   type RequestContext,
   authorise,
+  authoriseAdmin,
   currentRevision,
   linearize,
-  may,
   proposeChecked,
   requireTenant,
   resultOf,
@@ -93,7 +92,7 @@ export function deleteRange(
   });
 }
 
-/** Compaction takes history away from everyone, so it needs the right to delete everything. */
+/** Compaction takes history away from everyone, so it is a matter of administration. */
 export function compact(
   deps: EdgeDeps,
   caller: Caller,
@@ -103,7 +102,7 @@ export function compact(
   return runRequest(deps, caller, { action: "compact", target }, async (context) => {
     requireTenant(context);
     const result = await proposeChecked(context, () => {
-      authorise(context, may(context, "admin", ALL_KEYS) ? "admin" : "delete", ALL_KEYS);
+      authoriseAdmin(context, "compact");
       return { kind: "compact", revision: request.revision };
     });
     return { body: undefined, revision: resultOf(result, "compact").revision };

@@ -1,11 +1,10 @@
 import { CofferError } from "../errors.ts";
 import { type RecordChange, keyRange, revision } from "../core/types/mod.ts";
 import {
-  ALL_KEYS,
   type EdgeDeps,
   NO_TARGET,
   type RequestContext,
-  authorise,
+  authoriseAdmin,
   authoriseAny,
   linearize,
   proposeChecked,
@@ -33,7 +32,7 @@ export function policyList(
 ): Promise<Reply<{ readonly policyRevision: number; readonly rows: readonly PolicyRow[] }>> {
   return runRequest(deps, caller, { action: "policy-list", target: NO_TARGET }, async (context) => {
     await linearize(context);
-    authorise(context, "admin", ALL_KEYS);
+    authoriseAdmin(context, "policy/read");
     return {
       body: {
         policyRevision: deps.node.state.policyRevision(context.scope),
@@ -52,7 +51,7 @@ export function policyChange(
   const what = { action: "policy-change", target: NO_TARGET };
   return runRequest(deps, caller, what, async (context) => {
     const result = await proposeChecked(context, () => {
-      authorise(context, "admin", ALL_KEYS);
+      authoriseAdmin(context, "policy/change");
       return { kind: "records", changes: changesOf(context, request) };
     });
     const { policyRevision } = resultOf(result, "done");
@@ -80,7 +79,7 @@ export function policyAsk(
     }
     const own = subject === "" || subject === context.principal.subject;
     if (own) authoriseAny(context);
-    else authorise(context, "admin", ALL_KEYS);
+    else authoriseAdmin(context, "policy/read");
     const asked = own ? context.principal : { subject, groups: [] };
     const range = keyRange(question.key, question.rangeEnd);
     const decision = deps.access.check(asked, context.scope, action, range);
@@ -93,26 +92,14 @@ function rowsOf(context: RequestContext): readonly PolicyRow[] {
   return node.state.records(context.scope, "policy").map((record) => access.rowOf(record));
 }
 
-/** All rows valid, and every row that is to be removed there; else nothing happens. */
 function changesOf(
   context: RequestContext,
-  request: { readonly add: readonly PolicyRow[]; readonly remove: readonly PolicyRow[] },
+  change: { readonly add: readonly PolicyRow[]; readonly remove: readonly PolicyRow[] },
 ): readonly RecordChange[] {
-  const { access } = context.deps;
-  const removed = new Map(request.remove.map((row) => [access.recordOf(row).id, row]));
-  const stay = rowsOf(context).filter((row) => !removed.has(access.recordOf(row).id));
-  access.validateRows(request.add, stay);
-  const added = request.add.map((row): RecordChange => {
-    const record = access.recordOf(row);
-    return { table: "policy", id: record.id, data: record.data, expect: "any" };
-  });
-  const taken = [...removed.keys()].map((id): RecordChange => {
-    return { table: "policy", id, data: undefined, expect: "present" };
-  });
-  if (added.length + taken.length === 0) {
+  if (change.add.length + change.remove.length === 0) {
     throw new CofferError("invalid-argument", "name at least one policy row to add or remove");
   }
-  return [...taken, ...added];
+  return context.deps.access.planPolicyChange(rowsOf(context), change);
 }
 
 function noteRow(context: RequestContext, action: string, row: PolicyRow): void {

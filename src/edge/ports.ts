@@ -5,6 +5,7 @@ import type {
   KeyRange,
   LeaseId,
   RecordChange,
+  StoredRecord,
   TenantId,
   TxnRequest,
 } from "../core/types/mod.ts";
@@ -40,6 +41,17 @@ export interface IdentityPort {
 
 export type Action = "read" | "list" | "watch" | "write" | "delete" | "lease" | "admin";
 
+/** What `admin` can be about: its objects are these names instead of keys (policies/). */
+export type AdminMatter =
+  | "audit/read"
+  | "compact"
+  | "policy/change"
+  | "policy/read"
+  | "tenant/create"
+  | "tenant/delete"
+  | "tenant/read"
+  | "token/issue";
+
 export interface Decision {
   readonly allowed: boolean;
   /** The policy revision of the tenant that this was decided at. */
@@ -53,15 +65,27 @@ export interface Subject {
   readonly groups: readonly string[];
 }
 
+/** A subject of the policy that may do something, with the row that lets it. */
+export interface AccessHolder {
+  readonly subject: string;
+  readonly row: PolicyRow | undefined;
+}
+
 export interface AccessPort {
   check(subject: Subject, tenant: TenantId, action: Action, range: KeyRange): Decision;
   /** Whether any allow row of the tenant reaches the subject. */
   hasGrant(subject: Subject, tenant: TenantId): boolean;
-  /** Throws `invalid-argument` naming the row and the reason. `existing`: the rows that stay. */
-  validateRows(rows: readonly PolicyRow[], existing: readonly PolicyRow[]): void;
-  /** The `policy` record of a row. */
-  recordOf(row: PolicyRow): { readonly id: string; readonly data: Uint8Array };
-  rowOf(record: { readonly id: string; readonly data: Uint8Array }): PolicyRow;
+  /**
+   * The record changes that add and remove rows of a scope that now holds `current`. Throws
+   * `invalid-argument` naming the row and the reason, and `not-found` for a row that is not there.
+   */
+  planPolicyChange(
+    current: readonly PolicyRow[],
+    change: { readonly add: readonly PolicyRow[]; readonly remove: readonly PolicyRow[] },
+  ): readonly RecordChange[];
+  rowOf(record: StoredRecord): PolicyRow;
+  /** The subjects that may, one by one. */
+  whoCan(tenant: TenantId, action: Action, range: KeyRange): Iterable<AccessHolder>;
   /** The rows a new tenant starts with. */
   seedRows(owner: string): readonly PolicyRow[];
 }

@@ -1,13 +1,13 @@
 import { CofferError } from "../errors.ts";
-import { CLUSTER_SCOPE, type RecordChange, type TenantInfo, revision } from "../core/types/mod.ts";
+import { CLUSTER_SCOPE, type TenantInfo, revision } from "../core/types/mod.ts";
 import {
-  ALL_KEYS,
   type EdgeDeps,
   NO_TARGET,
   type RequestContext,
   SYSTEM_TENANT_NAME,
   authoriseOperator,
   denied,
+  isOperator,
   linearize,
   resultOf,
   runRequest,
@@ -48,16 +48,9 @@ export function tenantCreate(
     checkTenantName(request.name);
     const id = deps.random.tenantId();
     const owner = request.owner === "" ? context.principal.subject : request.owner;
-    const seeds = deps.access.seedRows(owner);
-    deps.access.validateRows(seeds, []);
-    const records: RecordChange[] = [
-      ...deps.seal.newTenantKeys(id),
-      ...seeds.map((row): RecordChange => {
-        const record = deps.access.recordOf(row);
-        return { table: "policy", id: record.id, data: record.data, expect: "any" };
-      }),
-    ];
-    await proposeAsOperator(context, {
+    const seeds = { add: deps.access.seedRows(owner), remove: [] };
+    const records = [...deps.seal.newTenantKeys(id), ...deps.access.planPolicyChange([], seeds)];
+    await proposeAsOperator(context, "tenant/create", {
       kind: "tenant-create",
       id,
       name: request.name,
@@ -76,11 +69,11 @@ export function tenantDelete(
 ): Promise<Reply<undefined>> {
   const what = { action: "tenant-delete", target: { key: name, rangeEnd: "" } };
   return runRequest(deps, caller, what, async (context) => {
-    authoriseOperator(context);
+    authoriseOperator(context, "tenant/delete");
     await linearize(context);
     const tenant = deps.node.state.tenantByName(name);
     if (tenant === undefined) throw new CofferError("not-found", `tenant '${name}'`);
-    await proposeAsOperator(context, { kind: "tenant-delete", id: tenant.id });
+    await proposeAsOperator(context, "tenant/delete", { kind: "tenant-delete", id: tenant.id });
     return { body: undefined, revision: revision(0) };
   });
 }
@@ -104,7 +97,8 @@ export function tenantShow(
     const tenant = deps.node.state.tenantByName(name);
     // The same refusal whether there is no such tenant or the caller may not know of it.
     if (tenant === undefined || !maySee(context, tenant)) {
-      if (isOperator(context)) throw new CofferError("not-found", `tenant '${name}'`);
+      if (isOperator(context, "tenant/read"))
+        throw new CofferError("not-found", `tenant '${name}'`);
       throw denied("not bound to that tenant");
     }
     return { body: tenant, revision: revision(0) };
@@ -112,26 +106,21 @@ export function tenantShow(
 }
 
 function maySee(context: RequestContext, tenant: TenantInfo): boolean {
-  if (isOperator(context)) return true;
+  if (isOperator(context, "tenant/read")) return true;
   const { principal, deps } = context;
   const bound = principal.tenants === "*" || principal.tenants.includes(tenant.name);
   return bound && deps.access.hasGrant(principal, tenant.id);
 }
 
-function isOperator(context: RequestContext): boolean {
-  const { principal, deps } = context;
-  const bound = principal.tenants === "*" || principal.tenants.includes(SYSTEM_TENANT_NAME);
-  return bound && deps.access.check(principal, CLUSTER_SCOPE, "admin", ALL_KEYS).allowed;
-}
-
 /** Proposes in the cluster's scope, checked against that scope's policy. */
 async function proposeAsOperator(
   context: RequestContext,
+  matter: "tenant/create" | "tenant/delete",
   command: Parameters<EdgeDeps["node"]["propose"]>[0]["command"],
 ): Promise<void> {
   const { deps } = context;
   for (;;) {
-    authoriseOperator(context);
+    authoriseOperator(context, matter);
     const result = await deps.node.propose({
       tenant: CLUSTER_SCOPE,
       time: deps.clock.now(),

@@ -11,7 +11,12 @@ import {
 } from "../core/types/mod.ts";
 import type { CommittedEntry } from "../core/fsm/mod.ts";
 import { type ConfState, type Entry, type Raft, type Ready, createRaft } from "../core/raft/mod.ts";
-import { type WatchHub, type WatchStream, createWatchHub } from "../core/watch/mod.ts";
+import {
+  type WatchHub,
+  type WatchHubStatus,
+  type WatchStream,
+  createWatchHub,
+} from "../core/watch/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { decodeProposals, encodeProposals } from "../wire/mod.ts";
 import type { Node, NodeStatus, RecordListener } from "./node-port.ts";
@@ -74,6 +79,7 @@ export class MemberNode implements Node {
   /** The term in which this member, as leader, has committed an entry: reads are safe from then. */
   #readableTerm = 0;
   #flushScheduled = false;
+  #pumpScheduled = false;
   #flushing = false;
   /** Work of raft that a full disk holds up; tried again at each tick. */
   #held: { readonly ready: Ready; saved: boolean } | undefined;
@@ -92,8 +98,9 @@ export class MemberNode implements Node {
     this.#confState = options.confState;
     this.#compactedIndex = options.log.firstIndex - 1;
     this.#hub = createWatchHub(options.machine.watchSource, {
-      now: () => options.clock.now(),
-      random: options.random,
+      prng: options.random,
+      progressIntervalMs: options.times.progressIntervalMs,
+      onWork: () => this.#pumpWatchesSoon(),
     });
     const { times } = options;
     this.#raft = createRaft({
@@ -140,6 +147,10 @@ export class MemberNode implements Node {
 
   openWatch(tenant: TenantId): WatchStream {
     return this.#hub.openStream(tenant);
+  }
+
+  watchStatus(): WatchHubStatus {
+    return this.#hub.status();
   }
 
   onRecords(listener: RecordListener): () => void {
@@ -299,12 +310,26 @@ export class MemberNode implements Node {
     this.#raft.tick();
     this.#proposals.expire(now);
     this.#reads.expire(now);
-    this.#hub.tick(now);
+    this.#pumpWatches();
     this.#options.observer.pending(this.#proposals.size);
     this.#expireLeases(now);
     this.#scheduleFlush();
     if (!this.#compacting) this.#compactSlice();
     void this.#compactLog();
+  }
+
+  #pumpWatchesSoon(): void {
+    if (this.#pumpScheduled) return;
+    this.#pumpScheduled = true;
+    setImmediate(() => {
+      this.#pumpScheduled = false;
+      if (!this.#stopped) this.#pumpWatches();
+    });
+  }
+
+  /** One slice of catching up; the next one lets requests in between. */
+  #pumpWatches(): void {
+    if (this.#hub.tick(this.#options.clock.now())) this.#pumpWatchesSoon();
   }
 
   /** The leader proposes what time has ended; apply checks the deadline again. */

@@ -42,6 +42,8 @@ export interface NodeTimes {
   readonly heartbeatMs: number;
   readonly electionMs: number;
   readonly requestTimeoutMs: number;
+  /** Between periodic progress notifications of a watch. */
+  readonly progressIntervalMs: number;
 }
 
 export interface NodeStorage {
