@@ -1,0 +1,166 @@
+import http from "node:http";
+import http2 from "node:http2";
+import type { Socket } from "node:net";
+
+import type { Logger } from "../telemetry/mod.ts";
+import type { GrpcService, Peer } from "./grpc/mod.ts";
+import type { Web, WebResponse } from "./http/mod.ts";
+import type { ServerLimits } from "./limits.ts";
+
+export interface ConnectionsOptions {
+  readonly grpc: GrpcService;
+  readonly web: Web;
+  readonly limits: ServerLimits;
+  readonly log: Logger;
+}
+
+/** Speaks HTTP on accepted sockets and hands each request to gRPC or to the plain endpoints. */
+export interface Connections {
+  accept(socket: Socket, protocol: "h2" | "http/1.1", peer: Peer): void;
+  /** GOAWAY to all, `endStreams` for what would never end, then what is left is cut after drainMs. */
+  close(endStreams: () => void): Promise<void>;
+}
+
+/**
+ * Neither HTTP server listens: sockets come from the listeners, verified and told apart. That keeps
+ * `request` listeners, whose compatibility objects cost as much as a call, away from HTTP/2.
+ */
+export function createConnections(options: ConnectionsOptions): Connections {
+  const sessions = new Set<http2.ServerHttp2Session>();
+  const plainSockets = new Set<Socket>();
+  const plain = createPlainServer(options);
+  const h2 = http2.createServer(h2Options(options.limits));
+  let accepting: { readonly peer: Peer } | undefined;
+  h2.on("session", (session) => {
+    if (accepting !== undefined) startSession(session, accepting.peer, options);
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+  });
+  h2.on("sessionError", (error) => options.log.debug("HTTP/2 connection failed", { error }));
+  let closing = false;
+  return {
+    accept: (socket, protocol, peer) => {
+      socket.on("error", (error) => options.log.debug("Connection failed", { error }));
+      if (closing) {
+        socket.destroy();
+      } else if (protocol === "h2") {
+        accepting = { peer };
+        h2.emit("connection", socket);
+        accepting = undefined;
+      } else {
+        acceptPlain(plain, socket, options.limits);
+        plainSockets.add(socket);
+        socket.on("close", () => plainSockets.delete(socket));
+      }
+    },
+    close: async (endStreams) => {
+      closing = true;
+      const closed = [...sessions].map(closeSession);
+      endStreams();
+      for (const socket of plainSockets) socket.destroySoon();
+      await withinTime(Promise.all(closed), options.limits.drainMs);
+      for (const session of sessions) session.destroy();
+      for (const socket of plainSockets) socket.destroy();
+    },
+  };
+}
+
+function h2Options(limits: ServerLimits): http2.ServerOptions {
+  return {
+    maxSessionMemory: limits.sessionMebibytesMax,
+    maxHeaderListPairs: 64,
+    settings: {
+      maxConcurrentStreams: limits.streamsMax,
+      maxHeaderListSize: limits.headerBytesMax,
+      initialWindowSize: limits.streamWindowBytes,
+      enablePush: false,
+    },
+  };
+}
+
+function startSession(
+  session: http2.ServerHttp2Session,
+  peer: Peer,
+  options: ConnectionsOptions,
+): void {
+  const { grpc, web, limits, log } = options;
+  session.setLocalWindowSize(limits.connectionWindowBytes);
+  const timer = setTimeout(() => session.destroy(), limits.firstRequestMs);
+  session.once("remoteSettings", () => clearTimeout(timer));
+  session.on("close", () => clearTimeout(timer));
+  session.on("error", (error) => log.debug("HTTP/2 connection failed", { error }));
+  session.on("stream", (stream, headers) => {
+    if (headers[":method"] === "POST" && grpc.accepts(headers)) {
+      grpc.handle(stream, headers, peer);
+    } else {
+      void answerPlain(stream, headers, web);
+    }
+  });
+}
+
+/** A request over HTTP/2 that is not gRPC. */
+async function answerPlain(
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  web: Web,
+): Promise<void> {
+  stream.on("error", () => undefined);
+  const method = headers[":method"] ?? "";
+  const answer = await web({ method, target: headers[":path"] ?? "" });
+  if (stream.destroyed || stream.closed) return;
+  stream.respond({ ":status": answer.status, ...answer.headers });
+  stream.end(method === "HEAD" ? undefined : answer.body);
+  // A body is not wanted: the client is told to stop sending it (RFC 9113 §8.1).
+  stream.close(http2.constants.NGHTTP2_NO_ERROR);
+}
+
+function createPlainServer({ web, limits, log }: ConnectionsOptions): http.Server {
+  const server = http.createServer({ maxHeaderSize: limits.headerBytesMax });
+  server.maxHeadersCount = 64;
+  server.on("request", (request, reply) => {
+    const { method = "", url: target = "" } = request;
+    void web({ method, target }).then((answer) => sendPlain(reply, answer));
+  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    log.debug("HTTP/1.1 request refused", { code: error.code });
+    if (!socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : 400;
+    const text = "coffer: this is not a request that this port understands\n";
+    socket.end(
+      `HTTP/1.1 ${String(status)} ${http.STATUS_CODES[status] ?? ""}\r\nconnection: close\r\n` +
+        `content-length: ${String(text.length)}\r\n\r\n${text}`,
+    );
+  });
+  return server;
+}
+
+/** One request per connection: probes and scrapers need no more, and nothing can be kept open. */
+function sendPlain(reply: http.ServerResponse, answer: WebResponse): void {
+  reply.shouldKeepAlive = false;
+  reply.writeHead(answer.status, { ...answer.headers, connection: "close" });
+  reply.end(answer.body);
+}
+
+/** node:http only times requests on servers that listen, so the whole exchange is timed here. */
+function acceptPlain(server: http.Server, socket: Socket, limits: ServerLimits): void {
+  const timer = setTimeout(() => socket.destroy(), limits.firstRequestMs);
+  socket.on("close", () => clearTimeout(timer));
+  server.emit("connection", socket);
+}
+
+function closeSession(session: http2.ServerHttp2Session): Promise<void> {
+  return new Promise((resolve) => session.close(resolve));
+}
+
+/** Waits for `work`, but no longer than `ms`. */
+async function withinTime(work: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, late]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,82 @@
+import type { Edge, HealthCheck, HealthResult } from "../../edge/mod.ts";
+import { errorRow } from "../../errors.ts";
+import { type WebResponse, response, textResponse } from "./response.ts";
+
+/**
+ * etcd's health endpoints (etcd server/etcdserver/api/etcdhttp/health.go). Open to all who reach the
+ * port: they tell nothing but health.
+ */
+
+type Health = Pick<Edge, "health">;
+
+/** A name in a path or in `?verbose` output, and the edge's check. etcd's names use underscores. */
+const CHECKS_OF = {
+  livez: ["serializable-read"],
+  readyz: ["data-corruption", "serializable-read", "linearizable-read", "non-learner", "audit"],
+} as const satisfies Readonly<Record<string, readonly HealthCheck[]>>;
+
+/** `GET /health`: one JSON object, 503 when it is not healthy. */
+export async function health(edge: Health, query: URLSearchParams): Promise<WebResponse> {
+  const read = query.get("serializable") === "true" ? "serializable-read" : "linearizable-read";
+  const results = await edge.health(["data-corruption", read]);
+  const excluded = query.getAll("exclude");
+  const failed = results.find(
+    (result) => result.failure !== undefined && !excluded.includes(alarmOf(result)),
+  );
+  const body = { health: String(failed === undefined), reason: failed ? reasonOf(failed) : "" };
+  return response(failed === undefined ? 200 : 503, "application/json", JSON.stringify(body));
+}
+
+/** `/livez`, `/readyz` and `/readyz/<check>`; undefined for any other path. */
+export function probe(
+  edge: Health,
+  path: string,
+  query: URLSearchParams,
+): (() => Promise<WebResponse>) | undefined {
+  const [, name = "", wanted, ...rest] = path.split("/");
+  if ((name !== "livez" && name !== "readyz") || rest.length > 0) return undefined;
+  const all: readonly HealthCheck[] = CHECKS_OF[name];
+  const checks = wanted === undefined ? all : all.filter((check) => etcdName(check) === wanted);
+  if (checks.length === 0) return undefined;
+  return async () => {
+    const excluded = query.getAll("exclude");
+    const asked = checks.filter((check) => !excluded.includes(etcdName(check)));
+    const results = asked.length === 0 ? [] : await edge.health(asked);
+    return probeResponse(name, { checks, results, verbose: query.has("verbose") });
+  };
+}
+
+interface ProbeOutcome {
+  readonly checks: readonly HealthCheck[];
+  readonly results: readonly HealthResult[];
+  readonly verbose: boolean;
+}
+
+function probeResponse(name: string, { checks, results, verbose }: ProbeOutcome): WebResponse {
+  const healthy = results.every((result) => result.failure === undefined);
+  if (healthy && !verbose) return textResponse(200, "ok\n");
+  const lines = checks.map((check) => {
+    const result = results.find((candidate) => candidate.check === check);
+    if (result === undefined) return `[+]${etcdName(check)} excluded: ok\n`;
+    return result.failure === undefined
+      ? `[+]${etcdName(check)} ok\n`
+      : `[-]${etcdName(check)} failed: ${result.failure}\n`;
+  });
+  const verdict = healthy ? "ok" : `${name} check failed`;
+  return textResponse(healthy ? 200 : 503, `${lines.join("")}${verdict}\n`);
+}
+
+function etcdName(check: HealthCheck): string {
+  return check.replaceAll("-", "_");
+}
+
+/** The name that `?exclude=` knows a failure by. */
+function alarmOf({ check }: HealthResult): string {
+  return check === "data-corruption" ? "CORRUPT" : "";
+}
+
+function reasonOf({ check, failure }: HealthResult): string {
+  if (check === "data-corruption") return "ALARM CORRUPT";
+  if (failure === errorRow("no-leader").text) return "RAFT NO LEADER";
+  return `RANGE ERROR:${failure ?? ""}`;
+}

@@ -1,0 +1,191 @@
+import type { AddressInfo } from "node:net";
+import net from "node:net";
+import tls from "node:tls";
+
+import type { Edge } from "../edge/mod.ts";
+import { CofferError, type GrpcStatus } from "../errors.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { type Connections, createConnections } from "./connections.ts";
+import { createGrpcService } from "./grpc/mod.ts";
+import { type Versions, createWeb } from "./http/mod.ts";
+import { DEFAULT_LIMITS, type ServerLimits } from "./limits.ts";
+import { routePlaintext } from "./plaintext.ts";
+import { type TlsOptions, secureContextOptions, tlsServerOptions, verifyPeer } from "./tls.ts";
+
+export interface ListenAddress {
+  /** `http` is accepted on loopback addresses only. */
+  readonly scheme: "https" | "http";
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+}
+
+export interface ServerOptions {
+  readonly edge: Edge;
+  readonly log: Logger;
+  /** Needed as soon as one listener is `https`. */
+  readonly tls?: TlsOptions | undefined;
+  readonly listen: readonly ListenAddress[];
+  readonly versions: Versions;
+  /** What /metrics answers: Prometheus text. */
+  readonly metricsText: () => Promise<string> | string;
+  readonly limits?: Partial<ServerLimits>;
+  /** A connection was refused before any request; `reason` holds nothing secret. */
+  readonly onRefusedConnection?: (reason: string, address: string) => void;
+  /** Called once per gRPC call with its status and duration in milliseconds. */
+  readonly onHandled?: (path: string, status: GrpcStatus, milliseconds: number) => void;
+}
+
+/** The client port. `close` may be called again and again. */
+export interface Server extends AsyncDisposable {
+  /** Binds all listeners, or none. Rejects with CofferError `unavailable` causes such as EADDRINUSE. */
+  listen(): Promise<readonly ListenAddress[]>;
+  /** New certificates and client CAs for the connections to come. */
+  setSecureContext(tls: TlsOptions): void;
+  /** Stops listening, sends GOAWAY, ends streams, waits for open requests up to `drainMs`. */
+  close(): Promise<void>;
+}
+
+export function createServer(options: ServerOptions): Server {
+  const limits: ServerLimits = { ...DEFAULT_LIMITS, ...options.limits };
+  const grpc = createGrpcService({
+    edge: options.edge,
+    log: options.log,
+    ...(options.onHandled === undefined ? {} : { onHandled: options.onHandled }),
+  });
+  const web = createWeb(options);
+  const connections = createConnections({ grpc, web, limits, log: options.log });
+  const listeners = new Listeners(options, limits, connections);
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await Promise.all([
+      listeners.close(),
+      connections.close(() => grpc.endStreams(new CofferError("stopped"))),
+    ]);
+    grpc.close();
+  };
+  return {
+    listen: () => listeners.listen(),
+    setSecureContext: (tlsOptions) => listeners.setSecureContext(tlsOptions),
+    close: () => (closing ??= close()),
+    [Symbol.asyncDispose]: () => (closing ??= close()),
+  };
+}
+
+/** The bound sockets. Invariant: `#tls` is what connections that come now are verified against. */
+class Listeners {
+  readonly #options: ServerOptions;
+  readonly #limits: ServerLimits;
+  readonly #connections: Connections;
+  readonly #servers: net.Server[] = [];
+  #tls: TlsOptions | undefined;
+
+  constructor(options: ServerOptions, limits: ServerLimits, connections: Connections) {
+    this.#options = options;
+    this.#limits = limits;
+    this.#connections = connections;
+    this.#tls = options.tls;
+  }
+
+  async listen(): Promise<readonly ListenAddress[]> {
+    const bound: ListenAddress[] = [];
+    try {
+      for (const address of this.#options.listen) bound.push(await this.#bind(address));
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    return bound;
+  }
+
+  setSecureContext(options: TlsOptions): void {
+    for (const server of this.#servers) {
+      if (server instanceof tls.Server) server.setSecureContext(secureContextOptions(options));
+    }
+    this.#tls = options;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(
+      this.#servers.map((server) => new Promise((resolve) => server.close(resolve))),
+    );
+  }
+
+  async #bind(address: ListenAddress): Promise<ListenAddress> {
+    const server = address.scheme === "https" ? this.#secure() : this.#plaintext(address.host);
+    server.maxConnections = this.#limits.connectionsMax;
+    server.on("drop", (data) => {
+      const from = `${data?.remoteAddress ?? "?"}:${String(data?.remotePort ?? "?")}`;
+      this.#refused("too many connections", from);
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (cause) => reject(bindError(address, cause)));
+      server.listen({ host: address.host, port: address.port }, resolve);
+    });
+    server.on("error", (error) => this.#options.log.error("Listener failed", { error }));
+    this.#servers.push(server);
+    return { ...address, port: (server.address() as AddressInfo).port };
+  }
+
+  #secure(): tls.Server {
+    const options = this.#tls;
+    if (options === undefined) {
+      throw new CofferError("invalid-argument", "an https listener needs a certificate and a key");
+    }
+    const server = tls.createServer(tlsServerOptions(options, this.#limits));
+    server.on("secureConnection", (socket) => {
+      const address = addressOf(socket);
+      const verdict = verifyPeer(socket, this.#tls ?? options);
+      if (!verdict.ok) {
+        socket.destroy();
+        return this.#refused(verdict.reason, address);
+      }
+      const { certificate } = verdict;
+      const protocol = socket.alpnProtocol === "h2" ? "h2" : "http/1.1";
+      this.#connections.accept(socket, protocol, { address, certificate });
+    });
+    server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
+      this.#refused(`TLS handshake failed: ${error.code ?? error.message}`, addressOf(socket));
+    });
+    return server;
+  }
+
+  #plaintext(host: string): net.Server {
+    if (!isLoopback(host)) {
+      throw new CofferError(
+        "invalid-argument",
+        `http listeners are allowed on loopback only, not on "${host}"; use https`,
+      );
+    }
+    return net.createServer({ noDelay: true }, (socket) => {
+      const address = addressOf(socket);
+      routePlaintext(socket, this.#limits.firstRequestMs, (protocol) => {
+        this.#connections.accept(socket, protocol, { address, certificate: undefined });
+      });
+    });
+  }
+
+  #refused(reason: string, address: string): void {
+    this.#options.log.info("Connection refused", { reason, address });
+    this.#options.onRefusedConnection?.(reason, address);
+  }
+}
+
+function bindError(address: ListenAddress, cause: NodeJS.ErrnoException): CofferError {
+  const where = `${address.host}:${String(address.port)}`;
+  const hint =
+    cause.code === "EADDRINUSE" ? "; stop the process that has it, or choose another port" : "";
+  return new CofferError(
+    "invalid-argument",
+    `cannot listen on ${where}: ${cause.code ?? cause.message}${hint}`,
+    { cause },
+  );
+}
+
+function addressOf(socket: net.Socket): string {
+  return `${socket.remoteAddress ?? "?"}:${String(socket.remotePort ?? "?")}`;
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}

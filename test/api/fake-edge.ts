@@ -1,0 +1,306 @@
+import { randomUUID } from "node:crypto";
+
+import {
+  type KeyValue,
+  type LeaseId,
+  type WatchCreateRequest,
+  type WatchResponse,
+  NO_LEASE,
+  clusterId,
+  key,
+  keyRange,
+  leaseId,
+  memberId,
+  rangeHas,
+  revision,
+  tenantId,
+} from "../../src/core/types/mod.ts";
+import type {
+  Caller,
+  Edge,
+  HealthResult,
+  Reply,
+  ReplyHeader,
+  WatchSession,
+} from "../../src/edge/mod.ts";
+import { CofferError } from "../../src/errors.ts";
+
+/** An edge of a few lines, for tests of what lies above it: keys in a map, no history, no identity. */
+export class FakeEdge implements Edge {
+  readonly store: Map<string, KeyValue> = new Map();
+  readonly leases: Map<LeaseId, number> = new Map();
+  readonly sessions: FakeWatchSession[] = [];
+  /** The last caller, and all methods called. */
+  caller: Caller | undefined;
+  readonly calls: string[] = [];
+  revision = 1;
+  failure: string | undefined;
+  /** Awaited by `put` before it answers. */
+  hold: Promise<void> | undefined;
+  /** Thrown by the next call. */
+  nextError: unknown;
+
+  header(): ReplyHeader {
+    return {
+      clusterId: clusterId(0xcdf818194e3a8c32n),
+      memberId: memberId(0x8e9e05c52164694dn),
+      revision: revision(this.revision),
+      term: 2,
+    };
+  }
+
+  #enter<T>(name: string, caller: Caller, body: () => T): Promise<Reply<T>> {
+    this.calls.push(name);
+    this.caller = caller;
+    const error = this.nextError;
+    this.nextError = undefined;
+    if (error !== undefined) return Promise.reject(error as Error);
+    try {
+      const answer = body();
+      return Promise.resolve({ header: this.header(), body: answer });
+    } catch (thrown) {
+      return Promise.reject(thrown as Error);
+    }
+  }
+
+  range: Edge["range"] = (caller, request) =>
+    this.#enter("range", caller, () => {
+      if (request.key === "") throw new CofferError("key-empty");
+      const range = keyRange(request.key, request.rangeEnd);
+      const all = [...this.store.values()].filter((kv) => rangeHas(range, kv.key));
+      all.sort((a, b) => (a.key < b.key ? -1 : 1));
+      const kvs = request.limit > 0 ? all.slice(0, request.limit) : all;
+      return {
+        kvs: request.countOnly ? [] : kvs,
+        more: kvs.length < all.length,
+        count: all.length,
+      };
+    });
+
+  put: Edge["put"] = async (caller, request) => {
+    await this.hold;
+    return this.#enter("put", caller, () => {
+      if (request.key === "") throw new CofferError("key-empty");
+      const old = this.store.get(request.key);
+      const modRevision = revision(++this.revision);
+      const kv = {
+        key: request.key,
+        createRevision: old?.createRevision ?? modRevision,
+        modRevision,
+        version: (old?.version ?? 0) + 1,
+        lease: request.lease,
+        value: Buffer.from(request.value),
+      };
+      this.store.set(request.key, kv);
+      for (const session of this.sessions) session.feed(kv, old);
+      return { prevKv: request.prevKv ? old : undefined };
+    });
+  };
+
+  deleteRange: Edge["deleteRange"] = (caller, request) =>
+    this.#enter("deleteRange", caller, () => {
+      const range = keyRange(request.key, request.rangeEnd);
+      const gone = [...this.store.values()].filter((kv) => rangeHas(range, kv.key));
+      for (const kv of gone) this.store.delete(kv.key);
+      if (gone.length > 0) this.revision++;
+      return { deleted: gone.length, prevKvs: request.prevKv ? gone : [] };
+    });
+
+  txn: Edge["txn"] = (caller, request) =>
+    this.#enter("txn", caller, () => ({
+      succeeded: request.compare.length === 0,
+      responses: request.success.map((op) => ({
+        kind: "put" as const,
+        revision: revision(op.kind === "put" ? ++this.revision : this.revision),
+        response: { prevKv: undefined },
+      })),
+    }));
+
+  compact: Edge["compact"] = (caller) => this.#enter("compact", caller, () => undefined);
+
+  watch: Edge["watch"] = async (caller) => {
+    await this.#enter("watch", caller, () => undefined);
+    const session = new FakeWatchSession(this);
+    this.sessions.push(session);
+    return session;
+  };
+
+  leaseGrant: Edge["leaseGrant"] = (caller, { id, ttl }) =>
+    this.#enter("leaseGrant", caller, () => {
+      const drawn = id === NO_LEASE ? leaseId(0x694d_8e9e_05c5_0001n) : id;
+      this.leases.set(drawn, ttl);
+      return { id: drawn, ttl };
+    });
+
+  leaseRevoke: Edge["leaseRevoke"] = (caller, id) =>
+    this.#enter("leaseRevoke", caller, () => {
+      if (!this.leases.delete(id)) throw new CofferError("lease-not-found");
+      return undefined;
+    });
+
+  leaseKeepAlive: Edge["leaseKeepAlive"] = (caller, id) =>
+    this.#enter("leaseKeepAlive", caller, () => ({ ttl: this.leases.get(id) ?? 0 }));
+
+  leaseTimeToLive: Edge["leaseTimeToLive"] = (caller, { id }) =>
+    this.#enter("leaseTimeToLive", caller, () => {
+      const ttl = this.leases.get(id);
+      if (ttl === undefined) return { lease: undefined, remaining: -1 };
+      const lease = { id, grantedTtl: ttl, deadline: 0, keys: [key("a"), key("b")] };
+      return { lease, remaining: ttl - 0.5 };
+    });
+
+  leaseLeases: Edge["leaseLeases"] = (caller) =>
+    this.#enter("leaseLeases", caller, () => [...this.leases.keys()]);
+
+  status: Edge["status"] = (caller) =>
+    this.#enter("status", caller, () => ({
+      version: "3.6.14",
+      cofferVersion: "0.1.0",
+      storageVersion: "3.6.0",
+      dbSize: 20480,
+      dbSizeInUse: 16384,
+      dbSizeQuota: 2 * 1024 ** 3,
+      leader: this.header().memberId,
+      raftIndex: 10,
+      raftTerm: 2,
+      raftAppliedIndex: 10,
+      isLearner: false,
+      errors: [],
+    }));
+
+  memberList: Edge["memberList"] = (caller) =>
+    this.#enter("memberList", caller, () => [
+      {
+        id: this.header().memberId,
+        name: "m1",
+        peerUrls: ["nats://m1"],
+        clientUrls: ["https://127.0.0.1:2379"],
+        isLearner: false,
+      },
+    ]);
+
+  alarms: Edge["alarms"] = (caller) => this.#enter("alarms", caller, () => []);
+
+  health: Edge["health"] = (checks) =>
+    Promise.resolve(checks.map((check): HealthResult => ({ check, failure: this.failure })));
+
+  #tenant = {
+    id: tenantId(randomUUID()),
+    name: "default",
+    created: 1_700_000_000_000,
+    revision: revision(7),
+    compactRevision: 3,
+    policyRevision: 2,
+  };
+
+  tenantCreate: Edge["tenantCreate"] = (caller, { name }) =>
+    this.#enter("tenantCreate", caller, () => ({ ...this.#tenant, name }));
+  tenantList: Edge["tenantList"] = (caller) =>
+    this.#enter("tenantList", caller, () => [this.#tenant]);
+  tenantShow: Edge["tenantShow"] = (caller, name) =>
+    this.#enter("tenantShow", caller, () => {
+      if (name !== "default") throw new CofferError("not-found", `tenant "${name}"`);
+      return this.#tenant;
+    });
+  tenantDelete: Edge["tenantDelete"] = (caller) =>
+    this.#enter("tenantDelete", caller, () => undefined);
+
+  policyList: Edge["policyList"] = (caller) =>
+    this.#enter("policyList", caller, () => ({
+      policyRevision: 2,
+      rows: [["p", "user:alice", "/*", "read", "allow"]],
+    }));
+  policyChange: Edge["policyChange"] = (caller, { add }) =>
+    this.#enter("policyChange", caller, () => ({ policyRevision: 2 + add.length }));
+  policyAsk: Edge["policyAsk"] = (caller, { action }) =>
+    this.#enter("policyAsk", caller, () => ({
+      allowed: action === "read",
+      row: action === "read" ? ["p", "user:alice", "/*", "read", "allow"] : undefined,
+    }));
+
+  tokenIssue: Edge["tokenIssue"] = (caller, { ttlSeconds }) =>
+    this.#enter("tokenIssue", caller, () => ({ token: "t.t.t", expires: ttlSeconds * 1000 }));
+  whoAmI: Edge["whoAmI"] = (caller) =>
+    this.#enter("whoAmI", caller, () => ({
+      actor: { issuer: "test", subject: "user:alice", requestId: caller.requestId },
+      tenant: caller.tenantName ?? "default",
+      groups: ["dev"],
+    }));
+
+  history: Edge["history"] = (caller, { key: of }) =>
+    this.#enter("history", caller, () => {
+      const kv = this.store.get(of);
+      if (kv === undefined) return [];
+      const actor = { issuer: "test", subject: "user:alice", requestId: "r" };
+      return [{ type: "put" as const, kv, actor, time: 1_700_000_000_123 }];
+    });
+  auditTail: Edge["auditTail"] = (caller) =>
+    this.#enter("auditTail", caller, () => ['{"seq":1}', '{"seq":2}']);
+}
+
+/** Watches of one stream, with everything queued until it is pulled. */
+export class FakeWatchSession implements WatchSession {
+  readonly queue: WatchResponse[] = [];
+  readonly #watches: Map<number, WatchCreateRequest> = new Map();
+  readonly #edge: FakeEdge;
+  onReadable: () => void = () => undefined;
+  ended: CofferError | undefined;
+  closed = false;
+  pulled = 0;
+
+  constructor(edge: FakeEdge) {
+    this.#edge = edge;
+  }
+
+  create(request: WatchCreateRequest): void {
+    const watchId = request.watchId === 0 ? this.#watches.size : request.watchId;
+    this.#watches.set(watchId, request);
+    this.push({ watchId, created: true });
+  }
+
+  cancel(watchId: number): void {
+    if (this.#watches.delete(watchId)) this.push({ watchId, canceled: true });
+  }
+
+  progress(): void {
+    this.push({ watchId: -1 });
+  }
+
+  push(response: Partial<WatchResponse>): void {
+    this.queue.push({
+      watchId: 0,
+      revision: revision(this.#edge.revision),
+      created: false,
+      canceled: false,
+      compactRevision: 0,
+      cancelReason: "",
+      fragment: false,
+      events: [],
+      ...response,
+    });
+    this.onReadable();
+  }
+
+  feed(kv: KeyValue, prevKv: KeyValue | undefined): void {
+    for (const [watchId, request] of this.#watches) {
+      if (!rangeHas(keyRange(request.key, request.rangeEnd), kv.key)) continue;
+      this.push({ watchId, events: [{ type: "put", kv, sub: 0, prevKv }] });
+    }
+  }
+
+  next(): Reply<WatchResponse> | undefined {
+    const body = this.queue.shift();
+    if (body === undefined) return undefined;
+    this.pulled++;
+    return { header: this.#edge.header(), body };
+  }
+
+  end(error: CofferError): void {
+    this.ended = error;
+    this.onReadable();
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
