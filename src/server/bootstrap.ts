@@ -1,0 +1,122 @@
+import { randomUUID } from "node:crypto";
+import {
+  type ApplyResult,
+  CLUSTER_SCOPE,
+  type Command,
+  type MemberInfo,
+  type RecordChange,
+  systemActor,
+  tenantId,
+} from "../core/types/mod.ts";
+import { CofferError } from "../errors.ts";
+import {
+  builtinIssuerRecord,
+  createBuiltinIssuer,
+  encodeIssuerRecord,
+  exportIssuerKey,
+} from "../identity/mod.ts";
+import { type PolicyFiles, planPolicyChange } from "../access/mod.ts";
+import type { Node } from "../node/mod.ts";
+import type { Keyring } from "../seal/mod.ts";
+import type { Clock } from "../stdx/mod.ts";
+
+/**
+ * The first entries of a new cluster: its keys, the built-in issuer, who runs it, and the tenant
+ * `default`. Each step looks whether it is needed, so that a crash between two of them mends itself at
+ * the next start.
+ */
+
+export const BUILTIN_ISSUER = "coffer";
+export const TOKEN_AUDIENCE = "coffer";
+/** Record (table `setting`) that holds the built-in issuer's sealed private key. */
+export const ISSUER_KEY_SETTING = "issuer-key/coffer";
+/** The purpose it is sealed under. */
+export const ISSUER_KEY_PURPOSE = "issuer-key";
+const DEFAULT_TENANT = "default";
+/** The greatest age of a token of the built-in issuer, in seconds: 30 days and a little. */
+const TOKEN_AGE_SECONDS_MAX = 30 * 24 * 3600 + 60;
+
+/** Subjects that run a new cluster and own its default tenant. */
+const FIRST_ADMINS: readonly string[] = ["user:admin", "cert:admin"];
+
+export interface BootstrapDeps {
+  readonly node: Node;
+  readonly keyring: Keyring;
+  readonly policies: PolicyFiles;
+  readonly clock: Clock;
+}
+
+export async function bootstrap(deps: BootstrapDeps): Promise<void> {
+  const { state } = deps.node;
+  if (state.records(CLUSTER_SCOPE, "wrapped-key").length === 0) {
+    await propose(deps, { kind: "records", changes: await deps.keyring.newClusterKeys() });
+    deps.keyring.invalidate(CLUSTER_SCOPE);
+  }
+  await deps.keyring.unseal();
+  if (state.record(CLUSTER_SCOPE, "setting", ISSUER_KEY_SETTING) === undefined) {
+    await propose(deps, { kind: "records", changes: await issuerChanges(deps) });
+  }
+  if (state.records(CLUSTER_SCOPE, "policy").length === 0) {
+    await propose(deps, { kind: "records", changes: operatorChanges() });
+  }
+  if (state.tenants().length === 0) await propose(deps, defaultTenant(deps));
+}
+
+/** Tells the cluster this member's name and addresses, where they have changed. */
+export async function announceMember(deps: BootstrapDeps, member: MemberInfo): Promise<void> {
+  const known = deps.node.state.members().find((one) => one.id === member.id);
+  const urls = (info: MemberInfo): string => [...info.peerUrls, "|", ...info.clientUrls].join(" ");
+  if (known !== undefined && known.name === member.name && urls(known) === urls(member)) return;
+  await propose(deps, { kind: "member", member });
+}
+
+async function issuerChanges(deps: BootstrapDeps): Promise<readonly RecordChange[]> {
+  const key = await createBuiltinIssuer();
+  const record = builtinIssuerRecord({
+    issuer: BUILTIN_ISSUER,
+    audience: TOKEN_AUDIENCE,
+    keys: [key],
+    maxAgeSeconds: TOKEN_AGE_SECONDS_MAX,
+  });
+  const secret = exportIssuerKey(key);
+  const sealed = deps.keyring.sealSecret(ISSUER_KEY_PURPOSE, secret);
+  secret.fill(0);
+  return [
+    { table: "setting", id: ISSUER_KEY_SETTING, data: sealed, expect: "absent" },
+    { table: "issuer", id: BUILTIN_ISSUER, data: encodeIssuerRecord(record), expect: "absent" },
+  ];
+}
+
+function operatorChanges(): readonly RecordChange[] {
+  const rows = [
+    ["p", "role:operator", "*", "admin", "allow"],
+    ...FIRST_ADMINS.map((subject) => ["g", subject, "role:operator"]),
+  ];
+  return planPolicyChange([], { add: rows, remove: [] });
+}
+
+function defaultTenant(deps: BootstrapDeps): Command {
+  const id = tenantId(randomUUID());
+  const [owner = "user:admin", ...others] = FIRST_ADMINS;
+  const rows = [
+    ...deps.policies.seedRows({ owner }),
+    ...others.map((subject) => ["g", subject, "role:owner"]),
+  ];
+  const records = [
+    ...deps.keyring.newTenantKeys(id),
+    ...planPolicyChange([], { add: rows, remove: [] }),
+  ];
+  return { kind: "tenant-create", id, name: DEFAULT_TENANT, records };
+}
+
+async function propose(deps: BootstrapDeps, command: Command): Promise<ApplyResult> {
+  const result = await deps.node.propose({
+    tenant: CLUSTER_SCOPE,
+    time: deps.clock.now(),
+    policyRevision: undefined,
+    actor: systemActor("bootstrap"),
+    command,
+  });
+  if (result.kind === "error") throw new CofferError(result.code, result.detail);
+  return result;
+}
