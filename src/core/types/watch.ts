@@ -46,6 +46,14 @@ export interface WatchSource {
   revisions(
     tenant: TenantId,
   ): { readonly revision: Revision; readonly compactRevision: number } | undefined;
-  /** The changes of revisions from `from` up, whole revisions, at most `revisionsMax` of them. */
-  changes(tenant: TenantId, from: number, revisionsMax: number): readonly AppliedChange[];
+  /**
+   * The changes of revisions from `from` up, whole revisions, at most `revisionsMax` of them; it may
+   * stop after the revision whose keys and values take the total to `bytesMax`.
+   */
+  changes(
+    tenant: TenantId,
+    from: number,
+    revisionsMax: number,
+    bytesMax: number,
+  ): readonly AppliedChange[];
 }

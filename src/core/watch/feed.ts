@@ -1,0 +1,35 @@
+import type { AppliedChange, TenantId } from "../types/mod.ts";
+import type { Prng } from "../../stdx/mod.ts";
+import type { Stream } from "./stream.ts";
+import { type SharedEvent, type Watcher, offer, sharedEvent } from "./watcher.ts";
+import { WatcherIndex } from "./watcher-index.ts";
+
+/** One tenant that is watched: its streams, and its watchers that keep up. */
+export class Feed {
+  readonly tenant: TenantId;
+  readonly streams: Set<Stream> = new Set();
+  readonly synced: WatcherIndex;
+  /** The last revision that was published, or that was there when the feed began. */
+  published: number;
+
+  constructor(tenant: TenantId, published: number, prng: Prng) {
+    this.tenant = tenant;
+    this.published = published;
+    this.synced = new WatcherIndex(prng);
+  }
+
+  /** Gives `change` to every watcher that keeps up and wants some of it. */
+  publish(change: AppliedChange): void {
+    const hits: Watcher[] = [];
+    for (const event of change.events) {
+      let shared: SharedEvent | undefined;
+      this.synced.match(event.kv.key, (watcher) => {
+        if (watcher.next > change.revision) return;
+        shared ??= sharedEvent(event);
+        offer(watcher, shared, hits);
+      });
+    }
+    this.published = change.revision;
+    for (const watcher of hits) watcher.owner.deliver(watcher, change.revision);
+  }
+}
