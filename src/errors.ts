@@ -135,7 +135,8 @@ export type ErrorCode =
   | "conflict"
   | "sealed"
   | "record-invalid"
-  | "audit-blocked";
+  | "audit-blocked"
+  | "storage-failed";
 
 const rows: { readonly [code in ErrorCode]: ErrorRow } = {
   // KV
@@ -255,6 +256,7 @@ const rows: { readonly [code in ErrorCode]: ErrorRow } = {
     text: "coffer: a stored record failed authentication",
   },
   "audit-blocked": unavailable("coffer: audit log cannot be written, request refused"),
+  "storage-failed": unavailable("coffer: the member's storage cannot be used"),
 };
 
 /** The row of `code`. */

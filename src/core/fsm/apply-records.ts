@@ -1,0 +1,73 @@
+import type { ApplyResult, RecordChange, RecordTable, TenantId } from "../types/mod.ts";
+import type { FsmBackend } from "./backend.ts";
+import type { Scope, Scopes } from "./scopes.ts";
+import { refused } from "./apply-keys.ts";
+
+/** A table of a scope in which records changed. */
+export interface RecordsChanged {
+  readonly scope: TenantId;
+  readonly table: RecordTable;
+}
+
+/**
+ * Changes records of a scope, all or none. The first expectation that fails is answered:
+ * `already-exists` for "absent", `not-found` for "present". A change of policy moves the scope's
+ * policy revision by one.
+ */
+export function changeRecords(
+  backend: FsmBackend,
+  on: { readonly scope: Scope; readonly scopes: Scopes; readonly changed: RecordsChanged[] },
+  changes: readonly RecordChange[],
+): ApplyResult {
+  const { scope, scopes, changed } = on;
+  const failure = checkExpectations(backend, scope, changes);
+  if (failure !== undefined) return failure;
+  writeRecords(backend, scope, changes);
+  noteTables(changed, scope.id, changes);
+  if (changes.some((change) => change.table === "policy")) {
+    scope.policyRevision += 1;
+    scopes.touch(scope);
+  }
+  return { kind: "done", policyRevision: scope.policyRevision };
+}
+
+/** Writes records without a look at what is there. */
+export function writeRecords(
+  backend: FsmBackend,
+  scope: Scope,
+  changes: readonly RecordChange[],
+): void {
+  for (const { table, id, data } of changes) {
+    if (data === undefined) backend.removeRecord(scope.slot, table, id);
+    else backend.putRecord(scope.slot, table, { id, data });
+  }
+}
+
+/** Adds the tables of `changes` that `changed` does not name yet. */
+export function noteTables(
+  changed: RecordsChanged[],
+  scope: TenantId,
+  changes: readonly RecordChange[],
+): void {
+  for (const { table } of changes) {
+    if (changed.some((known) => known.scope === scope && known.table === table)) continue;
+    changed.push({ scope, table });
+  }
+}
+
+function checkExpectations(
+  backend: FsmBackend,
+  scope: Scope,
+  changes: readonly RecordChange[],
+): ApplyResult | undefined {
+  // What earlier changes of the same command will have left behind.
+  const after = new Map<string, boolean>();
+  for (const { table, id, data, expect } of changes) {
+    const name = `${table}/${id}`;
+    const present = after.get(name) ?? backend.record(scope.slot, table, id) !== undefined;
+    if (expect === "absent" && present) return refused("already-exists", `${table} record`);
+    if (expect === "present" && !present) return refused("not-found", `${table} record`);
+    after.set(name, data !== undefined);
+  }
+  return undefined;
+}

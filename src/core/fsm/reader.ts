@@ -1,0 +1,119 @@
+import {
+  type HistoryItem,
+  type Key,
+  type StateReader,
+  type StateSnapshot,
+  type TenantId,
+  isEmptyRange,
+} from "../types/mod.ts";
+import { leaseInfo } from "../lease/mod.ts";
+import { type HistoryRow, countPage, readPage, readRange, readTxn } from "../mvcc/mod.ts";
+import type { FsmBackend, ScopeRow } from "./backend.ts";
+import { type Scope, type Scopes, tenantInfo } from "./scopes.ts";
+
+const NO_TENANT = { ok: false, code: "not-found" } as const;
+
+/** The applied state as the node reads it. */
+export function createStateReader(backend: FsmBackend, scopes: Scopes): StateReader {
+  const infoOf = (scope: Scope | undefined) =>
+    scope === undefined ? undefined : tenantInfo(scope);
+  return {
+    tenant: (id) => infoOf(scopes.tenant(id)),
+    tenantByName: (name) => infoOf(scopes.byName(name)),
+    tenants: () => scopes.tenants().map(tenantInfo),
+    members: () => backend.members(),
+    policyRevision: (scope) => scopes.byId(scope)?.policyRevision ?? 0,
+    record(scope, table, id) {
+      const known = scopes.byId(scope);
+      return known === undefined ? undefined : backend.record(known.slot, table, id);
+    },
+    records(scope, table) {
+      const known = scopes.byId(scope);
+      return known === undefined ? [] : backend.records(known.slot, table);
+    },
+    range(tenant, request) {
+      const scope = scopes.tenant(tenant);
+      return scope === undefined ? NO_TENANT : readRange(backend, scope, request);
+    },
+    readTxn(tenant, request) {
+      const scope = scopes.tenant(tenant);
+      return scope === undefined ? NO_TENANT : readTxn(backend, scope, request);
+    },
+    lastChange(tenant, range) {
+      const scope = scopes.tenant(tenant);
+      if (scope === undefined || isEmptyRange(range)) return 0;
+      return backend.lastChange(scope.slot, range);
+    },
+    history(tenant, key, before, limit) {
+      const scope = scopes.tenant(tenant);
+      return scope === undefined ? [] : keyHistory(backend, scope, { key, before, limit });
+    },
+    lease(tenant, id, withKeys) {
+      const scope = scopes.tenant(tenant);
+      return scope === undefined ? undefined : leaseInfo(backend, scope.slot, { id, withKeys });
+    },
+    leases(tenant) {
+      const scope = scopes.tenant(tenant);
+      if (scope === undefined) return [];
+      return backend.leases(scope.slot).map(({ id, ttl, deadline }) => {
+        return { id, grantedTtl: ttl, deadline, keys: [] };
+      });
+    },
+    snapshot: () => createSnapshot(backend),
+  };
+}
+
+/**
+ * Shows what a finished compaction leaves, however far its removal has come: of the changes up to the
+ * compacted revision only the last, and that only if it is a put or stands at that revision.
+ */
+function keyHistory(
+  backend: FsmBackend,
+  scope: Scope,
+  wanted: { readonly key: Key; readonly before: number; readonly limit: number },
+): readonly HistoryItem[] {
+  const compacted = scope.compactRevision;
+  if (wanted.before > 0 && wanted.before <= compacted) return [];
+  const rows = backend.historyOf(scope.slot, wanted.key, wanted.before, wanted.limit);
+  const items: HistoryItem[] = [];
+  for (const row of rows) {
+    const { modRevision } = row.kv;
+    if (modRevision < compacted && row.type === "delete") break;
+    items.push(historyItem(row));
+    if (modRevision <= compacted) break;
+  }
+  return items;
+}
+
+function historyItem({ type, kv, actor, time }: HistoryRow): HistoryItem {
+  return { type, kv, actor, time };
+}
+
+function createSnapshot(backend: FsmBackend): StateSnapshot {
+  const frozen = backend.snapshot();
+  const known = new Map<TenantId, ScopeRow>();
+  const scopeOf = (tenant: TenantId): ScopeRow | undefined => {
+    const scope = known.get(tenant) ?? frozen.scope(tenant);
+    if (scope !== undefined) known.set(tenant, scope);
+    return scope;
+  };
+  return {
+    tenant(id) {
+      const scope = scopeOf(id);
+      return scope === undefined ? undefined : tenantInfo(scope);
+    },
+    range(tenant, request) {
+      const scope = scopeOf(tenant);
+      return scope === undefined ? NO_TENANT : readRange(frozen, scope, request);
+    },
+    scan(tenant, range, options) {
+      const scope = scopeOf(tenant);
+      return scope === undefined ? NO_TENANT : readPage(frozen, scope, { range, ...options });
+    },
+    count(tenant, range, options) {
+      const scope = scopeOf(tenant);
+      return scope === undefined ? NO_TENANT : countPage(frozen, scope, { range, ...options });
+    },
+    close: () => frozen.close(),
+  };
+}

@@ -1,0 +1,28 @@
+import type { Key, LeaseId } from "../types/mod.ts";
+
+export interface LeaseRow {
+  readonly id: LeaseId;
+  /** Seconds, as granted. */
+  readonly ttl: number;
+  /** Milliseconds since the epoch. */
+  readonly deadline: number;
+}
+
+/** The leases of all tenants; `slot` is the tenant's number in the tables. */
+export interface LeaseBackend {
+  lease(slot: number, id: LeaseId): LeaseRow | undefined;
+  /** In order of deadline, then id. */
+  leases(slot: number): readonly LeaseRow[];
+  /** Sets a lease, new or known. */
+  putLease(slot: number, row: LeaseRow): void;
+  removeLease(slot: number, id: LeaseId): void;
+  /** The keys whose current row names the lease, in byte order. */
+  leaseKeys(slot: number, id: LeaseId): readonly Key[];
+  /** Leases of tenants that are not deleted with a deadline at or before `now`, earliest first. */
+  expiredLeases(
+    now: number,
+    max: number,
+  ): readonly { readonly slot: number; readonly id: LeaseId }[];
+  /** The earliest deadline of those leases. */
+  nextLeaseDeadline(): number | undefined;
+}

@@ -1,0 +1,7 @@
+/** SQLite: the applied state of a member, and its Raft log. */
+export {
+  type StateSize,
+  type StateStore,
+  type StateStoreOptions,
+  openStateStore,
+} from "./state-store.ts";

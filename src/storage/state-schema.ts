@@ -1,0 +1,98 @@
+import type { Database } from "better-sqlite3";
+import { CofferError } from "../errors.ts";
+
+/** Marks the file as Coffer's state ("CoSt"), so that another program's database is refused. */
+const APPLICATION_ID = 0x436f5374;
+
+/** Raised with every change of the tables; a file of a higher version is refused. */
+export const STATE_SCHEMA_VERSION = 1;
+
+/**
+ * `current` answers reads at the latest revision and never grows with history. `current_keys` is the
+ * same key order without the wide rows, for counting. `history_keys` finds the versions of a key;
+ * `version` in it (0 for a delete) lets counts at a past revision stay inside the index. Every integer
+ * column is declared INTEGER: better-sqlite3 binds numbers as doubles, and the affinity turns them back.
+ */
+const SCHEMA = `
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+INSERT INTO meta VALUES ('applied_index', 0), ('last_slot', 0);
+
+CREATE TABLE scope (
+  slot INTEGER PRIMARY KEY, id TEXT NOT NULL, name TEXT NOT NULL, created INTEGER NOT NULL,
+  revision INTEGER NOT NULL, compact_revision INTEGER NOT NULL, policy_revision INTEGER NOT NULL,
+  hash BLOB NOT NULL, compact_hash BLOB NOT NULL, deleted INTEGER NOT NULL
+) STRICT;
+CREATE INDEX scope_id ON scope (id);
+CREATE TABLE cleaned (slot INTEGER PRIMARY KEY, revision INTEGER NOT NULL) STRICT;
+
+CREATE TABLE current (
+  slot INTEGER NOT NULL, key BLOB NOT NULL, create_rev INTEGER NOT NULL, mod_rev INTEGER NOT NULL,
+  version INTEGER NOT NULL, lease BLOB, record BLOB NOT NULL,
+  PRIMARY KEY (slot, key)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX current_keys ON current (slot, key);
+CREATE INDEX current_leases ON current (slot, lease, key) WHERE lease IS NOT NULL;
+
+CREATE TABLE history (
+  slot INTEGER NOT NULL, mod_rev INTEGER NOT NULL, sub INTEGER NOT NULL, key BLOB NOT NULL,
+  create_rev INTEGER NOT NULL, version INTEGER NOT NULL, lease BLOB, time INTEGER NOT NULL,
+  hash BLOB, actor TEXT NOT NULL, record BLOB NOT NULL,
+  PRIMARY KEY (slot, mod_rev, sub)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX history_keys ON history (slot, key, mod_rev, sub, version);
+
+CREATE TABLE lease (
+  slot INTEGER NOT NULL, id BLOB NOT NULL, ttl INTEGER NOT NULL, deadline INTEGER NOT NULL,
+  PRIMARY KEY (slot, id)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX lease_deadline ON lease (deadline, slot, id);
+
+CREATE TABLE record (
+  slot INTEGER NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL,
+  PRIMARY KEY (slot, kind, id)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE member (
+  id BLOB PRIMARY KEY, name TEXT NOT NULL, peer_urls TEXT NOT NULL, client_urls TEXT NOT NULL,
+  is_learner INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+`;
+
+/** Checks that the file is ours and of a known version, and makes the tables in an empty one. */
+export function prepareSchema(database: Database, path: string): void {
+  const version = numberPragma(database, "user_version");
+  const application = numberPragma(database, "application_id");
+  const isEmpty = version === 0 && application === 0 && hasNoTable(database);
+  if (isEmpty) {
+    createSchema(database);
+    return;
+  }
+  if (application !== APPLICATION_ID) {
+    throw new CofferError(
+      "storage-failed",
+      `"${path}" is a database of another program, choose another data folder`,
+    );
+  }
+  if (version > STATE_SCHEMA_VERSION) {
+    throw new CofferError(
+      "storage-failed",
+      `"${path}" has schema version ${version}, this coffer knows up to ` +
+        `${STATE_SCHEMA_VERSION}: run a newer coffer`,
+    );
+  }
+}
+
+function createSchema(database: Database): void {
+  database.transaction(() => {
+    database.exec(SCHEMA);
+    database.pragma(`application_id = ${APPLICATION_ID}`);
+    database.pragma(`user_version = ${STATE_SCHEMA_VERSION}`);
+  })();
+}
+
+export function numberPragma(database: Database, name: string): number {
+  return Number(database.pragma(name, { simple: true }));
+}
+
+function hasNoTable(database: Database): boolean {
+  return database.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined;
+}

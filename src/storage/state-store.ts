@@ -1,0 +1,255 @@
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  mkdirSync,
+  openSync,
+  statSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import SqliteDatabase, { type Database } from "better-sqlite3";
+import { assert } from "../stdx/mod.ts";
+import type { BackendSnapshot, FsmBackend } from "../core/fsm/mod.ts";
+import { createKeyReader } from "./state-keys.ts";
+import { createKeyWrites } from "./state-history.ts";
+import { createLeaseTables, createScopeFinder, createScopeTables } from "./state-scopes.ts";
+import { numberPragma, prepareSchema } from "./state-schema.ts";
+import { stateError, withStateErrors } from "./state-errors.ts";
+
+export interface StateStoreOptions {
+  /** The file; `state.db` in the data folder. Folder and file are made if missing. */
+  readonly path: string;
+  /** SQLite's page cache of the writing connection. 32 MiB unless given. */
+  readonly cacheBytes?: number;
+  /** The write-ahead log is copied back once it holds this much, and cut to it. 16 MiB unless given. */
+  readonly walBytes?: number;
+  /** Above this the file takes no more: `no-space`. Unbounded unless given. */
+  readonly fileBytesMax?: number;
+}
+
+export interface StateSize {
+  /** Bytes of the file, without its write-ahead log. */
+  readonly total: number;
+  /** Bytes of it that hold data. */
+  readonly inUse: number;
+}
+
+/** state.db: the applied state of this member (design.md section 5). */
+export interface StateStore extends FsmBackend {
+  readonly path: string;
+  size(): StateSize;
+  /**
+   * Makes all that was committed durable and copies the write-ahead log back as far as open snapshots
+   * allow. Returns the applied index that a crash can no longer take back.
+   */
+  checkpoint(): number;
+  close(): void;
+}
+
+const MIB = 1024 * 1024;
+const PAGE_BYTES = 4096;
+
+/** Unused pages are given back only while they are more than this share of the file. */
+const FREE_SHARE_KEPT = 1 / 8;
+/** And more than this many. */
+const FREE_PAGES_KEPT = 1024;
+
+/** Snapshot connections kept for the next snapshot, with their statements. */
+const SNAPSHOTS_KEPT = 2;
+
+/** The cache of each snapshot connection, in KiB, as SQLite's negative cache_size. */
+const SNAPSHOT_CACHE_KIB = 2048;
+
+/**
+ * Opens the state, or makes it. The time it takes does not depend on the amount of data. Throws
+ * `storage-failed` (no permission, newer schema, another program's file, locked), `corrupt` (damaged or
+ * not a database) or `no-space`.
+ */
+export function openStateStore(options: StateStoreOptions): StateStore {
+  return withStateErrors(options.path, () => {
+    prepareFile(options.path);
+    const database = new SqliteDatabase(options.path);
+    try {
+      configure(database, options);
+      prepareSchema(database, options.path);
+      return createStore(database, options.path);
+    } catch (failure) {
+      database.close();
+      throw failure;
+    }
+  });
+}
+
+/** SQLite gives its -wal and -shm files the mode of the database file. */
+function prepareFile(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  if (!existsSync(path)) closeSync(openSync(path, "a", 0o600));
+  if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
+}
+
+function configure(database: Database, options: StateStoreOptions): void {
+  const walBytes = options.walBytes ?? 16 * MIB;
+  const cacheKib = Math.ceil((options.cacheBytes ?? 32 * MIB) / 1024);
+  // Takes effect in an empty file only, and only before the log mode writes the first page.
+  database.pragma("auto_vacuum = INCREMENTAL");
+  database.pragma("journal_mode = WAL");
+  // What a crash takes is replayed from the Raft log, so commits need no fsync.
+  database.pragma("synchronous = NORMAL");
+  database.pragma("secure_delete = ON");
+  database.pragma("temp_store = MEMORY");
+  database.pragma(`cache_size = -${cacheKib}`);
+  database.pragma(`wal_autocheckpoint = ${Math.ceil(walBytes / PAGE_BYTES)}`);
+  database.pragma(`journal_size_limit = ${walBytes}`);
+  if (options.fileBytesMax !== undefined) {
+    database.pragma(`max_page_count = ${Math.floor(options.fileBytesMax / PAGE_BYTES)}`);
+  }
+}
+
+function createStore(database: Database, path: string): StateStore {
+  const scopes = createScopeTables(database);
+  const snapshots = createSnapshotPool(path);
+  return {
+    path,
+    ...createTransaction(database, path),
+    ...createKeyReader(database),
+    ...createKeyWrites(database),
+    ...createLeaseTables(database),
+    ...scopes,
+    ...createSpace(database),
+    snapshot: snapshots.take,
+    checkpoint() {
+      return withStateErrors(path, () => {
+        assert(!database.inTransaction, "Checkpoint inside a transaction");
+        const index = scopes.appliedIndex();
+        database.pragma("wal_checkpoint(PASSIVE)");
+        syncWal(path);
+        return index;
+      });
+    },
+    close() {
+      snapshots.close();
+      if (database.open) database.close();
+    },
+  };
+}
+
+/**
+ * A snapshot may keep part of the log from being copied back, and SQLite syncs only what it copies; so
+ * the log itself is synced. SQLite takes its locks on the other two files, so that closing this
+ * descriptor drops none.
+ */
+function syncWal(path: string): void {
+  const descriptor = openSync(`${path}-wal`, "r+");
+  try {
+    fdatasyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function createTransaction(database: Database, path: string): Pick<FsmBackend, "transaction"> {
+  const begin = database.prepare("BEGIN IMMEDIATE");
+  const commit = database.prepare("COMMIT");
+  const rollback = database.prepare("ROLLBACK");
+  return {
+    transaction(work) {
+      try {
+        begin.run();
+        const result = work();
+        commit.run();
+        return result;
+      } catch (failure) {
+        // SQLite has already rolled back after some failures, such as a full disk.
+        if (database.inTransaction) rollback.run();
+        throw stateError(path, failure);
+      }
+    },
+  };
+}
+
+function createSpace(database: Database): Pick<StateStore, "purge" | "vacuum" | "size"> {
+  const purges = ["current", "history", "lease", "record"].map((table) =>
+    database.prepare(`DELETE FROM ${table} WHERE slot = ? LIMIT ?`),
+  );
+  return {
+    purge(slot, rows) {
+      let left = rows;
+      for (const statement of purges) {
+        if (left > 0) left -= statement.run(slot, left).changes;
+      }
+      return rows - left;
+    },
+    vacuum(pages) {
+      const free = numberPragma(database, "freelist_count");
+      const kept = numberPragma(database, "page_count") * FREE_SHARE_KEPT;
+      if (free <= Math.max(kept, FREE_PAGES_KEPT)) return false;
+      database.pragma(`incremental_vacuum(${pages})`);
+      return true;
+    },
+    size() {
+      const pages = numberPragma(database, "page_count");
+      const free = numberPragma(database, "freelist_count");
+      return { total: pages * PAGE_BYTES, inUse: (pages - free) * PAGE_BYTES };
+    },
+  };
+}
+
+interface SnapshotPool {
+  take(): BackendSnapshot;
+  close(): void;
+}
+
+/** A connection of its own per open snapshot: its read transaction keeps the moment. */
+function createSnapshotPool(path: string): SnapshotPool {
+  const idle: SnapshotConnection[] = [];
+  const busy = new Set<SnapshotConnection>();
+  const release = (connection: SnapshotConnection): void => {
+    if (!busy.delete(connection)) return;
+    connection.end();
+    if (idle.length < SNAPSHOTS_KEPT) idle.push(connection);
+    else connection.database.close();
+  };
+  return {
+    take() {
+      return withStateErrors(path, () => {
+        const connection = idle.pop() ?? openSnapshotConnection(path);
+        busy.add(connection);
+        connection.begin();
+        return { ...connection.reader, close: () => release(connection) };
+      });
+    },
+    close() {
+      for (const connection of [...idle, ...busy]) connection.database.close();
+      idle.length = 0;
+      busy.clear();
+    },
+  };
+}
+
+interface SnapshotConnection {
+  readonly database: Database;
+  readonly reader: Omit<BackendSnapshot, "close">;
+  begin(): void;
+  end(): void;
+}
+
+function openSnapshotConnection(path: string): SnapshotConnection {
+  const database = new SqliteDatabase(path, { readonly: true });
+  database.pragma(`cache_size = -${SNAPSHOT_CACHE_KIB}`);
+  const begin = database.prepare("BEGIN");
+  // BEGIN alone takes no read mark; the first read does.
+  const touch = database.prepare("SELECT value FROM meta WHERE name = 'applied_index'");
+  const end = database.prepare("ROLLBACK");
+  return {
+    database,
+    reader: { ...createKeyReader(database), scope: createScopeFinder(database) },
+    begin() {
+      begin.run();
+      touch.get();
+    },
+    end() {
+      if (database.inTransaction) end.run();
+    },
+  };
+}
