@@ -1,0 +1,102 @@
+import type { MemberId } from "../types/mod.ts";
+import { send, sendAfterSave } from "./outbox.ts";
+import { becomeCandidate, becomePreCandidate, restartElectionTimer } from "./roles.ts";
+import { hasLiveLeader, type RaftState } from "./state.ts";
+import type { VoteMessage } from "./types.ts";
+import type { VoteResult } from "./quorum.ts";
+
+/**
+ * Elections (Raft §5.2, PreVote: thesis §9.6), as far as they are the same in all roles: asking for
+ * votes, granting them, counting them.
+ */
+
+export type Campaign = "pre-vote" | "vote" | "transfer";
+
+/** Asks all voters. Gives the result so far: with a single voter nobody need be waited for. */
+export function startCampaign(r: RaftState, campaign: Campaign): VoteResult {
+  if (campaign === "pre-vote") {
+    becomePreCandidate(r);
+    askForVotes(r, campaign);
+    return countVote(r, r.id, true);
+  }
+  becomeCandidate(r);
+  askForVotes(r, campaign);
+  // The own vote counts when it is saved (`ownVoteSaved`), as any other member's.
+  return "pending";
+}
+
+export function countVote(r: RaftState, voter: MemberId, granted: boolean): VoteResult {
+  if (!r.votes.has(voter)) r.votes.set(voter, granted);
+  return r.tracker.voteResult(r.votes);
+}
+
+/** Whether this member may start an election now. */
+export function mayCampaign(r: RaftState): boolean {
+  return (
+    r.role !== "leader" &&
+    r.tracker.selfIsVoter &&
+    !r.log.hasPendingSnapshot &&
+    !hasUnappliedConfChange(r)
+  );
+}
+
+/**
+ * Answers a request for a vote. Learners answer too: one that is a voter by now and does not know it
+ * may be the one whose vote is missing (etcd-io/raft campaign_learner_must_vote).
+ */
+export function handleVote(r: RaftState, m: VoteMessage): void {
+  const isPre = m.kind === "pre-vote";
+  const mayVote =
+    (isPre && m.term > r.term) ||
+    // A live leader in the same term is ground enough to refuse; a transfer comes with a new term.
+    (!(isPre && hasLiveLeader(r)) && r.rules.mayVote(r.vote, r.leader, m.from));
+  const mine = { index: r.log.lastIndex, term: r.log.lastTerm };
+  const granted = mayVote && r.rules.isUpToDate(mine, { index: m.lastIndex, term: m.lastTerm });
+  const kind = isPre ? "pre-vote-resp" : "vote-resp";
+  const to = m.from;
+  if (!granted) {
+    send(r, { kind, from: r.id, to, term: r.term, rejected: true });
+  } else if (isPre) {
+    // The term asked about, which is not this member's: nothing is promised.
+    send(r, { kind, from: r.id, to, term: m.term, rejected: false });
+  } else {
+    r.vote = m.from;
+    restartElectionTimer(r);
+    sendAfterSave(r, { kind, from: r.id, to, term: r.term, rejected: false });
+  }
+}
+
+function askForVotes(r: RaftState, campaign: Campaign): void {
+  const isPre = campaign === "pre-vote";
+  for (const peer of r.tracker.peers) {
+    if (!r.tracker.isVoter(peer.id)) continue;
+    const message: VoteMessage = {
+      kind: isPre ? "pre-vote" : "vote",
+      from: r.id,
+      to: peer.id,
+      term: isPre ? r.term + 1 : r.term,
+      lastIndex: r.log.lastIndex,
+      lastTerm: r.log.lastTerm,
+      transfer: campaign === "transfer",
+    };
+    // A real request names a log and a term that must outlive a crash: else an answer to it could
+    // be counted for a second, shorter log in the same term.
+    if (isPre) send(r, message);
+    else sendAfterSave(r, message);
+  }
+}
+
+/**
+ * A committed change of members that is not in force here yet: an election by the old configuration
+ * could be won beside one by the new (Raft §6). Read in slices; rare and short.
+ */
+function hasUnappliedConfChange(r: RaftState): boolean {
+  let lo = r.log.applied + 1;
+  while (lo <= r.log.commit) {
+    const entries = r.log.entries(lo, r.log.commit + 1, r.limits.applyBytesMax);
+    if (entries === undefined) return false;
+    if (entries.some((entry) => entry.kind === "conf-change")) return true;
+    lo += entries.length;
+  }
+  return false;
+}
