@@ -14,6 +14,9 @@ import {
  * regex-like (security.md section 4: casbin's own key matchers can hang or match too much).
  */
 
+// oxlint-disable-next-line no-control-regex -- all of ASCII is meant
+const ASCII = /^[\u0000-\u007f]*$/;
+
 /** Every key of the tenant: the object `*`, the prefix that is empty. */
 export const ALL_KEYS: KeyRange = { lo: key(""), hi: undefined };
 
@@ -33,6 +36,7 @@ export function objectRange(object: string): KeyRange {
  * bridge. No normalisation: two spellings are two keys.
  */
 export function objectBytes(text: string): string {
+  if (ASCII.test(text)) return text;
   return Buffer.from(text, "utf8").toString("latin1");
 }
 
