@@ -136,7 +136,8 @@ export type ErrorCode =
   | "sealed"
   | "record-invalid"
   | "audit-blocked"
-  | "storage-failed";
+  | "storage-failed"
+  | "unreachable";
 
 const rows: { readonly [code in ErrorCode]: ErrorRow } = {
   // KV
@@ -257,6 +258,8 @@ const rows: { readonly [code in ErrorCode]: ErrorRow } = {
   },
   "audit-blocked": unavailable("coffer: audit log cannot be written, request refused"),
   "storage-failed": unavailable("coffer: the member's storage cannot be used"),
+  // Said by the client, not by a server.
+  unreachable: unavailable("coffer: cannot reach the server"),
 };
 
 /** The row of `code`. */

@@ -6,5 +6,13 @@ export * as coffer from "./gen/coffer/v1/coffer.ts";
 export * as rpc from "./gen/etcdserverpb/rpc.ts";
 export * as health from "./gen/grpc/health/v1/health.ts";
 export * as mvcc from "./gen/mvccpb/kv.ts";
+export {
+  FRAME_PREFIX_BYTES,
+  type FrameFault,
+  FrameReader,
+  type FrameReaderOptions,
+  fillPrefix,
+  frameOf,
+} from "./frame.ts";
 export { ReverseWriter } from "./reverse-writer.ts";
 export { WireReader } from "./wire-reader.ts";

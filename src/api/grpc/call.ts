@@ -3,9 +3,10 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "nod
 import type { Caller } from "../../edge/mod.ts";
 import { type GrpcStatus, grpcStatus } from "../../errors.ts";
 import type { Logger } from "../../telemetry/mod.ts";
-import { FrameReader } from "./frame.ts";
+import { FrameReader } from "../../proto/mod.ts";
+import { endsWithinMessage, errorOfFault, noMessage, tooManyMessages } from "./fault.ts";
 import type { StreamCall, StreamHandler, StreamMethod, UnaryMethod } from "./method.ts";
-import { OK, type Outcome, ProtocolError, outcomeOf, percentEncode, timeoutMs } from "./status.ts";
+import { OK, type Outcome, outcomeOf, percentEncode, timeoutMs } from "./status.ts";
 
 /** What all calls of a server share. */
 export interface CallContext {
@@ -55,7 +56,10 @@ export class ServerCall implements StreamCall {
     this.#path = path;
     this.caller = caller;
     this.#context = context;
-    this.#reader = new FrameReader(context.messageBytesMax);
+    this.#reader = new FrameReader({
+      bytesMax: context.messageBytesMax,
+      errorOf: errorOfFault,
+    });
     this.#started = context.now();
     stream.on("wantTrailers", () => this.#sendTrailers());
     stream.on("close", () => this.#closed());
@@ -226,19 +230,4 @@ function trailersOf({ status, message }: Outcome): Readonly<Record<string, strin
   return status === grpcStatus.unimplemented
     ? { ...trailers, "grpc-accept-encoding": "identity" }
     : trailers;
-}
-
-function tooManyMessages(): ProtocolError {
-  return new ProtocolError(
-    grpcStatus.internal,
-    "grpc: a unary call must send one message, and more came",
-  );
-}
-
-function noMessage(): ProtocolError {
-  return new ProtocolError(grpcStatus.internal, "grpc: a unary call must send one message");
-}
-
-function endsWithinMessage(): ProtocolError {
-  return new ProtocolError(grpcStatus.internal, "grpc: the stream ends within a message");
 }

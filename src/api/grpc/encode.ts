@@ -9,9 +9,8 @@ import type {
   WatchEvent,
   WatchResponse,
 } from "../../core/types/mod.ts";
-import { ReverseWriter } from "../../proto/mod.ts";
+import { ReverseWriter, FRAME_PREFIX_BYTES, fillPrefix } from "../../proto/mod.ts";
 import type { Reply, ReplyHeader } from "../../edge/mod.ts";
-import { FRAME_PREFIX_BYTES, fillPrefix } from "./frame.ts";
 
 /**
  * The KV and watch responses, written from the edge's plain replies straight into gRPC frames.

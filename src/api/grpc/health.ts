@@ -1,7 +1,6 @@
 import type { Edge, HealthCheck } from "../../edge/mod.ts";
 import { grpcStatus } from "../../errors.ts";
-import { health } from "../../proto/mod.ts";
-import { frameOf } from "./frame.ts";
+import { health, frameOf } from "../../proto/mod.ts";
 import { type Method, type StreamCall, type StreamHandler, decodeWith, unary } from "./method.ts";
 import { ProtocolError } from "./status.ts";
 

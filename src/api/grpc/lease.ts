@@ -1,7 +1,6 @@
 import { leaseId } from "../../core/types/mod.ts";
 import type { Edge } from "../../edge/mod.ts";
-import { rpc } from "../../proto/mod.ts";
-import { frameOf } from "./frame.ts";
+import { rpc, frameOf } from "../../proto/mod.ts";
 import {
   type Method,
   type StreamCall,

@@ -1,7 +1,6 @@
 import type { Caller, ReplyHeader } from "../../edge/mod.ts";
 import { CofferError } from "../../errors.ts";
-import type { rpc } from "../../proto/mod.ts";
-import { frameOf } from "./frame.ts";
+import { type rpc, frameOf } from "../../proto/mod.ts";
 
 /** What a service offers: paths and what answers them. */
 

@@ -5,7 +5,7 @@ import { type GrpcStatus, grpcStatus } from "../../errors.ts";
 import type { Logger } from "../../telemetry/mod.ts";
 import { type CallContext, ServerCall } from "./call.ts";
 import { cofferMethods } from "./coffer.ts";
-import { MESSAGE_BYTES_MAX } from "./frame.ts";
+import { MESSAGE_BYTES_MAX } from "./fault.ts";
 import { healthMethods } from "./health.ts";
 import { kvMethods } from "./kv.ts";
 import { leaseMethods } from "./lease.ts";

@@ -1,6 +1,3 @@
-import { ProtocolError } from "./status.ts";
-import { grpcStatus } from "../../errors.ts";
-
 /**
  * Length-prefixed messages of gRPC (grpc/grpc doc/PROTOCOL-HTTP2.md): one byte that says whether the
  * message is compressed, four bytes of length, the message.
@@ -8,8 +5,11 @@ import { grpcStatus } from "../../errors.ts";
 
 export const FRAME_PREFIX_BYTES = 5;
 
-/** etcd's limit of a request, and the room it leaves for the rest of the message. */
-export const MESSAGE_BYTES_MAX: number = 1536 * 1024 + 512 * 1024;
+/** What is wrong with the prefix of a frame. */
+export type FrameFault =
+  | { readonly kind: "compressed" }
+  | { readonly kind: "unknown-flag"; readonly flag: number }
+  | { readonly kind: "too-large"; readonly bytes: number; readonly bytesMax: number };
 
 /** Fills the prefix of a frame whose message begins at byte 5. */
 export function fillPrefix(frame: Buffer): Buffer {
@@ -25,16 +25,23 @@ export function frameOf(message: Uint8Array): Buffer {
   return fillPrefix(frame);
 }
 
+export interface FrameReaderOptions {
+  /** Largest message, prefix not counted. */
+  readonly bytesMax: number;
+  /** The error that `next` throws for a fault. */
+  readonly errorOf: (fault: FrameFault) => Error;
+}
+
 /** Cuts the bytes of one stream into messages. Holds at most one unfinished message and one chunk. */
 export class FrameReader {
-  readonly #bytesMax: number;
+  readonly #options: FrameReaderOptions;
   #chunks: Buffer[] = [];
   #held = 0;
   /** Bytes that complete the frame at the front, prefix included; 0 while the prefix is not whole. */
   #wanted = 0;
 
-  constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax;
+  constructor(options: FrameReaderOptions) {
+    this.#options = options;
   }
 
   /** Whether bytes of an unfinished frame are held. */
@@ -48,11 +55,11 @@ export class FrameReader {
     this.#held += chunk.length;
   }
 
-  /** The next whole message; throws ProtocolError as soon as a prefix is not acceptable. */
+  /** The next whole message; throws as soon as a prefix is not acceptable, before its message comes. */
   next(): Buffer | undefined {
     if (this.#wanted === 0) {
       if (this.#held < FRAME_PREFIX_BYTES) return undefined;
-      this.#wanted = FRAME_PREFIX_BYTES + this.#checkPrefix(this.#front(FRAME_PREFIX_BYTES));
+      this.#wanted = FRAME_PREFIX_BYTES + this.#messageBytes(this.#front(FRAME_PREFIX_BYTES));
     }
     if (this.#held < this.#wanted) return undefined;
     const front = this.#front(this.#wanted);
@@ -73,27 +80,13 @@ export class FrameReader {
     return joined;
   }
 
-  #checkPrefix(prefix: Buffer): number {
+  #messageBytes(prefix: Buffer): number {
+    const { bytesMax, errorOf } = this.#options;
     const flag = prefix[0] ?? 0;
-    if (flag === 1) {
-      throw new ProtocolError(
-        grpcStatus.unimplemented,
-        "grpc: compressed messages are not accepted; send them with grpc-encoding identity",
-      );
-    }
-    if (flag !== 0) {
-      throw new ProtocolError(
-        grpcStatus.internal,
-        `grpc: received unexpected payload format ${String(flag)}`,
-      );
-    }
-    const length = prefix.readUInt32BE(1);
-    if (length > this.#bytesMax) {
-      throw new ProtocolError(
-        grpcStatus.resourceExhausted,
-        `grpc: received message larger than max (${String(length)} vs. ${String(this.#bytesMax)})`,
-      );
-    }
-    return length;
+    if (flag === 1) throw errorOf({ kind: "compressed" });
+    if (flag !== 0) throw errorOf({ kind: "unknown-flag", flag });
+    const bytes = prefix.readUInt32BE(1);
+    if (bytes > bytesMax) throw errorOf({ kind: "too-large", bytes, bytesMax });
+    return bytes;
   }
 }
