@@ -248,6 +248,14 @@ export async function proposeChecked(
   throw new CofferError("timeout");
 }
 
+/**
+ * Refuses writes that add to the store while it is over its quota. Reads, deletes and compaction go on,
+ * so that there is a way back (etcd server/etcdserver/apply: the capped applier).
+ */
+export function refuseAtQuota(deps: EdgeDeps): void {
+  if (deps.alarms().includes("nospace")) throw new CofferError("no-space");
+}
+
 /** The revision of the request's tenant now. */
 export function currentRevision(context: RequestContext): Revision {
   const tenant = context.deps.node.state.tenant(context.scope);

@@ -22,6 +22,7 @@ import {
   currentRevision,
   linearize,
   proposeChecked,
+  refuseAtQuota,
   requireTenant,
   resultOf,
   runRequest,
@@ -60,6 +61,7 @@ export function put(
     { action: "put", target: singleKey(request.key) },
     async (context) => {
       checkPut(deps, request);
+      refuseAtQuota(deps);
       const tenant = requireTenant(context);
       let sealed: PutRequest | undefined;
       const result = await proposeChecked(context, () => {

@@ -10,6 +10,7 @@ import {
   currentRevision,
   linearize,
   proposeChecked,
+  refuseAtQuota,
   requireTenant,
   resultOf,
   runRequest,
@@ -29,6 +30,7 @@ export function leaseGrant(
 ): Promise<Reply<{ readonly id: LeaseId; readonly ttl: number }>> {
   return runRequest(deps, caller, { action: "lease-grant", target: NO_TARGET }, async (context) => {
     requireTenant(context);
+    refuseAtQuota(deps);
     if (request.ttl > LEASE_TTL_MAX) throw new CofferError("lease-ttl-too-large");
     const ttl = Math.max(request.ttl, deps.limits.leaseTtlMin);
     const id = request.id === 0n ? deps.random.leaseId() : leaseId(request.id);

@@ -17,6 +17,7 @@ import {
   currentRevision,
   linearize,
   proposeChecked,
+  refuseAtQuota,
   requireTenant,
   resultOf,
   runRequest,
@@ -51,6 +52,7 @@ export function txn(
     const tenant = requireTenant(context);
     checkOps(deps, request);
     if (isReadOnly(request)) return readOnlyTxn(context, tenant, request);
+    if (putsSomething(request)) refuseAtQuota(deps);
     const sealed = sealTxn(deps.seal, tenant, request);
     for (let tries = 0; tries < GUARD_RETRIES_MAX; tries++) {
       const result = await proposeChecked(context, async () => {
@@ -108,6 +110,12 @@ function checkOps(deps: EdgeDeps, request: TxnRequest): void {
 /** Only direct ranges, in both branches; such a transaction proposes nothing (etcd txn.go). */
 function isReadOnly(request: TxnRequest): boolean {
   return [...request.success, ...request.failure].every((op) => op.kind === "range");
+}
+
+function putsSomething(request: TxnRequest): boolean {
+  return [...request.success, ...request.failure].some(
+    (op) => op.kind === "put" || (op.kind === "txn" && putsSomething(op.request)),
+  );
 }
 
 function isSerializable(request: TxnRequest): boolean {

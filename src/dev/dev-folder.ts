@@ -1,0 +1,95 @@
+import { randomBytes } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join, resolve } from "node:path";
+import { CofferError } from "../errors.ts";
+
+/** The data folder of `coffer dev` and what lies in it. */
+export interface DevFolder {
+  readonly path: string;
+  readonly pki: string;
+  readonly env: string;
+  readonly rootKey: string;
+  /** Sets this cluster apart from every other laptop's. */
+  readonly clusterToken: string;
+  memberData(name: string): string;
+}
+
+const MARK = "dev.json";
+const FORM_VERSION = 1;
+
+/** Opens the folder, or makes it. With `reset` what was in it goes first. */
+export function openDevFolder(dataDir: string, reset: boolean): DevFolder {
+  const path = resolve(dataDir);
+  const mark = join(path, MARK);
+  const entries = existsSync(path) ? readdirSync(path) : [];
+  const isOurs = entries.includes(MARK);
+  if (entries.length > 0 && !isOurs) {
+    throw new CofferError(
+      "invalid-argument",
+      `${path} is not empty and was not made by coffer dev; name an empty or new --data-dir`,
+    );
+  }
+  if (reset && isOurs) {
+    for (const entry of entries) rmSync(join(path, entry), { recursive: true, force: true });
+  }
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (!existsSync(mark)) {
+    const clusterToken = randomBytes(16).toString("hex");
+    writePrivate(mark, `${JSON.stringify({ version: FORM_VERSION, clusterToken })}\n`);
+  }
+  const pki = join(path, "pki");
+  mkdirSync(pki, { recursive: true, mode: 0o700 });
+  return {
+    path,
+    pki,
+    env: join(path, "env"),
+    rootKey: join(path, "root.key"),
+    clusterToken: readMark(mark),
+    memberData: (name) => join(path, name),
+  };
+}
+
+/** Writes shell exports, whole or not at all, for the owner alone: a token is among them. */
+export function writeEnv(path: string, variables: Readonly<Record<string, string>>): void {
+  const lines = Object.entries(variables).map(([name, value]) => `export ${name}=${quoted(value)}`);
+  writePrivate(path, `${lines.join("\n")}\n`);
+}
+
+function writePrivate(path: string, text: string): void {
+  const draft = `${path}.new`;
+  rmSync(draft, { force: true });
+  writeFileSync(draft, text, { mode: 0o600, flag: "wx" });
+  renameSync(draft, path);
+}
+
+function readMark(path: string): string {
+  try {
+    const parsed = JSON.parse(readFileSync(path, "utf8")) as Partial<Record<string, unknown>>;
+    const { version, clusterToken } = parsed;
+    if (version === FORM_VERSION && typeof clusterToken === "string") return clusterToken;
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+  throw unreadable(path, undefined);
+}
+
+function unreadable(path: string, cause: unknown): CofferError {
+  return new CofferError(
+    "invalid-argument",
+    `${path} cannot be read by this version; start afresh with --reset, which removes the data`,
+    { cause },
+  );
+}
+
+/** One shell word. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
