@@ -1,0 +1,86 @@
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { open } from "node:fs/promises";
+import type { IssuerKeys } from "./issuer-record.ts";
+import { KEY_SET_BYTES_MAX } from "./key-set.ts";
+
+/** Reads a JWKS document once; rejects with a reason that holds nothing of its content. */
+export type LoadKeys = (keys: LoadableKeys) => Promise<Uint8Array>;
+
+export type LoadableKeys = Exclude<IssuerKeys, { kind: "inline" }>;
+
+/** From first byte of the request to last of the answer: a server that drips is cut off as well. */
+const FETCH_MS_MAX = 5000;
+
+const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "[::1]", "localhost"]);
+
+/**
+ * Loads from a file or by https. `allowLoopbackHttp` is for tests and for an issuer on the same host:
+ * plain http, and only to a loopback name.
+ */
+export function createKeyLoader(options: { readonly allowLoopbackHttp: boolean }): LoadKeys {
+  return (keys) =>
+    keys.kind === "file"
+      ? readBounded(keys.path)
+      : fetchBounded(new URL(keys.url), keys.ca, options.allowLoopbackHttp);
+}
+
+async function readBounded(path: string): Promise<Uint8Array> {
+  const file = await open(path, "r");
+  try {
+    // One byte more than allowed tells a longer file from one that just fits.
+    const buffer = new Uint8Array(KEY_SET_BYTES_MAX + 1);
+    let length = 0;
+    while (length < buffer.length) {
+      const { bytesRead } = await file.read(buffer, length, buffer.length - length, length);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    if (length > KEY_SET_BYTES_MAX) throw new Error("the document is longer than 64 KiB");
+    return buffer.subarray(0, length);
+  } finally {
+    await file.close();
+  }
+}
+
+function fetchBounded(
+  url: URL,
+  ca: string | undefined,
+  allowLoopbackHttp: boolean,
+): Promise<Uint8Array> {
+  const plain = url.protocol === "http:";
+  if (plain && !(allowLoopbackHttp && LOOPBACK.has(url.hostname))) {
+    return Promise.reject(new Error("keys are only fetched by https"));
+  }
+  return new Promise((resolve, reject) => {
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    // No agent: a connection kept open to somebody else's server is one more thing to go stale.
+    const options = { agent: false, headers: { accept: "application/json" } } as const;
+    const request = plain
+      ? httpRequest(url, options)
+      : httpsRequest(url, { ...options, ...(ca === undefined ? {} : { ca }) });
+    const fail = (reason: string): void => {
+      request.destroy(new Error(reason));
+    };
+    const deadline = setTimeout(() => fail("no answer within 5 s"), FETCH_MS_MAX);
+    request.on("close", () => clearTimeout(deadline));
+    request.on("error", reject);
+    request.on("response", (response) => {
+      response.on("error", reject);
+      // node:http follows no redirect; one is an answer that is not 200.
+      if (response.statusCode !== 200) return fail(`the server answered ${response.statusCode}`);
+      response.on("data", (chunk: Uint8Array) => {
+        length += chunk.length;
+        if (length > KEY_SET_BYTES_MAX) return fail("the document is longer than 64 KiB");
+        chunks.push(chunk);
+      });
+      response.on("end", () => {
+        if (response.complete) resolve(Buffer.concat(chunks));
+        else fail("the answer was cut off");
+      });
+      response.on("close", () => reject(new Error("the answer was cut off")));
+    });
+    request.end();
+  });
+}

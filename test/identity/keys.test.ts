@@ -1,0 +1,218 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import type { LoadKeys } from "../../src/identity/mod.ts";
+import { bench, type Bench, keysFor, NOW_MS, recordOf, sign } from "./fixtures.ts";
+
+const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+const urlRecord = (url: string) => recordOf({ keys: { kind: "url", url } });
+const MAIN = { keys: [keysFor("ES256").jwk] };
+const NEXT = keysFor("ES256", "next");
+
+async function serve(context: TestContext, listener: RequestListener): Promise<string> {
+  const server = createServer(listener);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`;
+}
+
+/** An identity whose one issuer's keys are what `load` answers; closed with the test. */
+function loaded(context: TestContext, load: LoadKeys): Bench {
+  const b = bench([urlRecord("https://issuer.example/jwks")], { loadKeys: load });
+  context.after(() => b.identity.close());
+  return b;
+}
+
+test("keys come from a URL, fetched once for many tokens", async (context) => {
+  let hits = 0;
+  const url = await serve(context, (_, response) => {
+    hits++;
+    response.end(JSON.stringify(MAIN));
+  });
+  const b = bench([urlRecord(url)], { allowLoopbackHttp: true });
+  context.after(() => b.identity.close());
+  await Promise.all([1, 2, 3].map(async (i) => b.authenticate(await sign({ jti: `${i}` }))));
+  assert.equal(hits, 1);
+  assert.equal(b.identity.keyFailures, 0);
+});
+
+test("keys come from a file, and a new key in it is found", async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), "coffer-jwks-"));
+  context.after(() => rm(folder, { recursive: true }));
+  const path = join(folder, "jwks.json");
+  await writeFile(path, encode(MAIN));
+  const b = bench([recordOf({ keys: { kind: "file", path } })]);
+  context.after(() => b.identity.close());
+  await b.authenticate(await sign());
+  await writeFile(path, encode({ keys: [NEXT.jwk] }));
+  b.clock.ms += 2000;
+  await b.authenticate(await sign({}, {}, NEXT));
+  await writeFile(path, "x".repeat(70_000));
+  b.clock.ms += 2000;
+  await b.refusal(await sign({}, { kid: "third" }));
+  assert.equal(b.identity.keyFailures, 1);
+});
+
+const big = { keys: [{ ...MAIN.keys[0], pad: "x".repeat(10_000_000) }] };
+const many = { keys: Array.from({ length: 5000 }, (_, i) => ({ kty: "EC", kid: `${i}` })) };
+const BAD_ANSWERS: Readonly<Record<string, RequestListener>> = {
+  "10 MB": (_, response) => response.end(JSON.stringify(big)),
+  "5,000 keys": (_, response) => response.end(JSON.stringify(many)),
+  "51 keys": (_, response) =>
+    response.end(JSON.stringify({ keys: Array.from({ length: 51 }, () => MAIN.keys[0]) })),
+  "an error": (_, response) => response.writeHead(500).end(JSON.stringify(MAIN)),
+  "no JSON": (_, response) => response.end("<html>"),
+  "no keys": (_, response) => response.end('{"keys":[]}'),
+  "keys twice": (_, response) => response.end(`{"keys":[],"keys":${JSON.stringify(MAIN.keys)}}`),
+  "a private key": (_, response) =>
+    response.end(JSON.stringify({ keys: [{ ...MAIN.keys[0], d: "AAAA" }] })),
+  "a symmetric key": (_, response) =>
+    response.end(JSON.stringify({ keys: [{ kty: "oct", k: "AAAA", kid: "ES256-main" }] })),
+  "a cut answer": (_, response) => {
+    response.writeHead(200, { "content-length": "10000" });
+    response.write("{");
+    setImmediate(() => response.destroy());
+  },
+};
+for (const [name, listener] of Object.entries(BAD_ANSWERS)) {
+  test(`refusal 35: a JWKS endpoint that answers with ${name}`, async (context) => {
+    const url = await serve(context, listener);
+    const b = bench([urlRecord(url)], { allowLoopbackHttp: true });
+    context.after(() => b.identity.close());
+    assert.match(await b.refusal(await sign()), /keys are not known/);
+    assert.equal(b.identity.keyFailures, 1);
+    assert.equal(b.notices.length, 1);
+  });
+}
+
+test("refusal 35: a redirect is not followed", async (context) => {
+  let followed = 0;
+  const target = await serve(context, (_, response) => {
+    followed++;
+    response.end(JSON.stringify(MAIN));
+  });
+  for (const status of [301, 302, 303, 307, 308]) {
+    const url = await serve(context, (_, response) =>
+      response.writeHead(status, { location: target }).end(),
+    );
+    const b = bench([urlRecord(url)], { allowLoopbackHttp: true });
+    context.after(() => b.identity.close());
+    assert.match(await b.refusal(await sign()), new RegExp(`answered ${status}`));
+  }
+  assert.equal(followed, 0);
+});
+
+test("refusal 35: plain http is refused, and beyond loopback even when allowed", async (context) => {
+  const url = await serve(context, (_, response) => response.end(JSON.stringify(MAIN)));
+  const strict = bench([urlRecord(url)]);
+  const far = bench([urlRecord("http://issuer.example/jwks")], { allowLoopbackHttp: true });
+  for (const b of [strict, far]) {
+    context.after(() => b.identity.close());
+    assert.match(await b.refusal(await sign()), /only fetched by https/);
+  }
+});
+
+test("refusal 35: an endpoint down for an hour is asked seldom, and known keys last a day", async (context) => {
+  let down = false;
+  let loads = 0;
+  const b = loaded(context, () => {
+    loads++;
+    return down ? Promise.reject(new Error("down")) : Promise.resolve(encode(MAIN));
+  });
+  await b.authenticate(await sign());
+  assert.equal(loads, 1);
+  down = true;
+  const later = async (seconds: number): Promise<string> => {
+    b.clock.ms += seconds * 1000;
+    const now = b.clock.ms / 1000;
+    return sign({ iat: now, exp: now + 60, jti: `${now}` });
+  };
+  for (let second = 0; second < 3600; second += 10) await b.authenticate(await later(10));
+  assert.ok(loads > 30, `${loads} fetches in the hour`);
+  assert.ok(loads < 75, `${loads} fetches in the hour`);
+  assert.equal(b.identity.keyFailures, 1);
+  assert.equal(b.notices.length, 1);
+  await b.authenticate(await later(22 * 3600));
+  assert.match(await b.refusal(await later(2 * 3600)), /keys are not known/);
+  down = false;
+  await b.authenticate(await later(61));
+  assert.equal(b.identity.keyFailures, 0);
+  assert.equal(b.notices.length, 2);
+});
+
+test("refusal 35: while no key is known, requests share one fetch and fail at once in between", async (context) => {
+  let loads = 0;
+  const b = loaded(context, () => {
+    loads++;
+    return Promise.reject(new Error("down"));
+  });
+  await b.refusal(await sign());
+  b.clock.ms += 4000;
+  await b.refusal(await sign({ jti: "2" }));
+  b.clock.ms += 100_000;
+  await b.refusal(await sign({ jti: "3" }));
+  // The next fetch is now seconds away: nobody waits for it.
+  const before = loads;
+  const begin = performance.now();
+  const tokens = await Promise.all(Array.from({ length: 100 }, (_, i) => sign({ jti: `x${i}` })));
+  await Promise.all(tokens.map((token) => b.refusal(token)));
+  assert.ok(performance.now() - begin < 1500);
+  assert.equal(loads, before);
+});
+
+test("refusal 36: keys rotate at the issuer under load without a failure", async (context) => {
+  let keys = [keysFor("ES256").jwk];
+  let loads = 0;
+  const b = loaded(context, () => {
+    loads++;
+    return Promise.resolve(encode({ keys }));
+  });
+  await b.authenticate(await sign());
+  b.clock.ms = NOW_MS + 1000;
+  keys = [NEXT.jwk, keysFor("ES256").jwk];
+  const tokens = await Promise.all(
+    Array.from({ length: 200 }, (_, i) =>
+      i % 2 === 0 ? sign({ jti: `${i}` }) : sign({ jti: `${i}` }, {}, NEXT),
+    ),
+  );
+  await Promise.all(tokens.map((token) => b.authenticate(token)));
+  assert.equal(loads, 2);
+  // A key that was taken away is gone with the next fetch.
+  keys = [NEXT.jwk];
+  b.clock.ms += 6 * 60_000;
+  await b.authenticate(await sign({ iat: b.clock.ms / 1000, exp: b.clock.ms / 1000 + 60 }));
+  b.clock.ms += 1000;
+  await b.refusal(await sign({ jti: "gone" }));
+});
+
+test("made-up key ids cause no storm of fetches", async (context) => {
+  let loads = 0;
+  const b = loaded(context, () => {
+    loads++;
+    return Promise.resolve(encode(MAIN));
+  });
+  await b.authenticate(await sign());
+  const tokens = await Promise.all(
+    Array.from({ length: 400 }, (_, i) => sign({ jti: `${i}` }, { kid: `made-up-${i}` })),
+  );
+  await Promise.all(tokens.map((token) => b.refusal(token)));
+  assert.equal(loads, 2);
+});
+
+test("closing stops waiting requests instead of leaving them", async (context) => {
+  const b = loaded(context, () => Promise.reject(new Error("down")));
+  await b.refusal(await sign());
+  const waiting = b.refusal(await sign({ jti: "2" }));
+  await new Promise((resolve) => setImmediate(resolve));
+  b.identity.close();
+  assert.match(await waiting, /keys are not known/);
+});
