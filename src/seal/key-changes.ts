@@ -105,8 +105,8 @@ const NEXT_STATES: { readonly [state in KeyState]: readonly KeyState[] } = {
 };
 
 /**
- * Moves data key `epoch` to `state`; making one active retires the one that was. Destroying drops the
- * ciphertext. Throws `not-found` or `conflict`.
+ * Moves data key `epoch` to `state`; making one active retires the one that was. Destroying drops
+ * the ciphertext. Throws `not-found` or `conflict`.
  */
 export function changeDataKey(
   maker: KeyMaker,

@@ -6,10 +6,10 @@ import type { ProviderBox, RootKeyProvider } from "./root-key-provider.ts";
 import { BoxCipher, KEY_BYTES } from "./xchacha.ts";
 
 /**
- * A root key provider whose key is one line of a file: `coffer-root-key-v1 <id> <key>`, both in hex. The
- * id is derived from the key, so a mistyped or mixed-up file shows at once. The file is read for every
- * call and its bytes wiped after it, so the key stays in memory no longer than it is used, and lets
- * itself be replaced while the member runs.
+ * A root key provider whose key is one line of a file: `coffer-root-key-v1 <id> <key>`, both in
+ * hex. The id is derived from the key, so a mistyped or mixed-up file shows at once. The file is
+ * read for every call and its bytes wiped after it, so the key stays in memory no longer than it is
+ * used, and lets itself be replaced while the member runs.
  */
 
 const MAGIC = "coffer-root-key-v1";
@@ -57,8 +57,9 @@ export function keyFileProvider(options: { readonly path: string }): RootKeyProv
 }
 
 /**
- * Creates a key file with a fresh key and mode 0600, complete or not at all. Throws `already-exists`
- * rather than replace a file: every value would be lost with the key in it. Answers the key's id.
+ * Creates a key file with a fresh key and mode 0600, complete or not at all. Throws
+ * `already-exists` rather than replace a file: every value would be lost with the key in it.
+ * Answers the key's id.
  */
 export function createRootKeyFile(path: string): string {
   const key = newKeyBytes();

@@ -1,6 +1,7 @@
 /**
- * Names of keys within a scope: `root/1`, `tenant/1`, `data/7`, `secret/1`. The number is the version of
- * a root or tenant key and the epoch of a data or secret key; it counts from 1 and is never used again.
+ * Names of keys within a scope: `root/1`, `tenant/1`, `data/7`, `secret/1`. The number is the
+ * version of a root or tenant key and the epoch of a data or secret key; it counts from 1 and is
+ * never used again.
  */
 export type KeyKind = "root" | "tenant" | "data" | "secret";
 

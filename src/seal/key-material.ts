@@ -2,9 +2,9 @@ import { hkdfSync, randomFillSync } from "node:crypto";
 import { KEY_BYTES, type CipherKey } from "./xchacha.ts";
 
 /**
- * Key bytes and what is derived from them. A key never serves two purposes: it is only ever the input of
- * HKDF-SHA-256 (RFC 5869), whose info names the purpose. Never from Buffer's pool, whose slabs are
- * shared with other data and are not wiped.
+ * Key bytes and what is derived from them. A key never serves two purposes: it is only ever the
+ * input of HKDF-SHA-256 (RFC 5869), whose info names the purpose. Never from Buffer's pool, whose
+ * slabs are shared with other data and are not wiped.
  */
 
 const EMPTY = new Uint8Array(0);
@@ -27,7 +27,9 @@ export function deriveCipherKey(key: Uint8Array, ...purpose: readonly string[]):
   return new Uint32Array(hkdfSync("sha256", key, EMPTY, lengthPrefixed(fields), KEY_BYTES));
 }
 
-/** Each field after its length as four big-endian bytes, so that no two lists give the same bytes. */
+/**
+ * Each field after its length as four big-endian bytes, so that no two lists give the same bytes.
+ */
 export function lengthPrefixed(fields: readonly Uint8Array[]): Buffer {
   const total = fields.reduce((sum, field) => sum + 4 + field.length, 0);
   const out = Buffer.alloc(total);

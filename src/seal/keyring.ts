@@ -31,16 +31,17 @@ export interface KeyringStatus {
 }
 
 /**
- * Seals and opens. Keys are unwrapped when first used and wiped when evicted, invalidated or closed.
+ * Seals and opens. Keys are unwrapped when first used and wiped when evicted, invalidated or
+ * closed.
  *
- * Errors: `sealed`: no root key (the cause, kept for the log, says why); `record-invalid`: the record or
- * a wrapped key was altered, moved, or names an unknown or destroyed epoch; `not-found`: the tenant has
- * no keys.
+ * Errors: `sealed`: no root key (the cause, kept for the log, says why); `record-invalid`: the
+ * record or a wrapped key was altered, moved, or names an unknown or destroyed epoch; `not-found`:
+ * the tenant has no keys.
  */
 export interface Keyring {
   /**
-   * A record of `plaintext` for this key of this tenant. Record: suite (1 byte), data key epoch (4 bytes,
-   * big-endian), nonce (24), ciphertext (as long as the plaintext), tag (16).
+   * A record of `plaintext` for this key of this tenant. Record: suite (1 byte), data key epoch (4
+   * bytes, big-endian), nonce (24), ciphertext (as long as the plaintext), tag (16).
    */
   seal(tenant: TenantId, key: Key, plaintext: Uint8Array): Uint8Array;
   open(tenant: TenantId, key: Key, record: Uint8Array): Uint8Array;
@@ -53,7 +54,9 @@ export interface Keyring {
   newTenantKeys(tenant: TenantId): readonly RecordChange[];
   /** The next data key of a tenant, pre-active. */
   newDataKey(tenant: TenantId): readonly RecordChange[];
-  /** Moves a data key; making one active retires the one that was. Throws `not-found`, `conflict`. */
+  /**
+   * Moves a data key; making one active retires the one that was. Throws `not-found`, `conflict`.
+   */
   setDataKeyState(tenant: TenantId, epoch: number, state: KeyState): readonly RecordChange[];
   /** Forgets what it knows of a scope, whose wrapped keys changed or are gone. */
   invalidate(scope: TenantId): void;
@@ -79,8 +82,8 @@ class ScopedKeyring implements Keyring {
   readonly #cipher = new BoxCipher();
   readonly #roots: RootKeys;
   /**
-   * In order of use, the latest last. Tenants by id, secrets by `secret:` and purpose, which is no id.
-   * Invariant: at most `tenantsMax` entries.
+   * In order of use, the latest last. Tenants by id, secrets by `secret:` and purpose, which is no
+   * id. Invariant: at most `tenantsMax` entries.
    */
   readonly #scopes = new Map<string, ScopeKeys>();
   #lastName = "";
@@ -187,8 +190,8 @@ class ScopedKeyring implements Keyring {
   }
 
   /**
-   * Suite, cluster id, scope, key and epoch, each after its length (4 bytes, big-endian), so that no two
-   * places give the same bytes. Valid until the next call.
+   * Suite, cluster id, scope, key and epoch, each after its length (4 bytes, big-endian), so that
+   * no two places give the same bytes. Valid until the next call.
    */
   #aadOf(recordKey: RecordKey, key: string): Uint8Array {
     const { aadHead, aadTail } = recordKey;

@@ -1,4 +1,6 @@
-/** Envelope encryption: root key providers, tenant keys, data keys, records. See DESIGN.md beside. */
+/**
+ * Envelope encryption: root key providers, tenant keys, data keys, records. See DESIGN.md beside.
+ */
 export { createRootKeyFile, keyFileProvider } from "./key-file.ts";
 export { createKeyring, RECORD_OVERHEAD_BYTES } from "./keyring.ts";
 export type { Keyring, KeyringOptions, KeyringStatus } from "./keyring.ts";

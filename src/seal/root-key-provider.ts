@@ -1,7 +1,7 @@
 /**
- * Where root keys come from (design.md section 7). A provider has a key of its own, in a file, a KMS or
- * people's hands, and wraps root keys with it; several may wrap the same root key at once. Both calls may
- * answer at once or later.
+ * Where root keys come from (design.md section 7). A provider has a key of its own, in a file, a
+ * KMS or people's hands, and wraps root keys with it; several may wrap the same root key at once.
+ * Both calls may answer at once or later.
  */
 export interface RootKeyProvider {
   /** What it is and where, for `status`: "key file '/etc/coffer/root.key'". */
@@ -11,8 +11,8 @@ export interface RootKeyProvider {
   wrap(key: Uint8Array, context: Uint8Array): ProviderBox | Promise<ProviderBox>;
 
   /**
-   * The root key, which the caller wipes. Throws or rejects with CofferError `sealed`, whose detail names
-   * the cause and the next step.
+   * The root key, which the caller wipes. Throws or rejects with CofferError `sealed`, whose detail
+   * names the cause and the next step.
    */
   unwrap(box: ProviderBox, context: Uint8Array): Uint8Array | Promise<Uint8Array>;
 }

@@ -202,7 +202,9 @@ export class RootKeys {
   }
 }
 
-/** What a provider binds to a root key; not its own key's id, which it may choose while wrapping. */
+/**
+ * What a provider binds to a root key; not its own key's id, which it may choose while wrapping.
+ */
 export function rootKeyContext(header: KeyHeader, place: KeyPlace): Uint8Array {
   return wrapContext({ ...header, parent: "" }, place);
 }

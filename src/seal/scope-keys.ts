@@ -6,7 +6,9 @@ import { refuseDestroyed, unwrapKey, SUITE_XCHACHA20_POLY1305 } from "./wrapped-
 import type { KeyPlace, WrappedKey } from "./wrapped-key.ts";
 import type { BoxCipher, CipherKey } from "./xchacha.ts";
 
-/** A key that seals records, with the parts of its AAD that stand before and after the key bytes. */
+/**
+ * A key that seals records, with the parts of its AAD that stand before and after the key bytes.
+ */
 export interface RecordKey {
   readonly epoch: number;
   readonly cipherKey: CipherKey;
@@ -19,14 +21,16 @@ export interface ScopeKeysDeps {
   readonly wrapped: readonly WrappedKey[];
   readonly roots: RootKeys;
   readonly cipher: BoxCipher;
-  /** `data`: a tenant's records. `secret`: the cluster's, each purpose under its own derived key. */
+  /**
+   * `data`: a tenant's records. `secret`: the cluster's, each purpose under its own derived key.
+   */
   readonly kind: "data" | "secret";
   readonly purpose: string;
 }
 
 /**
- * The record keys of one scope and purpose, each unwrapped when first needed. Tenant keys are opened for
- * the moment of unwrapping only.
+ * The record keys of one scope and purpose, each unwrapped when first needed. Tenant keys are
+ * opened for the moment of unwrapping only.
  */
 export class ScopeKeys {
   readonly #deps: ScopeKeysDeps;
@@ -81,8 +85,8 @@ export class ScopeKeys {
 }
 
 /**
- * The bytes of key `id`, which the caller wipes, by opening its ancestors from the root down. Throws
- * `sealed` or `record-invalid`.
+ * The bytes of key `id`, which the caller wipes, by opening its ancestors from the root down.
+ * Throws `sealed` or `record-invalid`.
  */
 export function unwrapChain(
   deps: Pick<ScopeKeysDeps, "place" | "roots" | "cipher">,

@@ -6,8 +6,9 @@ import { KEY_BYTES, NONCE_BYTES, type BoxCipher, type CipherKey } from "./xchach
 
 /**
  * Keys at rest (security.md section 2). All fields but the commitment are authenticated with the
- * ciphertext. XChaCha20-Poly1305 does not commit to its key: one ciphertext can be made that opens under
- * two keys. The commitment, a hash of the key and its name, makes sure that a name means one key.
+ * ciphertext. XChaCha20-Poly1305 does not commit to its key: one ciphertext can be made that opens
+ * under two keys. The commitment, a hash of the key and its name, makes sure that a name means one
+ * key.
  */
 export interface WrappedKey {
   /** See key-id.ts. */
@@ -123,8 +124,8 @@ export function wrapContext(header: KeyHeader, place: KeyPlace): Uint8Array {
 }
 
 /**
- * Format byte, suite, state, created (8 bytes), then id, parent, nonce and ciphertext, each after its
- * length in one byte except ciphertext, whose length takes two, then the commitment (32 bytes).
+ * Format byte, suite, state, created (8 bytes), then id, parent, nonce and ciphertext, each after
+ * its length in one byte except ciphertext, whose length takes two, then the commitment (32 bytes).
  */
 export function encodeWrappedKey(wrapped: WrappedKey): Uint8Array {
   const size = Buffer.alloc(2);

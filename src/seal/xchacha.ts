@@ -3,15 +3,16 @@ import { hchacha } from "@noble/ciphers/chacha.js";
 import { assert } from "../stdx/mod.ts";
 
 /**
- * XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03): HChaCha20 of key and the nonce's first 16 bytes gives
- * a subkey, from noble; ChaCha20-Poly1305 under it, with four zero bytes and the nonce's last 8 as its
- * nonce, is OpenSSL's. The bytes are those of noble's own xchacha20poly1305, at a fraction of the time.
+ * XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03): HChaCha20 of key and the nonce's first 16 bytes
+ * gives a subkey, from noble; ChaCha20-Poly1305 under it, with four zero bytes and the nonce's last
+ * 8 as its nonce, is OpenSSL's. The bytes are those of noble's own xchacha20poly1305, at a fraction
+ * of the time.
  *
- * Why a nonce is never used twice: each box draws all 24 bytes from the system's generator, so after n
- * boxes under one key the chance of any equal pair is below n^2 / 2^193: 2^-65 at 2^64 boxes. Nothing has
- * to be counted, stored or agreed on between members, and a restart forgets nothing. Computing HChaCha20
- * for every box costs 0.3 us, so a shared nonce prefix with a cached subkey would save little, and would
- * rest on a counter and keep more key bytes in memory.
+ * Why a nonce is never used twice: each box draws all 24 bytes from the system's generator, so
+ * after n boxes under one key the chance of any equal pair is below n^2 / 2^193: 2^-65 at 2^64
+ * boxes. Nothing has to be counted, stored or agreed on between members, and a restart forgets
+ * nothing. Computing HChaCha20 for every box costs 0.3 us, so a shared nonce prefix with a cached
+ * subkey would save little, and would rest on a counter and keep more key bytes in memory.
  */
 
 export const KEY_BYTES = 32;
@@ -34,8 +35,8 @@ export interface BoxInput {
 }
 
 /**
- * Seals and opens boxes (nonce, ciphertext, tag). Holds scratch space only: each call runs to its end
- * before the next starts, and wipes the subkey it computed.
+ * Seals and opens boxes (nonce, ciphertext, tag). Holds scratch space only: each call runs to its
+ * end before the next starts, and wipes the subkey it computed.
  */
 export class BoxCipher {
   readonly #nonceWords = new Uint32Array(4);

@@ -161,7 +161,7 @@ test("refusal 49: a flipped bit in any byte of a wrapped key is refused", async 
             .map((row) =>
               of === scope && row.id.startsWith(id) ? { ...row, data: flipped(data, at) } : row,
             );
-        const member = reopen({ records: altered as typeof table.of });
+        const member = reopen({ records: altered });
         const open = (): unknown =>
           scope === TENANT_A ? member.open(TENANT_A, KEY, record) : member.openSecret("s", secret);
         assert.throws(open, CofferError, `${id} byte ${at}`);

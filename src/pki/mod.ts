@@ -1,0 +1,10 @@
+/** The certificate authority: issue, revoke, inspect. Verifying a chain is TLS's. */
+export { type Authority, createAuthority, loadAuthority, type Validity } from "./authority.ts";
+export type { Usage } from "./extension.ts";
+export { checkClientCertificate, checkValidity, inspectCertificate } from "./inspect.ts";
+export type { CertificateInfo } from "./inspect.ts";
+export { issueCertificate, issueForRequest } from "./issue.ts";
+export type { IssuedCertificate, Profile } from "./issue.ts";
+export { savePem } from "./pem.ts";
+export { createRevocationList } from "./revocation-list.ts";
+export type { RevocationListOptions, RevokedCertificate } from "./revocation-list.ts";

@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { X509Certificate, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { before, test } from "node:test";
+import { CofferError } from "../../src/errors.ts";
+import { createAuthority, inspectCertificate, issueForRequest } from "../../src/pki/mod.ts";
+import type { Authority, Profile } from "../../src/pki/mod.ts";
+import { encodeAltNames } from "../../src/pki/alt-name.ts";
+import { newKeyPair } from "../../src/pki/authority.ts";
+import { signedDer } from "../../src/pki/certificate.ts";
+import {
+  boolean,
+  decode,
+  explicit,
+  oid,
+  octets,
+  sequence,
+  setOf,
+  tagged,
+} from "../../src/pki/der.ts";
+import { unsigned, encode, type Asn1 } from "../../src/pki/der.ts";
+import { encodeExtensions, type Extension } from "../../src/pki/extension.ts";
+import { encodeName } from "../../src/pki/name.ts";
+import { OID } from "../../src/pki/oids.ts";
+import { refused } from "../seal/refused.ts";
+
+let ca: Authority;
+before(() => void (ca = createAuthority({ commonName: "coffer test" })));
+
+const PROFILE: Profile = {
+  commonName: "granted",
+  usages: ["server"],
+  dns: ["granted.internal"],
+  ips: ["10.0.0.1"],
+};
+
+interface RequestParts {
+  readonly extensions?: readonly Extension[];
+  readonly keys?: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
+  readonly signer?: KeyObject;
+}
+
+/** A PKCS #10 request that names itself "asked". */
+function requestOf(parts: RequestParts = {}): string {
+  const { publicKey, privateKey } = parts.keys ?? newKeyPair();
+  const attributes = (parts.extensions ?? []).length
+    ? [sequence(oid(OID.extensionRequest), setOf(encodeExtensions(parts.extensions ?? [])))]
+    : [];
+  const info = sequence(
+    unsigned(Uint8Array.of(0)),
+    encodeName({ commonName: "asked" }),
+    decode(publicKey.export({ type: "spki", format: "der" }), "key"),
+    explicit(0, ...attributes),
+  );
+  return pem(signedDer(info, parts.signer ?? privateKey));
+}
+
+function pem(der: Uint8Array): string {
+  const body = Buffer.from(der)
+    .toString("base64")
+    .replaceAll(/(.{64})/g, "$1\n")
+    .trimEnd();
+  const label = "CERTIFICATE REQUEST-----";
+  return `-----BEGIN ${label}\n${body}\n-----END ${label}\n`;
+}
+
+function extension(id: string, value: Asn1): RequestParts {
+  return { extensions: [{ id, critical: false, value }] };
+}
+
+const altNames = (dns: readonly string[], ips: readonly string[] = []): RequestParts =>
+  extension(OID.subjectAltName, encodeAltNames({ dns, ips }));
+
+function issue(request: string): unknown {
+  return issueForRequest(ca, PROFILE, request);
+}
+
+test("only the key of a request is used", () => {
+  for (const keys of [newKeyPair(), generateKeyPairSync("rsa", { modulusLength: 2048 })]) {
+    const request = requestOf({ keys, ...altNames(["granted.internal"], ["10.0.0.1"]) });
+    const { certificate } = issueForRequest(ca, PROFILE, request.replaceAll("\n", "\r\n"));
+    const info = inspectCertificate(certificate);
+    assert.equal(info.commonName, "granted");
+    assert.deepEqual([info.dns, info.ips], [["granted.internal"], ["10.0.0.1"]]);
+    assert.deepEqual(info.usages, ["server"]);
+    assert.equal(info.isAuthority, false);
+    const x509 = new X509Certificate(certificate);
+    assert.ok(x509.checkPrivateKey(keys.privateKey));
+    assert.ok(x509.verify(new X509Certificate(ca.certificate).publicKey));
+  }
+});
+
+test("refusal 41: a request asking CA:true", () => {
+  const asking = extension(OID.basicConstraints, sequence(boolean(true)));
+  refused(() => issue(requestOf(asking)), "invalid-argument", /CA:true/);
+  issue(requestOf(extension(OID.basicConstraints, sequence())));
+});
+
+test("refusal 41: a request asking a foreign SAN", () => {
+  for (const dns of ["evil.example", "granted.internal.", "GRANTED.internal", "*.internal"]) {
+    const request = (): unknown => issue(requestOf(foreign(dns)));
+    refused(request, "invalid-argument", /asks for the name ".*", not granted/);
+  }
+  refused(() => issue(requestOf(altNames([], ["10.0.0.2"]))), "invalid-argument", /"10\.0\.0\.2"/);
+  const uri = sequence(tagged(6, Buffer.from("spiffe://x")));
+  const asking = extension(OID.subjectAltName, uri);
+  refused(() => issue(requestOf(asking)), "invalid-argument", /neither DNS nor an IP/);
+});
+
+test("refusal 41: an extension asked twice does not hide the second", () => {
+  const one: Extension = { id: OID.basicConstraints, critical: false, value: sequence() };
+  const two: Extension = { ...one, value: sequence(boolean(true)) };
+  refused(() => issue(requestOf({ extensions: [one, two] })), "invalid-argument", /twice/);
+  const [san] = altNames(["granted.internal"]).extensions ?? [];
+  const [evil] = altNames(["evil.example"]).extensions ?? [];
+  assert.ok(san && evil);
+  refused(() => issue(requestOf({ extensions: [san, evil] })), "invalid-argument", /evil\.example/);
+});
+
+test("a request not signed with its own key, weak, or malformed is refused", () => {
+  const other = newKeyPair().privateKey;
+  refused(
+    () => issue(requestOf({ signer: other })),
+    "invalid-argument",
+    /not signed with its own key/,
+  );
+  const weak = generateKeyPairSync("rsa", { modulusLength: 1024 });
+  refused(() => issue(requestOf({ keys: weak })), "invalid-argument", /RSA of 2048 bits/);
+  const koblitz = generateKeyPairSync("ec", { namedCurve: "secp256k1" });
+  refused(() => issue(requestOf({ keys: koblitz })), "invalid-argument", /has a key other than/);
+  const good = requestOf();
+  refused(() => issue(good + good), "invalid-argument", /not one PEM block/);
+  refused(() => issue("x".repeat(20_000)), "invalid-argument", /at most 16 KiB/);
+  refused(() => issue(pem(Uint8Array.of(0x30, 0x00))), "invalid-argument", /cut short/);
+  refused(() => issue(pem(Uint8Array.of(0x30, 0x05, 1))), "invalid-argument", /not valid DER/);
+  refused(() => issue(pem(encode(octets(Buffer.alloc(9))))), "invalid-argument", /cut short/);
+});
+
+test("a flipped bit anywhere in a request is refused, or certifies the very same key", () => {
+  const keys = newKeyPair();
+  const request = Buffer.from(requestOf({ keys }).split("\n").slice(1, -2).join(""), "base64");
+  let refusals = 0;
+  for (let at = 0; at < request.length; at++) {
+    const altered = Buffer.from(request);
+    altered[at] = (altered[at] as number) ^ 1;
+    try {
+      const { certificate } = issueForRequest(ca, PROFILE, pem(altered));
+      assert.ok(new X509Certificate(certificate).checkPrivateKey(keys.privateKey), `byte ${at}`);
+      assert.equal(inspectCertificate(certificate).commonName, "granted");
+    } catch (error) {
+      assert.ok(error instanceof CofferError, String(error));
+      refusals++;
+    }
+  }
+  assert.ok(refusals >= request.length - 4, `${request.length - refusals} bytes go unnoticed`);
+});
+
+/** Names that the encoder refuses or not: written raw. */
+function foreign(dns: string): RequestParts {
+  return extension(OID.subjectAltName, sequence(tagged(2, Buffer.from(dns, "latin1"))));
+}
