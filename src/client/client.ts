@@ -1,0 +1,184 @@
+import { type coffer, health, type mvcc, rpc } from "../proto/mod.ts";
+import { coffer as cofferCodecs } from "../proto/mod.ts";
+import { type ConnectionOptions, createConnector } from "./connection.ts";
+import { type KeepAliveStream, openKeepAlive } from "./keep-alive.ts";
+import { type CallOptions, type Metadata, createTransport } from "./transport.ts";
+import { type WatchStream, openWatch } from "./watch.ts";
+
+export interface ClientOptions extends ConnectionOptions {
+  /** A bearer JWT. A function is asked for each call, so that tokens can be renewed. */
+  readonly token?: string | (() => string) | undefined;
+  /** The tenant to work in, for those who may work in several. */
+  readonly tenant?: string | undefined;
+  /** Default for unary calls, in milliseconds; 7000 is what etcd's server allows itself. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** A message with any of its fields left out. 64-bit numbers may be given as number or bigint. */
+export type Fields<T> = rpc.DeepPartial<T>;
+
+export type Unary<Request, Response> = (
+  request?: Fields<Request>,
+  options?: CallOptions,
+) => Promise<Response>;
+
+/** Every call rejects with CofferError and nothing else, and leaves the client usable. */
+export interface Client extends AsyncDisposable {
+  readonly range: Unary<rpc.RangeRequest, rpc.RangeResponse>;
+  readonly put: Unary<rpc.PutRequest, rpc.PutResponse>;
+  readonly deleteRange: Unary<rpc.DeleteRangeRequest, rpc.DeleteRangeResponse>;
+  readonly txn: Unary<rpc.TxnRequest, rpc.TxnResponse>;
+  readonly compact: Unary<rpc.CompactionRequest, rpc.CompactionResponse>;
+
+  readonly leaseGrant: Unary<rpc.LeaseGrantRequest, rpc.LeaseGrantResponse>;
+  readonly leaseRevoke: Unary<rpc.LeaseRevokeRequest, rpc.LeaseRevokeResponse>;
+  readonly leaseTimeToLive: Unary<rpc.LeaseTimeToLiveRequest, rpc.LeaseTimeToLiveResponse>;
+  readonly leaseLeases: Unary<rpc.LeaseLeasesRequest, rpc.LeaseLeasesResponse>;
+
+  readonly status: Unary<rpc.StatusRequest, rpc.StatusResponse>;
+  readonly alarm: Unary<rpc.AlarmRequest, rpc.AlarmResponse>;
+  readonly memberList: Unary<rpc.MemberListRequest, rpc.MemberListResponse>;
+  readonly healthCheck: Unary<health.HealthCheckRequest, health.HealthCheckResponse>;
+
+  readonly tenantCreate: Unary<coffer.TenantCreateRequest, coffer.TenantResponse>;
+  readonly tenantList: Unary<coffer.TenantListRequest, coffer.TenantListResponse>;
+  readonly tenantShow: Unary<coffer.TenantShowRequest, coffer.TenantResponse>;
+  readonly tenantDelete: Unary<coffer.TenantDeleteRequest, coffer.TenantDeleteResponse>;
+  readonly policyList: Unary<coffer.PolicyListRequest, coffer.PolicyListResponse>;
+  readonly policyChange: Unary<coffer.PolicyChangeRequest, coffer.PolicyChangeResponse>;
+  readonly policyAsk: Unary<coffer.PolicyAskRequest, coffer.PolicyAskResponse>;
+  readonly tokenIssue: Unary<coffer.TokenIssueRequest, coffer.TokenIssueResponse>;
+  readonly whoAmI: Unary<coffer.WhoAmIRequest, coffer.WhoAmIResponse>;
+  readonly history: Unary<coffer.HistoryRequest, coffer.HistoryResponse>;
+  readonly auditTail: Unary<coffer.AuditTailRequest, coffer.AuditTailResponse>;
+
+  watch(options?: CallOptions): WatchStream;
+  keepAlive(options?: CallOptions): KeepAliveStream;
+  /** Lets open unary calls end; streams must be closed by their owner. */
+  close(): Promise<void>;
+}
+
+export type KeyValue = mvcc.KeyValue;
+
+const TIMEOUT_MS = 7000;
+
+interface Codec<T> {
+  encode(message: T): { finish(): Uint8Array };
+  decode(bytes: Uint8Array): T;
+  create(base?: Fields<T>): T;
+}
+
+type CallUnary = <Q, R>(path: string, request: Codec<Q>, response: Codec<R>) => Unary<Q, R>;
+
+/** A client of the API. Connects when first used, and again whenever the connection broke. */
+export function connect(options: ClientOptions): Client {
+  const connector = createConnector(options);
+  const transport = createTransport(connector, metadataOf(options));
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+  const call: CallUnary = (path, request, response) => async (fields, callOptions) => {
+    const message = request.encode(request.create(fields)).finish();
+    return response.decode(await transport.unary(path, message, { timeoutMs, ...callOptions }));
+  };
+  return {
+    ...kvCalls(call),
+    ...leaseCalls(call),
+    ...memberCalls(call),
+    ...tenantCalls(call),
+    ...accountCalls(call),
+    watch: (callOptions = {}) =>
+      openWatch(transport.open("/etcdserverpb.Watch/Watch", callOptions)),
+    keepAlive: (callOptions = {}) =>
+      openKeepAlive(transport.open("/etcdserverpb.Lease/LeaseKeepAlive", callOptions)),
+    close: () => connector.close(),
+    [Symbol.asyncDispose]: () => connector.close(),
+  };
+}
+
+function metadataOf({ token, tenant }: ClientOptions): Metadata {
+  return () => {
+    const text = typeof token === "function" ? token() : token;
+    return {
+      ...(text === undefined ? {} : { authorization: `Bearer ${text.trim()}` }),
+      ...(tenant === undefined ? {} : { "coffer-tenant": tenant }),
+    };
+  };
+}
+
+function kvCalls(
+  call: CallUnary,
+): Pick<Client, "range" | "put" | "deleteRange" | "txn" | "compact"> {
+  const kv = "/etcdserverpb.KV/";
+  return {
+    range: call(`${kv}Range`, rpc.RangeRequest, rpc.RangeResponse),
+    put: call(`${kv}Put`, rpc.PutRequest, rpc.PutResponse),
+    deleteRange: call(`${kv}DeleteRange`, rpc.DeleteRangeRequest, rpc.DeleteRangeResponse),
+    txn: call(`${kv}Txn`, rpc.TxnRequest, rpc.TxnResponse),
+    compact: call(`${kv}Compact`, rpc.CompactionRequest, rpc.CompactionResponse),
+  };
+}
+
+function leaseCalls(
+  call: CallUnary,
+): Pick<Client, "leaseGrant" | "leaseRevoke" | "leaseTimeToLive" | "leaseLeases"> {
+  const lease = "/etcdserverpb.Lease/";
+  return {
+    leaseGrant: call(`${lease}LeaseGrant`, rpc.LeaseGrantRequest, rpc.LeaseGrantResponse),
+    leaseRevoke: call(`${lease}LeaseRevoke`, rpc.LeaseRevokeRequest, rpc.LeaseRevokeResponse),
+    leaseTimeToLive: call(
+      `${lease}LeaseTimeToLive`,
+      rpc.LeaseTimeToLiveRequest,
+      rpc.LeaseTimeToLiveResponse,
+    ),
+    leaseLeases: call(`${lease}LeaseLeases`, rpc.LeaseLeasesRequest, rpc.LeaseLeasesResponse),
+  };
+}
+
+function memberCalls(
+  call: CallUnary,
+): Pick<Client, "status" | "alarm" | "memberList" | "healthCheck"> {
+  const maintenance = "/etcdserverpb.Maintenance/";
+  return {
+    status: call(`${maintenance}Status`, rpc.StatusRequest, rpc.StatusResponse),
+    alarm: call(`${maintenance}Alarm`, rpc.AlarmRequest, rpc.AlarmResponse),
+    memberList: call(
+      "/etcdserverpb.Cluster/MemberList",
+      rpc.MemberListRequest,
+      rpc.MemberListResponse,
+    ),
+    healthCheck: call(
+      "/grpc.health.v1.Health/Check",
+      health.HealthCheckRequest,
+      health.HealthCheckResponse,
+    ),
+  };
+}
+
+function tenantCalls(
+  call: CallUnary,
+): Pick<Client, "tenantCreate" | "tenantList" | "tenantShow" | "tenantDelete"> {
+  const c = cofferCodecs;
+  const tenants = "/coffer.v1.Tenants/";
+  return {
+    tenantCreate: call(`${tenants}Create`, c.TenantCreateRequest, c.TenantResponse),
+    tenantList: call(`${tenants}List`, c.TenantListRequest, c.TenantListResponse),
+    tenantShow: call(`${tenants}Show`, c.TenantShowRequest, c.TenantResponse),
+    tenantDelete: call(`${tenants}Delete`, c.TenantDeleteRequest, c.TenantDeleteResponse),
+  };
+}
+
+type AccountCalls =
+  "policyList" | "policyChange" | "policyAsk" | "tokenIssue" | "whoAmI" | "history" | "auditTail";
+
+function accountCalls(call: CallUnary): Pick<Client, AccountCalls> {
+  const c = cofferCodecs;
+  const policies = "/coffer.v1.Policies/";
+  return {
+    policyList: call(`${policies}List`, c.PolicyListRequest, c.PolicyListResponse),
+    policyChange: call(`${policies}Change`, c.PolicyChangeRequest, c.PolicyChangeResponse),
+    policyAsk: call(`${policies}Ask`, c.PolicyAskRequest, c.PolicyAskResponse),
+    tokenIssue: call("/coffer.v1.Tokens/Issue", c.TokenIssueRequest, c.TokenIssueResponse),
+    whoAmI: call("/coffer.v1.Tokens/WhoAmI", c.WhoAmIRequest, c.WhoAmIResponse),
+    history: call("/coffer.v1.History/List", c.HistoryRequest, c.HistoryResponse),
+    auditTail: call("/coffer.v1.Audit/Tail", c.AuditTailRequest, c.AuditTailResponse),
+  };
+}

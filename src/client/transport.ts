@@ -1,0 +1,218 @@
+import http2 from "node:http2";
+
+import { CofferError } from "../errors.ts";
+import { type FrameFault, FrameReader, frameOf } from "../proto/mod.ts";
+import type { Connection, Connector } from "./connection.ts";
+import { errorOfStatus, unreachable } from "./failure.ts";
+
+/** gRPC calls over one connector, in bytes. */
+
+export interface CallOptions {
+  /** For the whole call; 0: none. Unary calls have a default, streams have not. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Metadata of every call: authorization, tenant. May be asked for anew for each call. */
+export type Metadata = () => Readonly<Record<string, string>>;
+
+/** Larger than any reply the server makes for a request within its limits. */
+const REPLY_BYTES_MAX = 512 * 1024 * 1024;
+
+export interface Transport {
+  unary(path: string, message: Uint8Array, options: CallOptions): Promise<Buffer>;
+  /** Opens a stream; it fails, if at all, through its messages. */
+  open(path: string, options: CallOptions): ByteStream;
+}
+
+/** One open call, in frames. */
+export interface ByteStream {
+  send(message: Uint8Array): void;
+  /** No more will be sent. */
+  end(): void;
+  /** Messages as they come; pulling slowly slows the server. Throws CofferError if the call fails. */
+  messages(): AsyncGenerator<Buffer, void>;
+  /** Cancels the call. Its messages end without an error. */
+  cancel(): void;
+}
+
+export function createTransport(connector: Connector, metadata: Metadata): Transport {
+  const request = async (path: string, options: CallOptions): Promise<Call> => {
+    const headers = headersOf(path, metadata(), options);
+    // A connection that the server is closing refuses new streams: one more is made for this call.
+    const connection = await connector.connection();
+    return (
+      start(connection, headers, options) ??
+      start(await connector.reconnect(connection), headers, options) ??
+      Promise.reject(unreachable(connection.endpoint, "the connection was closed again at once"))
+    );
+  };
+  return {
+    unary: async (path, message, options) => {
+      options.signal?.throwIfAborted();
+      const call = await request(path, options);
+      call.stream.end(frameOf(message));
+      let reply: Buffer | undefined;
+      for await (const received of call.messages()) reply = received;
+      if (reply === undefined) throw new CofferError("internal", "the server sent no reply");
+      return reply;
+    },
+    open: (path, options) => openStream(request(path, options)),
+  };
+}
+
+/** Undefined when the connection takes no more streams. */
+function start(
+  connection: Connection,
+  headers: http2.OutgoingHttpHeaders,
+  options: CallOptions,
+): Call | undefined {
+  const { session } = connection;
+  if (session.closed || session.destroyed) return undefined;
+  try {
+    return new Call(connection, session.request(headers), options);
+  } catch {
+    // The error of a header that cannot be sent would quote the token: it is dropped.
+    if (session.closed || session.destroyed) return undefined;
+    throw new CofferError("invalid-argument", "the token or tenant holds characters it may not");
+  }
+}
+
+function headersOf(
+  path: string,
+  metadata: Readonly<Record<string, string>>,
+  { timeoutMs = 0 }: CallOptions,
+): http2.OutgoingHttpHeaders {
+  return {
+    ":method": "POST",
+    ":path": path,
+    "content-type": "application/grpc",
+    te: "trailers",
+    "user-agent": "coffer-client",
+    ...metadata,
+    ...(timeoutMs > 0 ? { "grpc-timeout": grpcTimeout(timeoutMs) } : {}),
+  };
+}
+
+function openStream(opening: Promise<Call>): ByteStream {
+  let canceled = false;
+  const later = (act: (call: Call) => void): void => {
+    opening.then(act, () => undefined);
+  };
+  return {
+    send: (message) => later((call) => call.send(frameOf(message))),
+    end: () => later((call) => call.stream.end()),
+    messages: async function* () {
+      try {
+        yield* (await opening).messages();
+      } catch (error) {
+        if (!canceled) throw error;
+      }
+    },
+    cancel: () => {
+      canceled = true;
+      later((call) => call.stream.close(http2.constants.NGHTTP2_CANCEL));
+    },
+  };
+}
+
+/** One HTTP/2 stream of a call, and how it ended. */
+class Call {
+  readonly stream: http2.ClientHttp2Stream;
+  readonly #endpoint: string;
+  readonly #closed: Promise<void>;
+  #trailers: http2.IncomingHttpHeaders = {};
+  #httpStatus = 200;
+  /** What broke the call from this side: a deadline, an abort, the socket. */
+  #failure: unknown;
+
+  constructor({ endpoint }: Connection, stream: http2.ClientHttp2Stream, options: CallOptions) {
+    this.stream = stream;
+    this.#endpoint = endpoint;
+    stream.on("response", (headers) => {
+      this.#httpStatus = headers[":status"] ?? 0;
+      if (headers["grpc-status"] !== undefined) this.#trailers = headers;
+    });
+    stream.on("trailers", (headers) => {
+      this.#trailers = headers;
+    });
+    stream.on("error", (error) => {
+      this.#failure ??= error;
+    });
+    const abort = (reason: CofferError): void => {
+      this.#failure ??= reason;
+      stream.close(http2.constants.NGHTTP2_CANCEL);
+    };
+    const { timeoutMs = 0, signal } = options;
+    const timer =
+      timeoutMs > 0
+        ? setTimeout(() => abort(new CofferError("deadline-exceeded")), timeoutMs)
+        : undefined;
+    const onAbort = (): void => abort(new CofferError("canceled"));
+    signal?.addEventListener("abort", onAbort, { once: true });
+    this.#closed = new Promise((resolve) => {
+      stream.once("close", () => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      });
+    });
+  }
+
+  send(frame: Buffer): void {
+    if (!this.stream.destroyed && !this.stream.writableEnded) this.stream.write(frame);
+  }
+
+  async *messages(): AsyncGenerator<Buffer, void> {
+    const reader = new FrameReader({ bytesMax: REPLY_BYTES_MAX, errorOf: errorOfFault });
+    let wanted = true;
+    try {
+      for await (const chunk of this.stream as AsyncIterable<Buffer>) {
+        reader.push(chunk);
+        for (let next = reader.next(); next !== undefined; next = reader.next()) yield next;
+      }
+      wanted = false;
+    } catch (error) {
+      this.#failure ??= error;
+    } finally {
+      if (wanted && !this.stream.destroyed) this.stream.close(http2.constants.NGHTTP2_CANCEL);
+    }
+    await this.#closed;
+    this.#check();
+  }
+
+  /** Throws unless the call ended with OK. A status from the server says more than a broken stream. */
+  #check(): void {
+    const status = this.#trailers["grpc-status"];
+    if (status !== undefined) {
+      if (String(status) === "0") return;
+      throw errorOfStatus(Number(status), percentDecode(this.#trailers["grpc-message"]));
+    }
+    if (this.#failure instanceof CofferError) throw this.#failure;
+    if (this.#httpStatus !== 200) {
+      const text = `it answered HTTP status ${String(this.#httpStatus)}; is this a Coffer endpoint?`;
+      throw unreachable(this.#endpoint, text);
+    }
+    throw unreachable(this.#endpoint, this.#failure ?? "the connection broke before the reply");
+  }
+}
+
+function errorOfFault(fault: FrameFault): CofferError {
+  return new CofferError("internal", `the server sent a frame that cannot be read: ${fault.kind}`);
+}
+
+function percentDecode(header: string | string[] | undefined): string {
+  const text = String(header ?? "");
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The header has at most eight digits. */
+function grpcTimeout(ms: number): string {
+  return ms < 1e8
+    ? `${String(Math.ceil(ms))}m`
+    : `${String(Math.min(Math.ceil(ms / 1000), 99_999_999))}S`;
+}
