@@ -2,8 +2,8 @@ import type { KeyRange } from "../core/types/mod.ts";
 import { singleKey } from "./object.ts";
 
 /**
- * What `admin` can be about. Action `admin` never concerns keys: its objects are these names, exact or
- * by prefix like any other (`policy/*`), and `*` is all of them. A check that concerns no single
+ * What `admin` can be about. Action `admin` never concerns keys: its objects are these names, exact
+ * or by prefix like any other (`policy/*`), and `*` is all of them. A check that concerns no single
  * matter uses ALL_KEYS, which only a row on `*` satisfies.
  */
 export type AdminMatter =

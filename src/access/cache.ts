@@ -1,8 +1,8 @@
 /**
- * A map of bounded weight that forgets what has not been used for longest, in two generations: what is
- * used moves to the young one; when that holds half the budget, the old one is dropped whole and the
- * young one becomes old. So nothing used within the last half budget is lost, a hit is one lookup, and
- * a flood of new keys costs no more than the budget.
+ * A map of bounded weight that forgets what has not been used for longest, in two generations: what
+ * is used moves to the young one; when that holds half the budget, the old one is dropped whole and
+ * the young one becomes old. So nothing used within the last half budget is lost, a hit is one
+ * lookup, and a flood of new keys costs no more than the budget.
  */
 export interface Cache<V> {
   get(key: string): V | undefined;

@@ -2,10 +2,10 @@ import { CofferError } from "../errors.ts";
 import type { PolicyRow } from "./row.ts";
 
 /**
- * Policies as text: one row a line, fields split by commas, blanks around a field dropped, `#` at the
- * start of a line for comments. A field in double quotes may hold anything, newlines too; a quote in
- * it is written twice (RFC 4180 §2). Rows come out as arrays and are never joined and split again, so
- * no field can ever become a row (casbin's own file adapter lets it).
+ * Policies as text: one row a line, fields split by commas, blanks around a field dropped, `#` at
+ * the start of a line for comments. A field in double quotes may hold anything, newlines too; a
+ * quote in it is written twice (RFC 4180 §2). Rows come out as arrays and are never joined and
+ * split again, so no field can ever become a row (casbin's own file adapter lets it).
  */
 
 /** The rows of `text`, in order. Throws CofferError `invalid-argument` that names the line. */

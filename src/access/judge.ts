@@ -46,8 +46,8 @@ const BANNED = /\b(eval|keyMatch\d?|keyGet\d?|regexMatch|globMatch|ipMatch)\s*\(
 /**
  * The judge of a model. One enforcer serves all questions: its policy is set for the length of one
  * synchronous call, so no other code can ever see it half loaded (casbin's `loadPolicy` empties the
- * policy, then awaits). Throws CofferError `invalid-argument` for a model that does not parse, or that
- * does not decide as Coffer needs.
+ * policy, then awaits). Throws CofferError `invalid-argument` for a model that does not parse, or
+ * that does not decide as Coffer needs.
  */
 export function createJudge(modelText: string): Judge {
   const banned = BANNED.exec(modelText)?.[1];
@@ -64,7 +64,7 @@ function judgeOf(modelText: string): Judge {
   const roles = model.model.get("g")?.get("g");
   if (policy === undefined || roles === undefined) throw modelError("defines no p or no g");
   enforcer.setModel(model);
-  // Async in name only: both are there when the calls return; the probe below would not pass if not.
+  // Async in name only: both are there when the calls return, or the probe would not pass.
   void enforcer.addFunction("keyIn", keyIn);
   void enforcer.addFunction("rangeRel", rangeRel);
   let closure: Question["closure"] = new Set<string>();
@@ -90,7 +90,7 @@ function judgeOf(modelText: string): Judge {
   return { ask };
 }
 
-/** Asks what every usable model must answer, so that a wrong file stops the start and not a user. */
+/** Asks what every usable model must answer: a wrong file stops the start, and not a user. */
 function probe(judge: Judge): void {
   const closure = new Set(["user:probe", "role:probe"]);
   const allow = (object: string): Grant => grantOf(["p", "role:probe", object, "*", "allow"], "d");

@@ -2,8 +2,6 @@
 export {
   type Access,
   type AccessOptions,
-  type AccessStatus,
-  type AccessSubject,
   type Explanation,
   type Holder,
   type Reason,
@@ -13,8 +11,10 @@ export { type AdminMatter, adminRange } from "./admin.ts";
 export { formatPolicyCsv, parsePolicyCsv } from "./csv.ts";
 export { ALL_KEYS, keyIn, objectBytes, rangeRel, singleKey } from "./object.ts";
 export { type PolicyFiles, SEED_ROLES, findPolicyFolder, loadPolicyFiles } from "./policy-files.ts";
+export type { AccessSubject, Refusal } from "./question.ts";
 export { idOfRow, planPolicyChange, recordOf, rowOf } from "./record.ts";
-export { type Decision, GRANTS_PER_RANGE_MAX } from "./rights.ts";
+export type { AccessStatus } from "./rights-cache.ts";
+export type { Decision } from "./rights.ts";
 export { ROLE_DEPTH_MAX, ROLES_PER_MEMBER_MAX } from "./roles.ts";
 export { ACTIONS, type Action, type PolicyRow } from "./row.ts";
 export { ROWS_PER_TENANT_MAX, validateRows } from "./validate.ts";

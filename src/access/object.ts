@@ -47,8 +47,8 @@ export function keyIn(k: string, object: string): boolean {
 }
 
 /**
- * Function `rangeRel(r2.lo, r2.hi, p.obj, p.eft)` of model.conf. An allow row counts if it covers the
- * whole range, any other if it touches it. An empty `hi` means no upper bound.
+ * Function `rangeRel(r2.lo, r2.hi, p.obj, p.eft)` of model.conf. An allow row counts if it covers
+ * the whole range, any other if it touches it. An empty `hi` means no upper bound.
  */
 export function rangeRel(lo: string, hi: string, object: string, effect: string): boolean {
   const range: KeyRange = { lo: key(lo), hi: hi === "" ? undefined : key(hi) };
@@ -57,9 +57,9 @@ export function rangeRel(lo: string, hi: string, object: string, effect: string)
 }
 
 /**
- * The range that a request is judged by: itself, unless it is backwards or empty. etcd answers those
- * with nothing; here they need the right to all between their ends, both included, so that no later
- * reading of such a range can reach what was not checked.
+ * The range that a request is judged by: itself, unless it is backwards or empty. etcd answers
+ * those with nothing; here they need the right to all between their ends, both included, so that no
+ * later reading of such a range can reach what was not checked.
  */
 export function judgedRange(range: KeyRange): KeyRange {
   if (!isEmptyRange(range)) return range;

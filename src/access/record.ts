@@ -4,9 +4,9 @@ import type { PolicyRow } from "./row.ts";
 import { faultOfRow, validateRows } from "./validate.ts";
 
 /**
- * A row as a record of table `policy`. Its id is the row itself, as JSON text: canonical, so that the
- * same row is the same record on every member, and reversible. The data is one byte, the version of
- * this form.
+ * A row as a record of table `policy`. Its id is the row itself, as JSON text: canonical, so that
+ * the same row is the same record on every member, and reversible. The data is one byte, the
+ * version of this form.
  */
 const FORM_VERSION = 1;
 
@@ -37,10 +37,10 @@ export function rowOf(record: StoredRecord): PolicyRow {
 }
 
 /**
- * The record changes that add and remove rows of a tenant that now holds `current`. Adding a row that
- * is there already changes nothing. Throws CofferError `invalid-argument` for rows that are not valid
- * (numbered as in `add`) or that together with the others make the policy invalid, and `not-found` for
- * a removed row that is not there.
+ * The record changes that add and remove rows of a tenant that now holds `current`. Adding a row
+ * that is there already changes nothing. Throws CofferError `invalid-argument` for rows that are
+ * not valid (numbered as in `add`) or that together with the others make the policy invalid, and
+ * `not-found` for a removed row that is not there.
  */
 export function planPolicyChange(
   current: readonly PolicyRow[],

@@ -22,19 +22,19 @@ export interface Decision {
   readonly row?: PolicyRow | undefined;
 }
 
-/** What one principal may do in one tenant at one policy revision, worked out as it is asked. */
+/**
+ * What one principal may do in one tenant at one policy revision, worked out as it is asked.
+ *
+ * Invariant: holds no TenantPolicy. A principal that is kept must not keep alive the rows of all
+ * the others, at a revision that has passed.
+ */
 export interface Rights {
-  readonly policy: TenantPolicy;
+  readonly policyRevision: number;
   readonly closure: ReadonlyMap<string, string | undefined>;
-  readonly grantCount: number;
+  /** Grants and roles held: the measure of its memory. */
+  readonly size: number;
   decide(action: Action, range: KeyRange): Decision;
 }
-
-/**
- * Ranges whose right is put together from more grants than this are refused, so that one question
- * costs at most about this many times one answer of casbin.
- */
-export const GRANTS_PER_RANGE_MAX = 256;
 
 /** Decisions kept per action beyond one for each segment. */
 const SPAN_DECISIONS = 64;
@@ -49,26 +49,28 @@ export function createRights(
   const grants: Grant[] = [];
   for (const member of closure.keys()) grants.push(...(policy.grants.get(member) ?? []));
   const tables = new Map<Action, ActionRights>();
+  const { subject } = principal;
+  const { tenant: domain, revision: policyRevision } = policy;
 
   const decide = (action: Action, asked: KeyRange): Decision => {
     let table = tables.get(action);
     if (table === undefined) {
       const usable = grants.filter((grant) => grant.action === action || grant.action === "*");
-      const question = { subject: principal.subject, domain: policy.tenant, action, closure };
-      table = actionRights(judge, question, usable, policy.revision);
+      const question = { subject, domain, action, closure };
+      table = actionRights(judge, question, usable, policyRevision);
       tables.set(action, table);
     }
     return table(judgedRange(asked));
   };
-  return { policy, closure, grantCount: grants.length, decide };
+  return { policyRevision, closure, size: grants.length + closure.size - 1, decide };
 }
 
 type ActionRights = (range: KeyRange) => Decision;
 
 /**
- * Cuts the keys at every bound of a grant. Within one segment no bound lies, so casbin answers the same
- * for each of its keys, and a decision for one holds for all: decisions are kept by segment, and for
- * ranges by first and last segment, and need no key in the cache.
+ * Cuts the keys at every bound of a grant. Within one segment no bound lies, so casbin answers the
+ * same for each of its keys, and a decision for one holds for all: decisions are kept by segment,
+ * and for ranges by first and last segment, and need no key in the cache.
  */
 function actionRights(
   judge: Judge,
@@ -144,8 +146,8 @@ function byLowerBound(a: Grant, b: Grant): number {
 }
 
 /**
- * The fewest grants that together cover `range`, each with the piece it covers, in order; undefined if
- * they cannot, or only with more than GRANTS_PER_RANGE_MAX. `allows` in order of lower bound.
+ * The fewest grants that together cover `range`, each with the piece it covers, in order; undefined
+ * if they do not cover it. `allows` in order of lower bound.
  */
 function coverOf(
   range: KeyRange,
@@ -155,7 +157,7 @@ function coverOf(
   let lo: Key = range.lo;
   let next = 0;
   let best: Grant | undefined;
-  while (pieces.length < GRANTS_PER_RANGE_MAX) {
+  for (;;) {
     for (; next < allows.length && (allows[next] as Grant).range.lo <= lo; next++) {
       const grant = allows[next] as Grant;
       if (best === undefined || reachesFarther(grant.range, best.range)) best = grant;
@@ -171,7 +173,6 @@ function coverOf(
     pieces.push({ piece: { lo, hi }, grant: best });
     lo = hi;
   }
-  return undefined;
 }
 
 function reachesFarther(a: KeyRange, b: KeyRange): boolean {

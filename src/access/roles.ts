@@ -46,7 +46,7 @@ export function chainTo(
   if (!closure.has(member)) return [];
   const chain: string[] = [];
   for (let at: string | undefined = member; at !== undefined; at = closure.get(at)) chain.push(at);
-  return chain.reverse();
+  return chain.toReversed();
 }
 
 /**

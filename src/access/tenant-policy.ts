@@ -12,7 +12,7 @@ export interface TenantPolicy {
   /** In the order of the rows. */
   readonly grants: ReadonlyMap<string, readonly Grant[]>;
   readonly links: RoleLinks;
-  /** Set if the rows are not valid: then there are no grants, and each question meets this error. */
+  /** Set if the rows are not valid: then there are no grants, and every question meets it. */
   readonly fault: CofferError | undefined;
 }
 

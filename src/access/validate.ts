@@ -18,8 +18,9 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /**
  * Checks all rows of one tenant: each by itself, then the graph of roles. Throws CofferError
- * `invalid-argument` that names the row (from 1) and the reason. Reasons never quote an object, which
- * may hold a user's key, nor any other field, which a misplaced comma may have filled with one.
+ * `invalid-argument` that names the row (from 1) and the reason. Reasons never quote an object,
+ * which may hold a user's key, nor any other field, which a misplaced comma may have filled with
+ * one.
  */
 export function validateRows(rows: readonly PolicyRow[]): void {
   if (rows.length > ROWS_PER_TENANT_MAX) {

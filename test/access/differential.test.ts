@@ -14,9 +14,9 @@ import { FILES, OTHER, TENANT, createWorld } from "./world.ts";
 
 /**
  * The judge is plain casbin: the same model, all rows of all tenants in one enforcer, its own role
- * manager. A principal's groups are `g` rows of that enforcer. For a range it is asked about every key
- * at which its answer can change (each bound of a row, and of the range): the range is allowed if each
- * of these is.
+ * manager. A principal's groups are `g` rows of that enforcer. For a range it is asked about every
+ * key at which its answer can change (each bound of a row, and of the range): the range is allowed
+ * if each of these is.
  */
 async function plainCasbin(
   policies: ReadonlyMap<TenantId, readonly PolicyRow[]>,
@@ -154,7 +154,11 @@ describe("refusal 45: no difference from plain casbin", () => {
           assert.deepEqual([cold, warm], [expected, expected], JSON.stringify(asked));
           const whole = enforcer.enforceSync(
             new EnforceContext("r2", "p", "e", "m2"),
-            ...[subject.subject, tenant, range.lo, range.hi ?? "", action],
+            subject.subject,
+            tenant,
+            range.lo,
+            range.hi ?? "",
+            action,
           );
           if (whole) assert.equal(expected, true, "casbin's own range answer allows more");
           if (expected && !whole) seen.union++;

@@ -110,6 +110,7 @@ describe("refusal 44", () => {
     assert.equal(ask("user:a1:b"), false);
     assert.equal(ask("user:a", "x", "b"), true);
     assert.equal(ask("user:a", "x1:b"), false);
+    assert.equal(ask("user:a", "xb"), false);
     world.set(TENANT, []);
     assert.equal(ask("user:a", "b"), false, "a removed row is gone with the next question");
   });
