@@ -5,3 +5,5 @@ export {
   type StateStoreOptions,
   openStateStore,
 } from "./state-store.ts";
+export { type RaftLog, type RaftLogOptions, openRaftLog } from "./raft-log.ts";
+export type { LogBase } from "./raft-log-rows.ts";

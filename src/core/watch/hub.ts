@@ -127,7 +127,7 @@ class Hub implements WatchHub {
     const feed = this.#feeds.get(tenant);
     if (feed === undefined) return;
     this.#run(() => {
-      for (const stream of [...feed.streams]) stream.end(tenantGone());
+      for (const stream of feed.streams) stream.end(tenantGone());
     });
   }
 

@@ -154,7 +154,7 @@ export class Stream implements WatcherOwner {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    for (const watcher of [...this.#watchers.values()]) this.#remove(watcher);
+    for (const watcher of this.#watchers.values()) this.#remove(watcher);
     this.#outbox.clear();
     this.#host.closed(this);
   }

@@ -1,0 +1,285 @@
+import { performance } from "node:perf_hooks";
+import type { Database, Statement } from "better-sqlite3";
+import { CofferError } from "../errors.ts";
+import { type Entry, type HardState, NO_MEMBER } from "../core/raft/mod.ts";
+import { assert } from "../stdx/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
+import { closeRaftLogFile, openRaftLogFile } from "./raft-log-file.ts";
+import { loadRaftLog } from "./raft-log-load.ts";
+import {
+  type EntryRow,
+  type LogBase,
+  baseRecord,
+  entryCrc,
+  entryOfRow,
+  hardStateRecord,
+  kindNumber,
+} from "./raft-log-rows.ts";
+import type { TermRuns } from "./raft-log-terms.ts";
+import { withStateErrors } from "./state-errors.ts";
+
+export interface RaftLogOptions {
+  /** The file; `raft.db` in the data folder. Folder and file are made if missing. */
+  readonly path: string;
+  readonly log: Logger;
+  /** The time that each save's commit, its write and fsync, took. */
+  readonly onFsync?: (seconds: number) => void;
+}
+
+/** raft.db: the durable log of this member (design.md section 5). */
+export interface RaftLog {
+  /** Term 0, no vote, commit 0 in a fresh log. */
+  readonly hardState: HardState;
+  /** The index of the oldest entry kept; 1 in a fresh log. */
+  readonly firstIndex: number;
+  /** `firstIndex - 1` if no entry is kept. */
+  readonly lastIndex: number;
+  /** The last entry that compaction or a snapshot took the place of; index and term 0 at first. */
+  readonly snapshot: LogBase;
+  /** Known from `firstIndex - 1` to `lastIndex`. */
+  term(index: number): number | undefined;
+  /**
+   * The entries from `lo` up to but without `hi`, as many as fit in `bytesMax` bytes of data, at least
+   * one. Throws `corrupt` for a damaged row.
+   */
+  entries(lo: number, hi: number, bytesMax: number): readonly Entry[];
+  /**
+   * Saves in one transaction that is on the disk when it returns; what is saved at or after the first
+   * entry's index is replaced. A hard state that only moves `commit` waits for the next save: losing
+   * it costs nothing (Raft §5: commitIndex is volatile). Throws `no-space` or `storage-failed`;
+   * nothing is saved then.
+   */
+  save(batch: {
+    readonly hardState?: HardState | undefined;
+    readonly entries: readonly Entry[];
+  }): void;
+  /** Forgets the entries up to `index`, which stays the base that terms are known from. */
+  compact(index: number): void;
+  /** Forgets all entries: a snapshot as of `base` takes their place. */
+  reset(base: LogBase): void;
+  close(): void;
+}
+
+/**
+ * Compacted entries that one save removes on its way, in its own transaction: more than it usually
+ * adds, so that the file does not grow, and few enough not to be felt.
+ */
+const REMOVED_PER_SAVE = 8;
+
+/**
+ * Opens the log, or makes it, and holds it alone until `close` or the end of the process. A torn end
+ * is dropped with a log line. Throws `storage-failed` (in use, no permission, newer schema), `corrupt`
+ * (damage at or below the commit index) or `no-space`.
+ */
+export function openRaftLog(options: RaftLogOptions): RaftLog {
+  return withStateErrors(options.path, () => {
+    const database = openRaftLogFile(options.path, options.log);
+    try {
+      return new SqliteRaftLog(database, options);
+    } catch (failure) {
+      database.close();
+      throw failure;
+    }
+  });
+}
+
+class SqliteRaftLog implements RaftLog {
+  readonly #path: string;
+  readonly #database: Database;
+  readonly #onFsync: (seconds: number) => void;
+  readonly #statements: Statements;
+  readonly #terms: TermRuns;
+  #hardState: HardState;
+  /** The rows up to here are gone from the file; at most the base's index. */
+  #removedUpTo: number;
+  /** What the file holds: `#hardState` but for a commit that waits for the next save. */
+  #savedHardState: HardState;
+
+  constructor(database: Database, options: RaftLogOptions) {
+    this.#path = options.path;
+    this.#database = database;
+    this.#onFsync = options.onFsync ?? (() => undefined);
+    const loaded = loadRaftLog(database, options.path, options.log);
+    this.#terms = loaded.terms;
+    this.#savedHardState = loaded.hardState ?? { term: 0, vote: NO_MEMBER, commit: 0 };
+    this.#hardState = this.#savedHardState;
+    this.#removedUpTo = loaded.terms.base.index;
+    this.#statements = prepareStatements(database);
+  }
+
+  get hardState(): HardState {
+    return this.#hardState;
+  }
+
+  get firstIndex(): number {
+    return this.#terms.base.index + 1;
+  }
+
+  get lastIndex(): number {
+    return this.#terms.lastIndex;
+  }
+
+  get snapshot(): LogBase {
+    return this.#terms.base;
+  }
+
+  term(index: number): number | undefined {
+    return this.#terms.term(index);
+  }
+
+  entries(lo: number, hi: number, bytesMax: number): readonly Entry[] {
+    assert(lo >= this.firstIndex && hi <= this.lastIndex + 1, "Entries outside the log were read");
+    return withStateErrors(this.#path, () => {
+      const entries: Entry[] = [];
+      let bytes = 0;
+      for (const row of this.#statements.read.iterate(lo, hi) as Iterable<EntryRow>) {
+        const entry = entryOfRow(row);
+        if (entry === undefined || entry.index !== lo + entries.length) {
+          throw damagedEntry(this.#path, lo + entries.length);
+        }
+        bytes += entry.data.length;
+        if (entries.length > 0 && bytes > bytesMax) break;
+        entries.push(entry);
+      }
+      assert(entries.length > 0 || lo >= hi, "Raft log lost an entry");
+      return entries;
+    });
+  }
+
+  save(batch: {
+    readonly hardState?: HardState | undefined;
+    readonly entries: readonly Entry[];
+  }): void {
+    const { hardState, entries } = batch;
+    const next = hardState ?? this.#hardState;
+    const { term, vote } = this.#savedHardState;
+    if (entries.length === 0 && next.term === term && next.vote === vote) {
+      this.#hardState = next;
+      return;
+    }
+    this.#checkEntries(entries);
+    const removable = Math.min(this.#removedUpTo + REMOVED_PER_SAVE, this.#terms.base.index);
+    this.#transact(() => {
+      if (removable > this.#removedUpTo) this.#statements.removeUpTo.run(removable);
+      this.#write(next, entries);
+    });
+    this.#removedUpTo = removable;
+    for (const entry of entries) this.#terms.append(entry.index, entry.term);
+    this.#hardState = next;
+    this.#savedHardState = next;
+  }
+
+  compact(index: number): void {
+    const term = this.#terms.term(index);
+    assert(term !== undefined, "Log is compacted at an index it does not hold");
+    if (index < this.firstIndex) return;
+    // Only the base moves now. Later saves, or the next open, remove the rows below it.
+    const base = { index, term };
+    this.#transact(() => this.#putRecord("base", baseRecord(base)));
+    this.#terms.compact(base);
+  }
+
+  reset(base: LogBase): void {
+    this.#transact(() => {
+      this.#statements.removeFrom.run(0);
+      this.#putRecord("base", baseRecord(base));
+    });
+    this.#terms.reset(base);
+    this.#removedUpTo = base.index;
+  }
+
+  close(): void {
+    if (!this.#database.open) return;
+    withStateErrors(this.#path, () => {
+      if (this.#hardState !== this.#savedHardState) {
+        const record = hardStateRecord(this.#hardState);
+        this.#transact(() => this.#putRecord("hard-state", record));
+        this.#savedHardState = this.#hardState;
+      }
+      closeRaftLogFile(this.#database, this.#path);
+    });
+  }
+
+  #write(hardState: HardState, entries: readonly Entry[]): void {
+    const { insert, removeFrom } = this.#statements;
+    const first = entries[0];
+    if (first !== undefined && first.index <= this.lastIndex) removeFrom.run(first.index);
+    for (const { index, term, kind, data } of entries) {
+      const number = kindNumber(kind);
+      insert.run(index, term, number, data, entryCrc(index, term, number, data));
+    }
+    if (hardState !== this.#savedHardState) {
+      this.#putRecord("hard-state", hardStateRecord(hardState));
+    }
+  }
+
+  #putRecord(name: string, record: Uint8Array): void {
+    this.#statements.putRecord.run(name, record);
+  }
+
+  #checkEntries(entries: readonly Entry[]): void {
+    const first = entries[0];
+    if (first === undefined) return;
+    assert(first.index >= this.firstIndex, "Entries are saved below the log's first index");
+    assert(first.index <= this.lastIndex + 1, "Entries are saved with a gap before them");
+    let before = this.#terms.term(first.index - 1) ?? 0;
+    for (const [at, { index, term }] of entries.entries()) {
+      assert(index === first.index + at, "Entries are saved with a gap among them");
+      assert(term >= before, "Entries are saved with a term that goes back");
+      before = term;
+    }
+  }
+
+  /** Runs `work` in one transaction, all or nothing, and reports how long its commit took. */
+  #transact(work: () => void): void {
+    withStateErrors(this.#path, () => {
+      const { begin, commit, rollback } = this.#statements;
+      begin.run();
+      let start = 0;
+      try {
+        work();
+        start = performance.now();
+        commit.run();
+      } catch (failure) {
+        if (this.#database.inTransaction) rollback.run();
+        throw failure;
+      }
+      this.#onFsync((performance.now() - start) / 1000);
+    });
+  }
+}
+
+interface Statements {
+  readonly begin: Statement;
+  readonly commit: Statement;
+  readonly rollback: Statement;
+  readonly insert: Statement;
+  readonly read: Statement;
+  readonly removeFrom: Statement;
+  readonly removeUpTo: Statement;
+  readonly putRecord: Statement;
+}
+
+function prepareStatements(database: Database): Statements {
+  const columns = "idx, term, kind, data, crc";
+  return {
+    begin: database.prepare("BEGIN IMMEDIATE"),
+    commit: database.prepare("COMMIT"),
+    rollback: database.prepare("ROLLBACK"),
+    insert: database.prepare(`INSERT INTO entries (${columns}) VALUES (?, ?, ?, ?, ?)`),
+    read: database.prepare(
+      `SELECT ${columns} FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx`,
+    ),
+    removeFrom: database.prepare("DELETE FROM entries WHERE idx >= ?"),
+    removeUpTo: database.prepare("DELETE FROM entries WHERE idx <= ?"),
+    putRecord: database.prepare("INSERT OR REPLACE INTO records (name, record) VALUES (?, ?)"),
+  };
+}
+
+function damagedEntry(path: string, index: number): CofferError {
+  return new CofferError(
+    "corrupt",
+    `entry ${index} of "${path}" is damaged; restore this member from a snapshot or remove its ` +
+      "data folder and let it join again",
+  );
+}
