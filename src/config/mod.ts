@@ -11,6 +11,7 @@ export {
   duration,
   int64,
   integer,
+  list,
   onOff,
   oneOf,
   type Parser,

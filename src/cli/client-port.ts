@@ -1,0 +1,143 @@
+import type { ClientConfig } from "../config/mod.ts";
+import type {
+  Actor,
+  ClusterId,
+  DeleteRangeRequest,
+  DeleteRangeResult,
+  HistoryItem,
+  Key,
+  LeaseId,
+  MemberId,
+  PutRequest,
+  PutResult,
+  RangeRequest,
+  RangeResult,
+  Revision,
+  TenantInfo,
+  TxnRequest,
+  TxnResult,
+  WatchCreateRequest,
+  WatchResponse,
+} from "../core/types/mod.ts";
+
+/** What the commands need of a cluster. All methods reject with CofferError. */
+export interface CofferClient {
+  range(request: RangeRequest): Promise<Reply<RangeResult>>;
+  put(request: PutRequest): Promise<Reply<PutResult>>;
+  deleteRange(request: DeleteRangeRequest): Promise<Reply<DeleteRangeResult>>;
+  txn(request: TxnRequest): Promise<Reply<TxnResult>>;
+  compact(request: {
+    readonly revision: number;
+    readonly physical: boolean;
+  }): Promise<Reply<undefined>>;
+  /** Ends when the watch is cancelled or `signal` aborts. */
+  watch(request: WatchCreateRequest, signal: AbortSignal): AsyncIterable<Reply<WatchResponse>>;
+
+  /** Seconds. */
+  leaseGrant(ttl: number): Promise<Reply<{ readonly id: LeaseId; readonly ttl: number }>>;
+  leaseRevoke(id: LeaseId): Promise<Reply<undefined>>;
+  /** `ttl` 0: the lease is gone. */
+  leaseKeepAlive(id: LeaseId): Promise<Reply<{ readonly ttl: number }>>;
+  leaseTimeToLive(id: LeaseId, keys: boolean): Promise<Reply<LeaseTimeToLive>>;
+  leaseLeases(): Promise<Reply<readonly LeaseId[]>>;
+
+  status(): Promise<Reply<MemberStatus>>;
+
+  tenantCreate(request: {
+    readonly name: string;
+    readonly owner: string;
+  }): Promise<Reply<TenantInfo>>;
+  tenantList(): Promise<Reply<readonly TenantInfo[]>>;
+  tenantShow(name: string): Promise<Reply<TenantInfo>>;
+  tenantDelete(name: string): Promise<Reply<undefined>>;
+
+  policyList(): Promise<
+    Reply<{ readonly policyRevision: number; readonly rows: readonly PolicyRow[] }>
+  >;
+  policyChange(request: {
+    readonly add: readonly PolicyRow[];
+    readonly remove: readonly PolicyRow[];
+  }): Promise<Reply<{ readonly policyRevision: number }>>;
+  policyAsk(
+    question: PolicyQuestion,
+  ): Promise<Reply<{ readonly allowed: boolean; readonly row: PolicyRow | undefined }>>;
+
+  tokenIssue(
+    request: TokenRequest,
+  ): Promise<Reply<{ readonly token: string; readonly expires: number }>>;
+  whoAmI(): Promise<
+    Reply<{ readonly actor: Actor; readonly tenant: string; readonly groups: readonly string[] }>
+  >;
+  history(request: {
+    readonly key: Key;
+    readonly before: number;
+    readonly limit: number;
+  }): Promise<Reply<readonly HistoryItem[]>>;
+  /** Canonical JSON lines, oldest first. */
+  auditTail(query: AuditQuery): Promise<Reply<readonly string[]>>;
+
+  close(): Promise<void>;
+}
+
+/** Opens a client; connecting may wait for the first request. */
+export type Connect = (config: ClientConfig) => Promise<CofferClient>;
+
+export interface ReplyHeader {
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+  readonly revision: Revision;
+  readonly term: number;
+}
+
+export interface Reply<T> {
+  readonly header: ReplyHeader;
+  readonly body: T;
+}
+
+/** `remaining` is below 0 when the lease is gone. Seconds. */
+export interface LeaseTimeToLive {
+  readonly grantedTtl: number;
+  readonly remaining: number;
+  readonly keys: readonly Key[];
+}
+
+export interface MemberStatus {
+  readonly version: string;
+  /** "" from a server that is not Coffer. */
+  readonly cofferVersion: string;
+  /** Bytes. */
+  readonly dbSize: number;
+  readonly dbSizeInUse: number;
+  readonly leader: MemberId;
+  readonly raftIndex: number;
+  readonly raftTerm: number;
+  readonly raftAppliedIndex: number;
+  readonly isLearner: boolean;
+  readonly errors: readonly string[];
+}
+
+/** `["p", subject, object, action, effect]` or `["g", member, role]`. */
+export type PolicyRow = readonly string[];
+
+export interface PolicyQuestion {
+  /** "": the caller. */
+  readonly subject: string;
+  readonly action: string;
+  readonly key: Key;
+  readonly rangeEnd: Key;
+}
+
+export interface TokenRequest {
+  readonly subject: string;
+  readonly groups: readonly string[];
+  readonly tenants: readonly string[];
+  readonly ttlSeconds: number;
+}
+
+export interface AuditQuery {
+  readonly limit: number;
+  readonly afterSeq: number;
+  readonly subject: string;
+  readonly action: string;
+  readonly outcome: string;
+}

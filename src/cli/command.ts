@@ -1,0 +1,136 @@
+import {
+  type ClientConfig,
+  type DevConfig,
+  type ServerConfig,
+  clientOptions,
+  type Option,
+  oneOf,
+  type OptionTable,
+  parseCommandLine,
+  type PartialValues,
+} from "../config/mod.ts";
+import { CofferError, exitCode, type ExitCode } from "../errors.ts";
+import type { CofferClient } from "./client-port.ts";
+import { type Io, withProgress } from "./io.ts";
+
+/** One command, such as `get` or `lease grant`. */
+export interface Command {
+  /** The words that call it. */
+  readonly name: string;
+  /** What follows the name, such as `KEY [RANGE_END]`. */
+  readonly usage: string;
+  /** One line. */
+  readonly summary: string;
+  /** Lines that a reader can copy, and what each does. */
+  readonly examples: readonly Example[];
+  readonly options: OptionTable;
+  /** Takes the options of a client too. */
+  readonly isClient: boolean;
+  run(argv: readonly string[], context: Context): Promise<ExitCode>;
+}
+
+export type Example = readonly [line: string, effect: string];
+
+/** What a command gets beside its own arguments. */
+export interface Context {
+  readonly io: Io;
+  readonly services: Services;
+  loadClient(values: PartialValues<OptionTable>): ClientConfig;
+  connect(config: ClientConfig): Promise<CofferClient>;
+}
+
+/** What the composition root does for the commands that are no clients. */
+export interface Services {
+  /** Coffer's version. */
+  readonly version: string;
+  /** Runs one member until `io.signal` aborts. */
+  server(config: ServerConfig, io: Io): Promise<ExitCode>;
+  /** Runs `coffer dev` until `io.signal` aborts. */
+  dev(config: DevConfig, io: Io): Promise<ExitCode>;
+  verifyAudit(dataDir: string): Promise<AuditVerdict>;
+}
+
+/** What `audit verify` found. */
+export interface AuditVerdict {
+  readonly ok: boolean;
+  readonly records: number;
+  /** One line each; the first names the first bad line when not ok. */
+  readonly notes: readonly string[];
+}
+
+export type OutputFormat = "simple" | "json";
+
+export const formatOption: Option<OutputFormat> = {
+  name: "write-out",
+  short: "w",
+  parser: oneOf(["simple", "json"]),
+  help: "form of the output (simple)",
+};
+
+/** The arguments of a client command, read. */
+export interface Call<Table extends OptionTable> {
+  readonly io: Io;
+  readonly client: CofferClient;
+  readonly config: ClientConfig;
+  readonly values: PartialValues<Table>;
+  readonly positional: readonly string[];
+  readonly format: OutputFormat;
+  readonly context: Context;
+}
+
+export interface ClientCommand<Table extends OptionTable> {
+  readonly name: string;
+  readonly usage: string;
+  readonly summary: string;
+  readonly examples: readonly Example[];
+  readonly options: Table;
+  /** How many positional arguments it takes: least and most. */
+  readonly arity: readonly [number, number];
+  /** The body. What it returns is the exit code; nothing: ok. */
+  run(call: Call<Table>): Promise<ExitCode | void>;
+}
+
+/** A command that talks to a cluster: adds the client options, connects, and closes at the end. */
+export function clientCommand<const Table extends OptionTable>(
+  command: ClientCommand<Table>,
+): Command {
+  const { name, usage, summary, examples, arity } = command;
+  const options: OptionTable = { ...command.options, format: formatOption };
+  const run = async (argv: readonly string[], context: Context): Promise<ExitCode> => {
+    const parsed = parseCommandLine({ ...options, ...clientOptions }, argv);
+    checkArity(command, parsed.positional.length, arity);
+    const config = context.loadClient(parsed.values);
+    const client = await context.connect(config);
+    try {
+      const code = await command.run({
+        io: context.io,
+        client,
+        config,
+        values: parsed.values,
+        positional: parsed.positional,
+        format: (parsed.values["format"] as OutputFormat | undefined) ?? "simple",
+        context,
+      });
+      return code ?? exitCode.ok;
+    } finally {
+      await client.close();
+    }
+  };
+  return { name, usage, summary, examples, options, isClient: true, run };
+}
+
+function checkArity(
+  { name, usage }: { readonly name: string; readonly usage: string },
+  count: number,
+  [least, most]: readonly [number, number],
+): void {
+  if (count >= least && count <= most) return;
+  const wrong = count < least ? "needs more arguments" : "takes fewer arguments";
+  throw new CofferError("invalid-argument", `${name} ${wrong}: coffer ${name} ${usage}`);
+}
+
+/** Waits for an answer, with progress on a terminal. */
+export function waitFor<T>(call: Call<OptionTable>, work: Promise<T>): Promise<T> {
+  const [first] = call.config.endpoints;
+  return withProgress(call.io, `waiting for ${first?.url ?? "the cluster"}`, work);
+}

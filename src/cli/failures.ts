@@ -1,0 +1,66 @@
+import { CofferError, type ErrorCode, errorRow, exitCode, type ExitCode } from "../errors.ts";
+import type { Io } from "./io.ts";
+
+const prefix = errorRow("invalid-argument").text;
+
+/** Tells what went wrong in one line and what to do next in another, never with a stack. */
+export function reportFailure(error: unknown, command: string, io: Io): ExitCode {
+  if (error instanceof CofferError) {
+    const cause = error.code === "invalid-argument" ? withoutPrefix(error.message) : error.message;
+    io.stderr.write(`Error: ${oneLine(cause)}\n${oneLine(nextStep(error, command))}\n`);
+    return errorRow(error.code).exit;
+  }
+  if (isAbort(error)) return exitCode.ok;
+  const reason = error instanceof Error ? error.message : String(error);
+  io.stderr.write(`Error: ${oneLine(reason)}\n`);
+  io.stderr.write("This is likely a bug in Coffer: please report it with the command.\n");
+  return exitCode.failed;
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}
+
+function withoutPrefix(message: string): string {
+  return message.startsWith(`${prefix}: `) ? message.slice(prefix.length + 2) : message;
+}
+
+/** A key or a reason from a server must not steer the terminal. */
+function oneLine(text: string): string {
+  return text.replace(/\p{Cc}+/gu, " ");
+}
+
+const steps: { readonly [code in ErrorCode]?: string } = {
+  "key-empty": "Give a key; for all keys use: coffer get --prefix ''",
+  compacted: "Older revisions are gone: leave --rev out, or give a newer revision.",
+  "future-revision": "See the current revision with: coffer status",
+  "no-space": "The quota is used up: delete keys, run coffer compact, or raise --quota-bytes.",
+  "too-many-requests": "Wait a moment and try again.",
+  "lease-not-found": "See the leases with: coffer lease list",
+  "no-leader": "See the members with: coffer status",
+  timeout: "See the members with: coffer status",
+  "request-too-large": "A request holds at most 1.5 MiB: split the value over several keys.",
+  "permission-denied":
+    "See who you are with: coffer token whoami, and ask: coffer policy can-i ACTION KEY",
+  "invalid-token":
+    "Set COFFER_TOKEN to a token that is valid, or renew it: coffer token issue --help",
+  "no-identity":
+    "Set COFFER_TOKEN, or COFFER_CERT and COFFER_KEY; coffer dev writes them to .coffer/env",
+  unimplemented: "The server is older than this command: see coffer status",
+  "audit-blocked": "The member cannot write its audit log: check the disk of its data folder.",
+  sealed: "Give the member its root key, or ask another member with --endpoints.",
+  "deadline-exceeded":
+    "Check --endpoints (COFFER_ENDPOINTS), or wait longer with --command-timeout.",
+  conflict: "Somebody changed it meanwhile: look again and repeat.",
+};
+
+function nextStep(error: CofferError, command: string): string {
+  const step = steps[error.code];
+  if (step !== undefined) return step;
+  const { exit } = errorRow(error.code);
+  if (exit === exitCode.usage) return `See: coffer ${command === "" ? "" : `${command} `}--help`;
+  if (exit === exitCode.unavailable) {
+    return "Check --endpoints (COFFER_ENDPOINTS) and that the server runs: coffer status";
+  }
+  return "See the server's log for the request, or: coffer status";
+}

@@ -1,0 +1,16 @@
+/** The commands. `runCli` is the whole of it; main.ts gives it a client and the services. */
+export type {
+  AuditQuery,
+  CofferClient,
+  Connect,
+  LeaseTimeToLive,
+  MemberStatus,
+  PolicyQuestion,
+  PolicyRow,
+  Reply,
+  ReplyHeader,
+  TokenRequest,
+} from "./client-port.ts";
+export type { AuditVerdict, Services } from "./command.ts";
+export type { Io } from "./io.ts";
+export { type CliDependencies, runCli } from "./run.ts";
