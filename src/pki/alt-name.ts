@@ -51,7 +51,9 @@ export function canonicalIp(ip: string): string {
 }
 
 function dnsBytes(name: string): Uint8Array {
-  if (name.length <= DNS_NAME_MAX && DNS_NAME.test(name)) return Buffer.from(name, "latin1");
+  const shaped = name.length <= DNS_NAME_MAX && DNS_NAME.test(name);
+  // Clients look for an address among the addresses only.
+  if (shaped && isIP(name) === 0) return Buffer.from(name, "latin1");
   throw new CofferError("invalid-argument", `${JSON.stringify(name)} is not a DNS name`);
 }
 

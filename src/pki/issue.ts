@@ -102,7 +102,7 @@ function leafValidity(authority: Authority, wish: Validity): Required<Validity> 
     throw new CofferError("invalid-argument", detail);
   }
   if (dates.notAfter <= dates.notBefore) {
-    const detail = `the certificate would expire at ${dateText(dates.notAfter)}, before it is valid`;
+    const detail = `it would expire at ${dateText(dates.notAfter)}, before it is valid`;
     throw new CofferError("invalid-argument", detail);
   }
   return dates;

@@ -11,8 +11,9 @@ import { OID } from "./oids.ts";
  * of it.
  */
 
+/** Old tools write "NEW" into the label. */
 const PEM_FORM =
-  /^-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----\n([A-Za-z0-9+/=\n]+)-----END (?:NEW )?CERTIFICATE REQUEST-----\s*$/;
+  /^-----BEGIN ((?:NEW )?CERTIFICATE REQUEST)-----\n([A-Za-z0-9+/=\n]+)-----END \1-----\s*$/;
 const PEM_MAX = 16_384;
 const CURVES: readonly string[] = ["prime256v1", "secp384r1", "secp521r1"];
 const RSA_BITS_MIN = 2048;
@@ -34,7 +35,7 @@ export interface GrantedNames {
  */
 export function requestedKey(pem: string, granted: GrantedNames): KeyObject {
   const base64 =
-    pem.length > PEM_MAX ? undefined : PEM_FORM.exec(pem.replaceAll("\r\n", "\n"))?.[1];
+    pem.length > PEM_MAX ? undefined : PEM_FORM.exec(pem.replaceAll("\r\n", "\n"))?.[2];
   if (base64 === undefined) throw refused("is not one PEM block of at most 16 KiB");
   const parts = partsOf(decode(Buffer.from(base64, "base64"), "the signing request"));
   const [info, algorithm, signature] = parts;

@@ -2,7 +2,7 @@ import { CofferError } from "../errors.ts";
 import { keyIdOf, parseKeyId } from "./key-id.ts";
 import { deriveCipherKey, lengthPrefixed, uint32Bytes, uint64Bytes } from "./key-material.ts";
 import type { RootKeys } from "./root-keys.ts";
-import { refuseDestroyed, unwrapKey, SUITE_XCHACHA20_POLY1305 } from "./wrapped-key.ts";
+import { unwrapKey, SUITE_XCHACHA20_POLY1305 } from "./wrapped-key.ts";
 import type { KeyPlace, WrappedKey } from "./wrapped-key.ts";
 import type { BoxCipher, CipherKey } from "./xchacha.ts";
 
@@ -97,7 +97,6 @@ export function unwrapChain(
   if (wrapped === undefined) {
     throw new CofferError("record-invalid", `key ${id} of the record is unknown to this member`);
   }
-  refuseDestroyed(wrapped);
   const { place, roots, cipher } = deps;
   const parent = parseKeyId(wrapped.parent);
   if (parent?.kind === "root") {

@@ -73,7 +73,7 @@ export function unwrapKey(
   input: { readonly wrapped: WrappedKey; readonly place: KeyPlace },
 ): Uint8Array {
   const { wrapped, place } = input;
-  refuseDestroyed(wrapped);
+  if (wrapped.state === "destroyed") throw invalid(wrapped.id, "has been destroyed");
   if (wrapped.suite !== SUITE_XCHACHA20_POLY1305) {
     throw invalid(
       wrapped.id,
@@ -100,10 +100,6 @@ export function checkCommitment(key: Uint8Array, wrapped: WrappedKey, place: Key
 /** What stays of a key after its destruction: the header and the commitment. */
 export function destroyedKey(wrapped: WrappedKey): WrappedKey {
   return { ...wrapped, state: "destroyed", nonce: NOTHING, ciphertext: NOTHING };
-}
-
-export function refuseDestroyed(wrapped: WrappedKey): void {
-  if (wrapped.state === "destroyed") throw invalid(wrapped.id, "has been destroyed");
 }
 
 /** A hash of the key and its name; says nothing about the key to who does not have it. */

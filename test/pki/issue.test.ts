@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { checkValidity, createAuthority, inspectCertificate } from "../../src/pki/mod.ts";
 import { issueCertificate, loadAuthority, savePem, type Authority } from "../../src/pki/mod.ts";
 import { createRevocationList } from "../../src/pki/mod.ts";
-import { partsOf, sequence } from "../../src/pki/der.ts";
+import { decode, encode, partsOf, sequence, unsigned } from "../../src/pki/der.ts";
 import { encodeName } from "../../src/pki/name.ts";
 import { refused } from "../seal/refused.ts";
 import { forge, HOUR } from "./forged.ts";
@@ -78,6 +78,20 @@ test("serials are positive, 16 bytes and all different; every certificate verifi
   assert.equal(seen.size, 100);
 });
 
+test("an integer is positive and as short as it can be", () => {
+  const der = (...bytes: number[]) => [...encode(unsigned(Uint8Array.from(bytes)))];
+  assert.deepEqual(der(0x80), [2, 2, 0, 0x80]);
+  assert.deepEqual(der(0, 0, 0x7f), [2, 1, 0x7f]);
+  assert.deepEqual(der(0, 0), [2, 1, 0]);
+});
+
+test("an empty revocation list leaves its entries out", () => {
+  const options = { revoked: [], number: 1, nextUpdate: Date.now() + HOUR };
+  const pem = createRevocationList(ca, options).split("\n").slice(1, -2).join("");
+  const [tbs] = partsOf(decode(Buffer.from(pem, "base64"), "list"));
+  assert.equal(partsOf(tbs).length, 6);
+});
+
 test("dates past 2049 are right", () => {
   const far = createAuthority({ commonName: "far", notAfter: Date.UTC(2060, 1, 3, 4, 5, 6) });
   assert.equal(inspectCertificate(far.certificate).notAfter, Date.UTC(2060, 1, 3, 4, 5, 6));
@@ -109,7 +123,18 @@ test("bad subjects, names, usages and serials are refused and named", () => {
   refused(issue({ commonName: "" }), "invalid-argument", /subject ""/);
   refused(issue({ commonName: "a\nb" }), "invalid-argument", /subject "a\\nb"/);
   refused(issue({ commonName: "a".repeat(65) }), "invalid-argument", /1 to 64/);
-  for (const dns of ["", "a b", "a\0b", "-a", "*", "a.*.b", "a..b", "ü", "a".repeat(64)]) {
+  for (const dns of [
+    "",
+    "a b",
+    "a\0b",
+    "-a",
+    "*",
+    "a.*.b",
+    "a..b",
+    "ü",
+    "127.0.0.1",
+    "a".repeat(64),
+  ]) {
     refused(issue({ dns: [dns] }), "invalid-argument", /is not a DNS name/);
   }
   for (const ip of ["", "1.2.3", "1.2.3.4.5", "g::1", "fe80::1%eth0", "localhost"]) {

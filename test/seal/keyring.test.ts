@@ -92,7 +92,7 @@ test("a client's error names no path, its cause does", async () => {
   });
 });
 
-test("a sealed member opens by itself once the key file is right, asking once a second", async () => {
+test("a sealed member opens once the key file is right, and asks once a second", async () => {
   await withCluster(({ reopen, keyFile, provider }) => {
     let now = 0;
     let asked = 0;
@@ -113,13 +113,33 @@ test("a sealed member opens by itself once the key file is right, asking once a 
   });
 });
 
-test("an open member stays open when other keys of the cluster change and the file is gone", async () => {
-  await withCluster(({ keyring, keyFile }) => {
-    const record = keyring.seal(TENANT_A, KEY, VALUE);
+test("an open member stays open when cluster keys change and the key file is gone", async () => {
+  await withCluster(({ reopen, keyFile, provider }) => {
+    let asked = 0;
+    const counting: RootKeyProvider = {
+      ...provider,
+      unwrap: (box, context) => (asked++, provider.unwrap(box, context)),
+    };
+    const member = reopen({ provider: counting });
+    const record = member.seal(TENANT_A, KEY, VALUE);
     rmSync(keyFile);
+    member.invalidate(CLUSTER_SCOPE);
+    assert.equal(opened(member, record), "value");
+    assert.equal(member.status().sealed, false);
+    assert.equal(asked, 1);
+  });
+});
+
+test("a root key that is gone from the cluster is forgotten", async () => {
+  await withCluster(({ keyring, table }) => {
+    const record = keyring.seal(TENANT_A, KEY, VALUE);
+    const root = table.of(CLUSTER_SCOPE).find(({ id }) => id.startsWith("root/"))?.id ?? "";
+    table.apply(CLUSTER_SCOPE, [
+      { table: "wrapped-key", id: root, data: undefined, expect: "any" },
+    ]);
     keyring.invalidate(CLUSTER_SCOPE);
-    assert.equal(opened(keyring, record), "value");
-    assert.equal(keyring.status().sealed, false);
+    refused(() => keyring.open(TENANT_A, KEY, record), "sealed");
+    assert.match(keyring.status().reason ?? "", /no active root key/);
   });
 });
 
@@ -167,6 +187,21 @@ test("refusal 49: a flipped bit in any byte of a wrapped key is refused", async 
         assert.throws(open, CofferError, `${id} byte ${at}`);
       }
     }
+  });
+});
+
+test("refusal 49: a wrapped key cut short, grown or of a later format is refused", async () => {
+  await withCluster(({ reopen, table }) => {
+    const data = Uint8Array.from(table.data(TENANT_A, "data/1"));
+    const use = (altered: Uint8Array) => () => {
+      table.put(TENANT_A, "data/1", altered);
+      reopen().seal(TENANT_A, KEY, VALUE);
+    };
+    for (let length = 0; length < data.length; length++) {
+      refused(use(data.subarray(0, length)), "record-invalid", /is empty|cut short/);
+    }
+    refused(use(Buffer.concat([data, data])), "record-invalid", /data\/1 has bytes after its end/);
+    refused(use(flipped(data, 0, 3)), "record-invalid", /has format 2, this version reads 1/);
   });
 });
 
