@@ -19,7 +19,7 @@ const APPLICATION_ID = 0x436f6666;
 const SCHEMA_VERSION = 1;
 
 /** The write-ahead log is copied back into the file each time it has grown by this much. */
-const CHECKPOINT_PAGES = 4096;
+const CHECKPOINT_PAGES = 1024;
 
 const schema = `
   CREATE TABLE entries (

@@ -170,9 +170,9 @@ class SqliteRaftLog implements RaftLog {
   }
 
   compact(index: number): void {
-    const term = this.#terms.term(index);
-    assert(term !== undefined, "Log is compacted at an index it does not hold");
     if (index < this.firstIndex) return;
+    const term = this.#terms.term(index);
+    assert(term !== undefined, "Log is compacted past its end");
     // Only the base moves now. Later saves, or the next open, remove the rows below it.
     const base = { index, term };
     this.#transact(() => this.#putRecord("base", baseRecord(base)));
