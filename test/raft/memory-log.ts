@@ -31,7 +31,7 @@ export const NO_CONF: ConfState = {
 export function createMemoryLog(start?: SnapshotMeta): MemoryLog {
   let snapshot: SnapshotMeta = start ?? { index: 0, term: 0, confState: NO_CONF };
   let entries: Entry[] = [];
-  let hardState: HardState = { term: snapshot.term, vote: NO_MEMBER, commit: snapshot.index };
+  let hardState: HardState = { term: 0, vote: NO_MEMBER, commit: snapshot.index };
   const term = (index: number): number | undefined =>
     index === snapshot.index ? snapshot.term : entries[index - snapshot.index - 1]?.term;
   return {

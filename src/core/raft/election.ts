@@ -32,6 +32,8 @@ export function countVote(r: RaftState, voter: MemberId, granted: boolean): Vote
 
 /** Whether this member may start an election now. */
 export function mayCampaign(r: RaftState): boolean {
+  // The only voter's election waits for nothing but its own disk; another would only begin anew.
+  if (r.role === "candidate" && r.tracker.selfIsOnlyVoter) return false;
   return (
     r.role !== "leader" &&
     r.tracker.selfIsVoter &&

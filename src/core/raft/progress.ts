@@ -156,7 +156,7 @@ export class Progress {
     this.recentActive = true;
     if (this.#state === "snapshot") return;
     this.#paused = false;
-    if (this.match < lastIndex) this.#poked = true;
+    if (this.match < lastIndex || this.#state === "probe") this.#poked = true;
   }
 
   unreachable(): void {

@@ -56,13 +56,11 @@ export function becomeLeader(r: RaftState): void {
   };
   const own = r.tracker.own;
   if (own !== undefined) own.match = r.log.saved;
-  // Everyone gets one election timeout to be heard of before the first quorum check.
-  for (const peer of r.tracker.peers) peer.recentActive = true;
 }
 
 export function restartElectionTimer(r: RaftState): void {
   r.electionElapsed = 0;
-  r.electionTimeout = r.electionTicks + r.random.below(r.electionTicks);
+  r.electionTimeout = undefined;
 }
 
 function reset(r: RaftState, term: number): void {

@@ -40,8 +40,8 @@ export interface RaftState {
 
   /** Ticks since the leader was heard of; of a leader, since its last quorum check. */
   electionElapsed: number;
-  /** In [electionTicks, 2 x electionTicks), drawn anew for each wait. */
-  electionTimeout: number;
+  /** In [electionTicks, 2 x electionTicks); drawn anew for each wait, once it is that long. */
+  electionTimeout: number | undefined;
 
   messages: Message[];
   messagesAfterSave: Message[];
@@ -107,7 +107,7 @@ export function createState(config: RaftConfig, rules: Rules): RaftState {
     lead: undefined,
     votes: new Map(),
     electionElapsed: 0,
-    electionTimeout: config.electionTicks,
+    electionTimeout: undefined,
     messages: [],
     messagesAfterSave: [],
     readStates: [],

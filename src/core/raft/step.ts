@@ -4,7 +4,7 @@ import { handleVote } from "./election.ts";
 import { handleAppend, handleHeartbeat, handleSnapshot } from "./follower.ts";
 import { stepLeader, tickLeader } from "./leader.ts";
 import { send } from "./outbox.ts";
-import { becomeFollower } from "./roles.ts";
+import { becomeFollower, restartElectionTimer } from "./roles.ts";
 import { hasLiveLeader, type RaftState } from "./state.ts";
 import { NO_MEMBER, type AppendMessage, type HeartbeatMessage, type Message } from "./types.ts";
 import type { SnapshotMessage } from "./types.ts";
@@ -37,8 +37,10 @@ export function tick(r: RaftState): void {
     return;
   }
   r.electionElapsed++;
-  if (r.electionElapsed >= r.electionTimeout && r.tracker.selfIsVoter) {
-    r.electionElapsed = 0;
+  if (r.electionElapsed < r.electionTicks || !r.tracker.selfIsVoter) return;
+  r.electionTimeout ??= r.electionTicks + r.random.below(r.electionTicks);
+  if (r.electionElapsed >= r.electionTimeout) {
+    restartElectionTimer(r);
     campaign(r, "timeout");
   }
 }

@@ -52,10 +52,11 @@ export class Tracker {
   }
 
   get selfIsOnlyVoter(): boolean {
-    return this.selfIsVoter && this.#incoming.length === 1 && this.#outgoing.length <= 1
-      ? this.#incoming[0] === this.#own &&
-          (this.#outgoing.length === 0 || this.#outgoing[0] === this.#own)
-      : false;
+    return (
+      this.selfIsVoter &&
+      this.#incoming.every((progress) => progress === this.#own) &&
+      this.#outgoing.every((progress) => progress === this.#own)
+    );
   }
 
   /** Puts `conf` into force. Members that stay keep their progress; new ones are probed at `next`. */

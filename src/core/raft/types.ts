@@ -18,7 +18,10 @@ export interface Entry {
   readonly data: Uint8Array;
 }
 
-/** What a member must not forget. `commit` is a help at restart only; it may lag behind. */
+/**
+ * What a member must not forget. `commit` may lag behind, but must be saved with the entries that it
+ * was handed out with: it tells which changes of members in the log are in force (see ready.ts).
+ */
 export interface HardState {
   readonly term: number;
   /** NO_MEMBER: none cast in this term. */
