@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import * as fc from "fast-check";
+import { createHash } from "node:crypto";
+import { type AuditVerdict, type VerifyOptions, verifyAudit } from "../../src/audit/mod.ts";
+import { eventOf, fill, folderOf, type Folder } from "./fixtures.ts";
+
+const NAME = "audit-0000000000000001.000.jsonl";
+
+async function tampered(
+  context: TestContext,
+  change: (lines: string[]) => readonly string[] | string,
+  options?: VerifyOptions,
+): Promise<AuditVerdict> {
+  const folder = await filled(context, 10);
+  const changed = change([...(await folder.lines())]);
+  await folder.write(typeof changed === "string" ? changed : `${changed.join("\n")}\n`);
+  return verifyAudit(folder.path, options);
+}
+
+async function filled(context: TestContext, count: number): Promise<Folder> {
+  const folder = await folderOf(context);
+  const audit = await folder.open();
+  await fill(audit, count);
+  await audit.close();
+  return folder;
+}
+
+/** A line with another content and a hash that fits it: what an attacker who knows the format makes. */
+function rehash(line: string, from: string, to: string): string {
+  const body = line.slice(0, -75).replace(from, to);
+  return `${body},"hash":"${createHash("sha256").update(body).digest("hex")}"}`;
+}
+
+interface Case {
+  readonly change: (lines: string[]) => readonly string[] | string;
+  readonly line: number;
+  readonly reason: RegExp;
+}
+const CASES: Readonly<Record<string, Case>> = {
+  "a line edited": {
+    change: (lines) => lines.with(4, (lines[4] ?? "").replace("alice", "mallo")),
+    line: 5,
+    reason: /edited/,
+  },
+  "the last line edited": {
+    change: (lines) => lines.with(9, (lines[9] ?? "").replace('"ok"', '"no"')),
+    line: 10,
+    reason: /edited/,
+  },
+  "a line edited with its hash made to fit": {
+    change: (lines) => lines.with(4, rehash(lines[4] ?? "", "alice", "mallo")),
+    line: 6,
+    reason: /does not follow/,
+  },
+  "a field added": {
+    change: (lines) => lines.with(4, rehash(lines[4] ?? "", '"peer"', '"x":1,"peer"')),
+    line: 5,
+    reason: /not an audit record/,
+  },
+  "a line of another member": {
+    change: (lines) => lines.with(9, rehash(lines[9] ?? "", '"member":"m1"', '"member":"m2"')),
+    line: 10,
+    reason: /another member/,
+  },
+  "a line dropped": { change: (lines) => lines.toSpliced(4, 1), line: 5, reason: /5 to 5/ },
+  "the first line dropped": { change: (lines) => lines.slice(1), line: 1, reason: /1 to 1/ },
+  "two lines swapped": {
+    change: (lines) => [...lines.slice(0, 4), lines[5] ?? "", lines[4] ?? "", ...lines.slice(6)],
+    line: 5,
+    reason: /5 to 5/,
+  },
+  "a line twice": {
+    change: (lines) => lines.toSpliced(5, 0, lines[4] ?? ""),
+    line: 6,
+    reason: /out of order: record 5 where 6/,
+  },
+  "an empty line": {
+    change: (lines) => lines.toSpliced(5, 0, ""),
+    line: 6,
+    reason: /not an audit/,
+  },
+  "a carriage return": {
+    change: (lines) => lines.with(3, `${lines[3]}\r`),
+    line: 4,
+    reason: /not an audit/,
+  },
+  "the last line cut": {
+    change: (lines) => lines.join("\n").slice(0, -1),
+    line: 10,
+    reason: /partial line/,
+  },
+  "NUL bytes at the end": {
+    change: (lines) => `${lines.join("\n")}\n${"\0".repeat(1000)}`,
+    line: 11,
+    reason: /partial line/,
+  },
+};
+for (const [what, { change, line, reason }] of Object.entries(CASES)) {
+  test(`refusal 65: ${what} is named`, async (context) => {
+    const verdict = await tampered(context, change);
+    assert.equal(verdict.ok, false);
+    assert.equal(verdict.records, line - 1);
+    assert.deepEqual([verdict.firstBad?.file, verdict.firstBad?.line], [NAME, line]);
+    assert.match(verdict.firstBad?.reason ?? "", reason);
+  });
+}
+
+test("refusal 65: a whole file dropped from the middle is named", async (context) => {
+  const folder = await folderOf(context);
+  const audit = await folder.open({ fileBytesMax: 1500 });
+  for (let i = 0; i < 12; i++) await audit.append(eventOf());
+  await audit.close();
+  const names = await folder.names();
+  assert.ok(names.length >= 4);
+  await rm(join(folder.path, names[1] ?? ""));
+  const { firstBad } = await verifyAudit(folder.path);
+  assert.deepEqual([firstBad?.file, firstBad?.line], [names[2], 1]);
+  assert.match(firstBad?.reason ?? "", /missing/);
+});
+
+test("refusal 65: lines cut off the end show only against a checkpoint", async (context) => {
+  const folder = await filled(context, 10);
+  const full = await verifyAudit(folder.path);
+  const head = full.head ?? { seq: 0, hash: "" };
+  assert.equal((await verifyAudit(folder.path, { expectedHeads: [head] })).ok, true);
+  const lines = await folder.lines();
+  await folder.write(`${lines.slice(0, 8).join("\n")}\n`);
+  assert.equal((await verifyAudit(folder.path)).ok, true);
+  const cut = await verifyAudit(folder.path, { expectedHeads: [head] });
+  assert.deepEqual([cut.ok, cut.firstBad?.file, cut.firstBad?.line], [false, NAME, 9]);
+  assert.match(cut.firstBad?.reason ?? "", /ends at record 8.*signed record 10/);
+  await folder.write("");
+  const empty = await verifyAudit(folder.path, { expectedHeads: [head] });
+  assert.equal(empty.firstBad?.line, 1);
+});
+
+test("refusal 65: a log written anew shows against a checkpoint", async (context) => {
+  const folder = await filled(context, 10);
+  const { head } = await verifyAudit(folder.path);
+  await rm(join(folder.path, NAME));
+  const audit = await folder.open();
+  await fill(audit, 12, { subject: "user:mallory" });
+  await audit.close();
+  assert.equal((await verifyAudit(folder.path)).ok, true);
+  const verdict = await verifyAudit(folder.path, {
+    expectedHeads: head === undefined ? [] : [head],
+  });
+  assert.equal(verdict.firstBad?.line, 10);
+  assert.match(verdict.firstBad?.reason ?? "", /not the record 10 that the checkpoint signed/);
+});
+
+test("a log whose old files were archived verifies from where they ended", async (context) => {
+  const folder = await folderOf(context);
+  const audit = await folder.open({ fileBytesMax: 1500 });
+  for (let i = 0; i < 9; i++) await audit.append(eventOf());
+  await audit.close();
+  const [first = ""] = await folder.names();
+  const old = (await folder.text(first)).trim().split("\n");
+  const last = JSON.parse(old.at(-1) ?? "") as { seq: number; hash: string };
+  await rm(join(folder.path, first));
+  assert.equal((await verifyAudit(folder.path)).ok, false);
+  const verdict = await verifyAudit(folder.path, { from: last });
+  assert.deepEqual([verdict.ok, verdict.records], [true, 9 - old.length]);
+});
+
+test("no single changed byte goes unseen", async (context) => {
+  const folder = await filled(context, 5);
+  const text = await folder.text();
+  const byte = fc.integer({ min: 0, max: 255 });
+  await fc.assert(
+    fc.asyncProperty(fc.nat(text.length - 1), byte, async (at, code) => {
+      const changed = text.slice(0, at) + String.fromCharCode(code) + text.slice(at + 1);
+      fc.pre(changed !== text);
+      await folder.write(changed);
+      assert.equal((await verifyAudit(folder.path)).ok, false);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("a line without end costs bounded memory", async (context) => {
+  const folder = await filled(context, 2);
+  await folder.write(`${await folder.text()}${"x".repeat(3_000_000)}`);
+  const verdict = await verifyAudit(folder.path);
+  assert.deepEqual([verdict.records, verdict.firstBad?.line], [2, 3]);
+});
