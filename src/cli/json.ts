@@ -93,7 +93,7 @@ export function txnJson(result: TxnResult): JsonObject {
 }
 
 function responseJson(op: ResponseOp): Json {
-  const header = { revision: op.revision };
+  const header = { revision: nonZero<number>(op.revision) };
   switch (op.kind) {
     case "range":
       return { Response: { ResponseRange: { header, ...rangeJson(op.response) } } };

@@ -13,4 +13,5 @@ export type {
 } from "./client-port.ts";
 export type { AuditVerdict, Services } from "./command.ts";
 export type { Io } from "./io.ts";
+export { processIo } from "./process-io.ts";
 export { type CliDependencies, runCli } from "./run.ts";

@@ -1,6 +1,7 @@
 import { loadClientConfig, suggestion } from "../config/mod.ts";
 import { exitCode, type ExitCode } from "../errors.ts";
 import type { Connect } from "./client-port.ts";
+import { openClusterClient } from "./cluster-client.ts";
 import type { Command, Context, Services } from "./command.ts";
 import { auditCommands } from "./commands/audit.ts";
 import { del } from "./commands/del.ts";
@@ -43,7 +44,8 @@ const aliases: { readonly [name: string]: string } = { compaction: "compact" };
 /** What the composition root gives to the commands. */
 export interface CliDependencies {
   readonly services: Services;
-  readonly connect: Connect;
+  /** How commands reach a cluster; over the API unless given. */
+  readonly connect?: Connect;
 }
 
 /**
@@ -58,7 +60,7 @@ export async function runCli(
   const context: Context = {
     io,
     services,
-    connect,
+    connect: connect ?? (async (config) => openClusterClient(config, (path) => textFile(io, path))),
     loadClient: (values) => loadClientConfig(values, io.env, (path) => textFile(io, path)),
   };
   const [name, rest] = commandWords(argv);

@@ -125,7 +125,7 @@ function output(call: Call<typeof options>, result: RangeResult): Uint8Array {
   if (call.values.countOnly === true) return joinPieces([`${result.count}\n`]);
   if (call.values.raw === true) {
     const [kv] = result.kvs;
-    if (kv === undefined) throw new CofferError("key-not-found");
+    if (kv === undefined) throw new CofferError("not-found", "there is no such key");
     return kv.value;
   }
   const valueOnly = call.values.valueOnly === true;

@@ -1,0 +1,205 @@
+import { type Client, connect } from "../client/mod.ts";
+import type { ClientConfig } from "../config/mod.ts";
+import { type LeaseId, leaseId } from "../core/types/mod.ts";
+import { CofferError } from "../errors.ts";
+import type { CofferClient, Reply } from "./client-port.ts";
+import {
+  countOf,
+  deleteOf,
+  historyItemOf,
+  keyFrom,
+  putOf,
+  rangeOf,
+  replyOf,
+  statusOf,
+  tenantOf,
+  txnOf,
+  watchOf,
+} from "./from-message.ts";
+import { bytesOfKey } from "./keys.ts";
+import { deleteMessage, putMessage, rangeMessage, txnMessage, watchMessage } from "./to-message.ts";
+
+/** The port of the commands over the client of the API. `readText` reads the PEM files. */
+export function openClusterClient(
+  config: ClientConfig,
+  readText: (path: string) => string,
+): CofferClient {
+  const pem = (path: string | undefined): string | undefined =>
+    path === undefined ? undefined : readPem(path, readText);
+  const client = connect({
+    endpoints: config.endpoints.map(({ url }) => url),
+    ca: pem(config.caFile),
+    cert: pem(config.certFile),
+    key: pem(config.keyFile),
+    token: config.token,
+    tenant: config.tenant,
+    timeoutMs: config.commandTimeoutMs,
+    dialTimeoutMs: Math.min(config.commandTimeoutMs, 5000),
+  });
+  return {
+    ...keyCalls(client),
+    ...leaseCalls(client),
+    ...tenantCalls(client),
+    ...accountCalls(client),
+    close: () => client.close(),
+  };
+}
+
+function readPem(path: string, readText: (path: string) => string): string {
+  try {
+    return readText(path);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : "unknown";
+    throw new CofferError("invalid-argument", `${path}: cannot be read: ${reason}`);
+  }
+}
+
+type KeyCalls = "range" | "put" | "deleteRange" | "txn" | "compact" | "watch" | "history";
+
+function keyCalls(client: Client): Pick<CofferClient, KeyCalls> {
+  return {
+    range: async (request) => {
+      const response = await client.range(rangeMessage(request));
+      return replyOf(response, rangeOf(response));
+    },
+    put: async (request) => {
+      const response = await client.put(putMessage(request));
+      return replyOf(response, putOf(response));
+    },
+    deleteRange: async (request) => {
+      const response = await client.deleteRange(deleteMessage(request));
+      return replyOf(response, deleteOf(response));
+    },
+    txn: async (request) => {
+      const response = await client.txn(txnMessage(request));
+      return replyOf(response, txnOf(response));
+    },
+    compact: async ({ revision, physical }) =>
+      replyOf(await client.compact({ revision: BigInt(revision), physical }), undefined),
+    watch: async function* (request, signal) {
+      const stream = client.watch();
+      const stop = (): void => stream.close();
+      signal.addEventListener("abort", stop, { once: true });
+      if (signal.aborted) stop();
+      try {
+        stream.create(watchMessage(request));
+        for await (const response of stream.responses()) yield watchOf(response);
+      } finally {
+        signal.removeEventListener("abort", stop);
+        stop();
+      }
+    },
+    history: async ({ key, before, limit }) => {
+      const range = { before: BigInt(before), limit: BigInt(limit) };
+      const response = await client.history({ key: bytesOfKey(key), ...range });
+      return replyOf(response, response.items.map(historyItemOf));
+    },
+  };
+}
+
+type LeaseCalls =
+  "leaseGrant" | "leaseRevoke" | "leaseKeepAlive" | "leaseTimeToLive" | "leaseLeases";
+
+function leaseCalls(client: Client): Pick<CofferClient, LeaseCalls> {
+  return {
+    leaseGrant: async (ttl) => {
+      const response = await client.leaseGrant({ TTL: BigInt(ttl) });
+      return replyOf(response, { id: leaseId(response.ID), ttl: countOf(response.TTL) });
+    },
+    leaseRevoke: async (id) => replyOf(await client.leaseRevoke({ ID: id }), undefined),
+    leaseKeepAlive: async (id) => await renewOnce(client, id),
+    leaseTimeToLive: async (id, keys) => {
+      const response = await client.leaseTimeToLive({ ID: id, keys });
+      return replyOf(response, {
+        grantedTtl: countOf(response.grantedTTL),
+        // -1 when the lease is gone (etcdserver/v3_server.go LeaseTimeToLive).
+        remaining: Number(response.TTL),
+        keys: response.keys.map(keyFrom),
+      });
+    },
+    leaseLeases: async () => {
+      const response = await client.leaseLeases();
+      return replyOf(
+        response,
+        response.leases.map(({ ID }) => leaseId(ID)),
+      );
+    },
+  };
+}
+
+async function renewOnce(client: Client, id: LeaseId): Promise<Reply<{ readonly ttl: number }>> {
+  const stream = client.keepAlive();
+  try {
+    stream.renew(id);
+    for await (const response of stream.replies()) {
+      return replyOf(response, { ttl: Number(response.TTL) });
+    }
+    throw new CofferError("stopped");
+  } finally {
+    stream.close();
+  }
+}
+
+type TenantCalls = "tenantCreate" | "tenantList" | "tenantShow" | "tenantDelete" | "status";
+
+function tenantCalls(client: Client): Pick<CofferClient, TenantCalls> {
+  return {
+    tenantCreate: async (request) => {
+      const response = await client.tenantCreate(request);
+      return replyOf(response, tenantOf(response.tenant));
+    },
+    tenantList: async () => {
+      const response = await client.tenantList();
+      return replyOf(response, response.tenants.map(tenantOf));
+    },
+    tenantShow: async (name) => {
+      const response = await client.tenantShow({ name });
+      return replyOf(response, tenantOf(response.tenant));
+    },
+    tenantDelete: async (name) => replyOf(await client.tenantDelete({ name }), undefined),
+    status: async () => {
+      const response = await client.status();
+      return replyOf(response, statusOf(response));
+    },
+  };
+}
+
+type AccountCalls =
+  "policyList" | "policyChange" | "policyAsk" | "tokenIssue" | "whoAmI" | "auditTail";
+
+function accountCalls(client: Client): Pick<CofferClient, AccountCalls> {
+  const fieldsOf = (row: readonly string[]): { fields: string[] } => ({ fields: [...row] });
+  return {
+    policyList: async () => {
+      const response = await client.policyList();
+      const rows = response.rows.map(({ fields }) => fields);
+      return replyOf(response, { policyRevision: countOf(response.policyRevision), rows });
+    },
+    policyChange: async ({ add, remove }) => {
+      const rows = { add: add.map(fieldsOf), remove: remove.map(fieldsOf) };
+      const response = await client.policyChange(rows);
+      return replyOf(response, { policyRevision: countOf(response.policyRevision) });
+    },
+    policyAsk: async ({ subject, action, key, rangeEnd }) => {
+      const range = { key: bytesOfKey(key), rangeEnd: bytesOfKey(rangeEnd) };
+      const response = await client.policyAsk({ subject, action, ...range });
+      return replyOf(response, { allowed: response.allowed, row: response.row?.fields });
+    },
+    tokenIssue: async ({ subject, groups, tenants, ttlSeconds }) => {
+      const names = { groups: [...groups], tenants: [...tenants] };
+      const request = { subject, ...names, ttlSeconds: BigInt(ttlSeconds) };
+      const response = await client.tokenIssue(request);
+      return replyOf(response, { token: response.token, expires: countOf(response.expires) });
+    },
+    whoAmI: async () => {
+      const response = await client.whoAmI();
+      const actor = response.actor ?? { issuer: "", subject: "", requestId: "" };
+      return replyOf(response, { actor, tenant: response.tenant, groups: response.groups });
+    },
+    auditTail: async ({ limit, afterSeq, ...filter }) => {
+      const range = { limit: BigInt(limit), afterSeq: BigInt(afterSeq) };
+      const response = await client.auditTail({ ...range, ...filter });
+      return replyOf(response, response.lines);
+    },
+  };
+}

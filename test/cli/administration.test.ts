@@ -1,0 +1,275 @@
+import assert from "node:assert/strict";
+import test, { describe } from "node:test";
+import { memberId, revision, tenantId } from "../../src/core/types/mod.ts";
+import { CofferError } from "../../src/errors.ts";
+import { answer, headerText, kv, reply, run } from "./harness.ts";
+
+const actor = { issuer: "https://issuer", subject: "user:alice", requestId: "r-1" };
+
+describe("compact and history", () => {
+  test("compact", async () => {
+    const { asked, method } = answer(undefined);
+    const client = { compact: method };
+    assert.equal((await run(["compact", "3"], { client })).stdout, "compacted revision 3\n");
+    await run(["compaction", "4", "--physical"], { client });
+    assert.deepEqual(asked, [
+      { revision: 3, physical: false },
+      { revision: 4, physical: true },
+    ]);
+    assert.match((await run(["compact", "x"])).stderr, /the revision: "x" is not a whole number/);
+  });
+
+  test("history", async () => {
+    const put = { type: "put" as const, kv: kv("k", "s\u001b", 7), actor, time: 1_795_000_000_000 };
+    const { asked, method } = answer([{ ...put, type: "delete" as const }, put]);
+    const client = { history: method };
+    assert.equal(
+      (await run(["history", "k"], { client })).stdout,
+      [
+        "REVISION  CHANGE  VERSION  TIME                  ACTOR                        REQUEST",
+        "7         delete  -        2026-11-18T11:06:40Z  user:alice (https://issuer)  r-1",
+        "7         put     1        2026-11-18T11:06:40Z  user:alice (https://issuer)  r-1",
+        "",
+      ].join("\n"),
+    );
+    const values = await run(["history", "k", "--values", "--before", "9", "--limit=2"], {
+      client,
+    });
+    assert.match(values.stdout, /r-1 {6}s\\x1b\n$/);
+    const json = await run(["history", "k", "-w", "json"], { client });
+    assert.ok(
+      json.stdout.startsWith(`{${headerText},"items":[{"type":"delete","kv":{"key":"aw=="`),
+    );
+    assert.deepEqual(asked.slice(0, 2), [
+      { key: "k", before: 0, limit: 20 },
+      { key: "k", before: 9, limit: 2 },
+    ]);
+  });
+});
+
+describe("tenant", () => {
+  const blue = {
+    id: tenantId("00000000-0000-4000-8000-000000000001"),
+    name: "blue",
+    created: 1_795_000_000_000,
+    revision: revision(9),
+    compactRevision: 3,
+    policyRevision: 2,
+  };
+
+  test("create, list, show, delete", async () => {
+    const created = answer(blue);
+    const create = ["tenant", "create", "blue", "--owner", "user:alice"];
+    const client = { tenantCreate: created.method };
+    assert.equal((await run(create, { client })).stdout, "tenant blue created\n");
+    assert.deepEqual(created.asked, [{ name: "blue", owner: "user:alice" }]);
+    assert.equal(
+      (await run(["tenant", "list"], { client: { tenantList: answer([blue]).method } })).stdout,
+      [
+        "NAME  ID                                    CREATED               REVISION",
+        "blue  00000000-0000-4000-8000-000000000001  2026-11-18T11:06:40Z  9",
+        "",
+      ].join("\n"),
+    );
+    const show = { client: { tenantShow: answer(blue).method } };
+    assert.match((await run(["tenant", "show", "blue"], show)).stdout, /^name: blue\nid: 0/);
+    const deleted = answer(undefined);
+    const del = { client: { tenantDelete: deleted.method } };
+    assert.equal((await run(["tenant", "delete", "blue", "--yes"], del)).code, 0);
+    assert.deepEqual(deleted.asked, ["blue"]);
+  });
+
+  test("what destroys asks for a yes, and a tenant needs an owner", async () => {
+    const { code, stderr } = await run(["tenant", "delete", "blue"]);
+    assert.equal(code, 2);
+    assert.match(stderr, /^Error: this deletes all keys of tenant "blue": repeat with --yes\n/);
+    assert.match((await run(["tenant", "create", "blue"])).stderr, /needs --owner/);
+  });
+});
+
+describe("policy", () => {
+  const rows = [
+    ["p", "role:reader", "/app/*", "read", "allow"],
+    ["g", "user:a, b", 'role:"x"'],
+  ];
+  const csv = 'p, role:reader, /app/*, read, allow\ng, "user:a, b", "role:""x"""\n';
+  const listed = { policyList: answer({ policyRevision: 4, rows }).method };
+
+  test("list and export write CSV, and -w json the rows", async () => {
+    for (const verb of ["list", "export"]) {
+      assert.equal((await run(["policy", verb], { client: listed })).stdout, csv);
+    }
+    const { stdout } = await run(["policy", "list", "-w", "json"], { client: listed });
+    assert.equal(stdout, `{${headerText},"policy_revision":4,"rows":${JSON.stringify(rows)}}\n`);
+  });
+
+  test("add and remove", async () => {
+    const { asked, method } = answer({ policyRevision: 5 });
+    const client = { policyChange: method };
+    const added = await run(["policy", "add", "user:a", "/x", "read"], { client });
+    assert.equal(added.stdout, "added 1, removed 0; policy revision 5\n");
+    await run(["policy", "remove", "user:a", "/x", "read", "deny"], { client });
+    await run(["policy", "add", "--role", "user:a", "role:r"], { client });
+    assert.deepEqual(asked, [
+      { add: [["p", "user:a", "/x", "read", "allow"]], remove: [] },
+      { add: [], remove: [["p", "user:a", "/x", "read", "deny"]] },
+      { add: [["g", "user:a", "role:r"]], remove: [] },
+    ]);
+    assert.equal((await run(["policy", "add", "user:a", "/x"])).code, 2);
+    assert.equal((await run(["policy", "add", "--role", "a", "b", "c"])).code, 2);
+  });
+
+  test("import adds what is missing, and --replace removes the rest", async () => {
+    const { asked, method } = answer({ policyRevision: 5 });
+    const client = { ...listed, policyChange: method };
+    const text = `# comment\n\np, role:reader, /app/*, read\ng,user:c,role:r\ng,user:c,role:r\n`;
+    await run(["policy", "import"], { client, stdin: text });
+    await run(["policy", "import", "f.csv", "--replace"], { client, files: { "f.csv": text } });
+    assert.deepEqual(asked, [
+      { add: [["g", "user:c", "role:r"]], remove: [] },
+      { add: [["g", "user:c", "role:r"]], remove: [rows[1]] },
+    ]);
+    await run(["policy", "import"], { client, stdin: csv });
+    assert.deepEqual(asked[2], { add: [], remove: [] });
+  });
+
+  for (const bad of ["p, a, b\n", "q, a, b\n", 'g, "a, b\n', 'g, a"b, c\n', "p,a,b,c,allow,x\n"]) {
+    test(`import refuses ${JSON.stringify(bad)} and names the line`, async () => {
+      const { code, stderr } = await run(["policy", "import"], { stdin: `g, a, b\n${bad}` });
+      assert.equal(code, 2);
+      assert.match(stderr, /^Error: line 2 /);
+    });
+  }
+
+  test("can-i answers with the row, and with its exit code", async () => {
+    const yes = answer({ allowed: true, row: rows[0] });
+    const allowed = await run(["policy", "can-i", "read", "--prefix", "/app/", "--as", "user:b"], {
+      client: { policyAsk: yes.method },
+    });
+    assert.deepEqual(
+      [allowed.code, allowed.stdout],
+      [0, "yes: p, role:reader, /app/*, read, allow\n"],
+    );
+    assert.deepEqual(yes.asked, [
+      { subject: "user:b", action: "read", key: "/app/", rangeEnd: "/app0" },
+    ]);
+    const no = answer({ allowed: false, row: undefined });
+    const denied = await run(["policy", "can-i", "read", "/x"], {
+      client: { policyAsk: no.method },
+    });
+    assert.deepEqual([denied.code, denied.stdout], [4, "no: no row allows it\n"]);
+  });
+});
+
+describe("token", () => {
+  test("issue prints the token alone", async () => {
+    const { asked, method } = answer({ token: "a.b.c", expires: 1_795_000_000_000 });
+    const client = { tokenIssue: method };
+    const argv = ["token", "issue", "--subject", "user:a", "--ttl", "8h", "--groups", "x,y"];
+    assert.equal((await run([...argv, "--tenants", "blue"], { client })).stdout, "a.b.c\n");
+    await run(argv, { client, env: { COFFER_TENANT: "red" } });
+    const base = { subject: "user:a", groups: ["x", "y"], ttlSeconds: 28_800 };
+    assert.deepEqual(asked, [
+      { ...base, tenants: ["blue"] },
+      { ...base, tenants: ["red"] },
+    ]);
+    assert.match((await run(["token", "issue"])).stderr, /needs --subject/);
+  });
+
+  test("whoami", async () => {
+    const { method } = answer({ actor, tenant: "blue", groups: [] });
+    const client = { whoAmI: method };
+    assert.equal(
+      (await run(["token", "whoami"], { client })).stdout,
+      "subject: user:alice\nissuer: https://issuer\ntenant: blue\ngroups: -\n",
+    );
+  });
+});
+
+describe("audit", () => {
+  test("tail prints lines and passes the filters on", async () => {
+    const { asked, method } = answer(['{"seq":1}', '{"seq":2}']);
+    const argv = ["audit", "tail", "--limit", "2", "--outcome", "denied"];
+    const { stdout } = await run(argv, { client: { auditTail: method } });
+    assert.equal(stdout, '{"seq":1}\n{"seq":2}\n');
+    assert.deepEqual(asked, [
+      { limit: 2, afterSeq: 0, subject: "", action: "", outcome: "denied" },
+    ]);
+  });
+
+  test("tail --follow goes on behind the last record", async () => {
+    const stop = new AbortController();
+    const { asked, method } = answer(['{"seq":7}']);
+    const auditTail = async (...args: readonly unknown[]): ReturnType<typeof method> => {
+      if (asked.length === 1) stop.abort();
+      return await method(...args);
+    };
+    const outcome = await run(["audit", "tail", "-f"], {
+      client: { auditTail },
+      signal: stop.signal,
+    });
+    assert.equal(outcome.code, 0);
+    assert.equal(asked.length, 2);
+    assert.equal((asked[1] as { readonly afterSeq: number }).afterSeq, 7);
+  });
+
+  test("verify needs no server and exits 1 on a broken chain", async () => {
+    const verify = (ok: boolean) => async (dataDir: string) => {
+      assert.equal(dataDir, ".coffer");
+      return { ok, records: 12, notes: ok ? [] : ["audit-1.jsonl:13: the chain is broken"] };
+    };
+    const argv = ["audit", "verify", "--data-dir", ".coffer"];
+    const good = await run(argv, { services: { verifyAudit: verify(true) } });
+    assert.deepEqual([good.code, good.stdout], [0, "ok: 12 records in order\n"]);
+    const bad = await run(argv, { services: { verifyAudit: verify(false) } });
+    const text = "broken: 12 records in order\naudit-1.jsonl:13: the chain is broken\n";
+    assert.deepEqual([bad.code, bad.stdout], [1, text]);
+    assert.equal((await run(["audit", "verify"])).code, 2);
+  });
+});
+
+describe("status", () => {
+  const body = {
+    version: "3.6.14",
+    cofferVersion: "0.1.0",
+    dbSize: 20_480,
+    dbSizeInUse: 16_384,
+    leader: memberId(17628310501313495538n),
+    raftIndex: 25,
+    raftTerm: 2,
+    raftAppliedIndex: 25,
+    isLearner: false,
+    errors: [],
+  };
+  const endpoints = ["--endpoints", "https://a:1,https://b:2"];
+
+  test("shows a member that is down beside one that is up", async () => {
+    const status = async (): Promise<ReturnType<typeof reply<typeof body>>> => reply(body);
+    let asked = 0;
+    const { code, stdout, stderr } = await run(["status", ...endpoints], {
+      client: {
+        status: () => (asked++ === 0 ? status() : Promise.reject(new CofferError("timeout"))),
+      },
+    });
+    assert.equal(
+      stdout,
+      [
+        "ENDPOINT     ID                VERSION  ETCD    SIZE      ROLE         TERM  INDEX  ERRORS",
+        "https://a:1  f4a457008d1441f2  0.1.0    3.6.14  20.0 KiB  leader       2     25/25  -",
+        "https://b:2  -                 -        -       -         unreachable  -     -      -",
+        "",
+      ].join("\n"),
+    );
+    assert.equal(code, 5);
+    assert.equal(stderr, "Error: https://b:2: etcdserver: request timed out\n");
+  });
+
+  test("-w json is etcdctl's endpoint status", async () => {
+    const { method } = answer(body);
+    const { stdout } = await run(["status", "-w", "json"], { client: { status: method } });
+    assert.equal(
+      stdout,
+      `[{"Endpoint":"https://127.0.0.1:2379","Status":{${headerText},"version":"3.6.14","cofferVersion":"0.1.0","dbSize":20480,"leader":17628310501313495538,"raftIndex":25,"raftTerm":2,"raftAppliedIndex":25,"dbSizeInUse":16384}}]\n`,
+    );
+  });
+});
