@@ -161,7 +161,7 @@ describe("a log", () => {
     let commits = 0;
     log.save({ hardState: { term: 1, vote: VOTE, commit: 0 }, entries: [entryAt(1)] });
     const counted = openRaftLog({
-      path: `${opener(t).path}`,
+      path: opener(t).path,
       log: recordingLogger([]),
       onFsync: (seconds) => {
         assert.ok(seconds >= 0 && seconds < 60);

@@ -1,4 +1,4 @@
-import type { AppliedChange, TenantId } from "../types/mod.ts";
+import type { AppliedChange, Revision, TenantId } from "../types/mod.ts";
 import type { Prng } from "../../stdx/mod.ts";
 import type { Stream } from "./stream.ts";
 import { type SharedEvent, type Watcher, offer, sharedEvent } from "./watcher.ts";
@@ -9,10 +9,13 @@ export class Feed {
   readonly tenant: TenantId;
   readonly streams: Set<Stream> = new Set();
   readonly synced: WatcherIndex;
-  /** The last revision that was published, or that was there when the feed began. */
-  published: number;
+  /**
+   * The last revision that was published, or that was there when the feed began. It is the one
+   * present that all streams of the tenant know: what the store has beyond it is still to come.
+   */
+  published: Revision;
 
-  constructor(tenant: TenantId, published: number, prng: Prng) {
+  constructor(tenant: TenantId, published: Revision, prng: Prng) {
     this.tenant = tenant;
     this.published = published;
     this.synced = new WatcherIndex(prng);

@@ -43,20 +43,23 @@ export class Lagging {
 
   /**
    * Offers the changes to the watchers, revision by revision while `outbox` has room; at least the
-   * first, so that a single huge revision cannot hold a stream for ever. Returns the watchers with
-   * something pending, and the last revision that was offered (`covered`, if all were).
+   * first, so that a single huge revision cannot hold a stream for ever. Nothing above `upTo` is
+   * offered. Returns the watchers with something pending, and the last revision that is dealt with.
    */
   offerSlice(
     changes: readonly AppliedChange[],
-    covered: number,
+    upTo: number,
     outbox: Outbox,
   ): { readonly hits: readonly Watcher[]; readonly covered: number } {
     const hits: Watcher[] = [];
     const pending = { bytes: 0, events: 0 };
+    let covered = changes.length === 0 ? upTo : 0;
     for (const change of changes) {
+      if (change.revision > upTo) return { hits, covered: upTo };
       if (pending.events > 0 && !outbox.holds(pending.bytes, pending.events)) {
         return { hits, covered: change.revision - 1 };
       }
+      covered = change.revision;
       for (const event of change.events) {
         let shared: SharedEvent | undefined;
         this.#index.match(event.kv.key, (watcher) => {

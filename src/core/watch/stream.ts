@@ -1,6 +1,7 @@
 import {
   type Key,
   type KeyRange,
+  type Revision,
   type WatchCreateRequest,
   type WatchResponse,
   type WatchSource,
@@ -100,15 +101,16 @@ export class Stream implements WatcherOwner {
       this.end(tenantGone());
       return undefined;
     }
+    const { published } = this.#feed;
     const id = request.watchId === 0 ? this.#drawId() : request.watchId;
-    const created = { ...EMPTY, watchId: id, revision: state.revision, created: true };
+    const created = { ...EMPTY, watchId: id, revision: published, created: true };
     this.#outbox.push(created, 0);
     if (startRevision !== 0 && startRevision < state.compactRevision) {
       this.#replyCompacted(id, state.compactRevision);
       return undefined;
     }
-    const next = startRevision === 0 ? state.revision + 1 : startRevision;
-    this.#add(watcherOf(this, request, { id, next }), state.revision, request.progressNotify);
+    const next = startRevision === 0 ? published + 1 : startRevision;
+    this.#add(watcherOf(this, request, { id, next }), request.progressNotify);
     // Last, since whom it wakes may close the stream.
     this.#wake();
     return id;
@@ -168,23 +170,23 @@ export class Stream implements WatcherOwner {
   }
 
   /** From `Feed.publish`: queues the events, or leaves them to catching up if they do not fit. */
-  deliver(watcher: Watcher, atRevision: number): void {
+  deliver(watcher: Watcher, at: Revision): void {
     if (!this.#outbox.fits(watcher.pendingBytes, watcher.pending.length)) {
       clearPending(watcher);
-      watcher.next = atRevision;
+      watcher.next = at;
       this.#feed.synced.delete(watcher);
       watcher.synced = false;
       this.#lagging.add(watcher);
       this.#scheduleIfUseful();
       return;
     }
-    this.#pushEvents(watcher, atRevision);
+    this.#pushEvents(watcher, at);
   }
 
   /** One slice: reads changes for the watchers that lag, as far as the outbox has room. */
   catchUp(): void {
     const { source, recent, settings } = this.#host;
-    const { tenant } = this.#feed;
+    const { tenant, published } = this.#feed;
     const state = source.revisions(tenant);
     if (state === undefined) return this.end(tenantGone());
     for (const watcher of this.#lagging.below(state.compactRevision)) {
@@ -196,12 +198,11 @@ export class Stream implements WatcherOwner {
     const limits = [settings.sliceRevisionsMax, settings.streamBytesMax] as const;
     const changes =
       recent.slice(tenant, from, ...limits) ?? source.changes(tenant, from, ...limits);
-    const last = changes[changes.length - 1]?.revision ?? state.revision;
-    const { hits, covered } = this.#lagging.offerSlice(changes, last, this.#outbox);
-    for (const watcher of hits) this.#pushEvents(watcher, state.revision);
+    const { hits, covered } = this.#lagging.offerSlice(changes, published, this.#outbox);
+    for (const watcher of hits) this.#pushEvents(watcher, published);
     for (const watcher of this.#lagging.below(covered + 1)) {
       watcher.next = covered + 1;
-      if (covered >= state.revision) this.#sync(watcher);
+      if (covered >= published) this.#sync(watcher);
     }
   }
 
@@ -251,11 +252,12 @@ export class Stream implements WatcherOwner {
     return this.#nextId++;
   }
 
-  #add(watcher: Watcher, current: number, notify: boolean): void {
+  #add(watcher: Watcher, notify: boolean): void {
+    const { published } = this.#feed;
     this.#watchers.set(watcher.id, watcher);
     if (notify) this.#notified.add(watcher);
-    if (watcher.startRevision > current) this.#future.add(watcher);
-    if (watcher.next > current) {
+    if (watcher.startRevision > published) this.#future.add(watcher);
+    if (watcher.next > published) {
       watcher.synced = true;
       this.#feed.synced.add(watcher);
     } else {
@@ -296,31 +298,29 @@ export class Stream implements WatcherOwner {
     return false;
   }
 
-  #pushEvents(watcher: Watcher, atRevision: number): void {
+  #pushEvents(watcher: Watcher, at: Revision): void {
     const { pending: events, pendingBytes } = watcher;
     clearPending(watcher);
     watcher.eventsSinceProgress = true;
     const { id: watchId } = watcher;
     if (!watcher.fragment || events.length < 2 || pendingBytes < FRAGMENT_BYTES) {
-      this.#push({ ...EMPTY, watchId, revision: revision(atRevision), events }, pendingBytes);
+      this.#push({ ...EMPTY, watchId, revision: at, events }, pendingBytes);
       return;
     }
     const parts = fragmentsOf(events);
-    for (const [at, part] of parts.entries()) {
-      const response = { ...EMPTY, watchId, revision: revision(atRevision), events: part.events };
-      this.#push({ ...response, fragment: at < parts.length - 1 }, part.bytes);
+    for (const [place, part] of parts.entries()) {
+      const response = { ...EMPTY, watchId, revision: at, events: part.events };
+      this.#push({ ...response, fragment: place < parts.length - 1 }, part.bytes);
     }
   }
 
   #notify(watchId: number): void {
     if (this.#outbox.controls >= this.#host.settings.streamControlsMax) return;
-    this.#reply({ watchId, revision: revision(this.#feed.published) });
+    this.#reply({ watchId, revision: this.#feed.published });
   }
 
   #canceled(watchId: number, cancelReason: string): Reply {
-    const current = this.#host.source.revisions(this.#feed.tenant)?.revision;
-    const at = current ?? revision(this.#feed.published);
-    return { watchId, revision: at, canceled: true, cancelReason };
+    return { watchId, revision: this.#feed.published, canceled: true, cancelReason };
   }
 
   /** etcd leaves header.revision at 0 here, and gives no reason but the revision. */

@@ -1,4 +1,4 @@
-import type { KeyRange, WatchEvent } from "../types/mod.ts";
+import type { KeyRange, Revision, WatchEvent } from "../types/mod.ts";
 
 /** One watch of one stream. */
 export interface Watcher {
@@ -29,7 +29,7 @@ export interface Watcher {
 /** The stream of a watcher, as publishing sees it. */
 export interface WatcherOwner {
   /** Takes `watcher.pending`, all of revision `revision`. */
-  deliver(watcher: Watcher, revision: number): void;
+  deliver(watcher: Watcher, revision: Revision): void;
 }
 
 /** One event in the two forms in which watchers want it, made once and shared by all of them. */
