@@ -26,6 +26,8 @@ export interface Access {
    * Throws only CofferError `record-invalid`, if the stored policy itself is damaged.
    */
   check(subject: AccessSubject, tenant: TenantId, action: Action, range: KeyRange): Decision;
+  /** Whether any allow row at all reaches the subject in this tenant. Throws as `check`. */
+  hasGrant(subject: AccessSubject, tenant: TenantId): boolean;
   /** The same decision with its grounds. For the tenant's admin: it may name a hole. */
   explain(subject: AccessSubject, tenant: TenantId, action: Action, range: KeyRange): Explanation;
   /**
@@ -68,6 +70,11 @@ export function createAccess(options: AccessOptions): Access {
     return typeof rights === "string" ? REFUSED : rights.decide(action, range);
   };
 
+  const hasGrant: Access["hasGrant"] = (subject, tenant) => {
+    const rights = rightsOf(subject, tenant);
+    return typeof rights !== "string" && rights.hasGrant;
+  };
+
   const explain: Access["explain"] = (subject, tenant, action, range) => {
     const rights = isQuestion(action, range) ? rightsOf(subject, tenant) : "malformed-question";
     if (typeof rights === "string") return { ...REFUSED, reason: rights, via: [] };
@@ -90,5 +97,5 @@ export function createAccess(options: AccessOptions): Access {
     }
   }
 
-  return { check, explain, whoCan, status };
+  return { check, hasGrant, explain, whoCan, status };
 }

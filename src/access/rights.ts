@@ -33,6 +33,8 @@ export interface Rights {
   readonly closure: ReadonlyMap<string, string | undefined>;
   /** Grants and roles held: the measure of its memory. */
   readonly size: number;
+  /** Whether any allow row is among its grants. */
+  readonly hasGrant: boolean;
   decide(action: Action, range: KeyRange): Decision;
 }
 
@@ -62,7 +64,8 @@ export function createRights(
     }
     return table(judgedRange(asked));
   };
-  return { policyRevision, closure, size: grants.length + closure.size - 1, decide };
+  const hasGrant = grants.some((grant) => grant.allows);
+  return { policyRevision, closure, size: grants.length + closure.size - 1, hasGrant, decide };
 }
 
 type ActionRights = (range: KeyRange) => Decision;

@@ -41,7 +41,7 @@ export interface CertificateVerifierDeps {
 }
 
 const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
-export const CACHED_CERTIFICATES_MAX = 4096;
+const CACHED_CERTIFICATES_MAX = 4096;
 
 type Parsed =
   | { readonly who: Identified; readonly notBefore: number; readonly notAfter: number }

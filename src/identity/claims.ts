@@ -138,7 +138,9 @@ function groupsOf(record: IssuerRecord, claims: JsonObject): readonly string[] {
   if (names === undefined) throw refused("the groups claim is not a list of strings");
   // Cutting the list would drop what a deny row may name.
   if (names.length > GROUPS_MAX) throw refused("too many groups");
-  return [...new Set(names.map((name) => prefixedName("group:", name, "a group")))];
+  // Checked as policies spell them, `group:NAME`; handed on bare, so that `access` alone adds the prefix.
+  for (const name of names) prefixedName("group:", name, "a group");
+  return [...new Set(names)];
 }
 
 function tenantsOf(record: IssuerRecord, claims: JsonObject): readonly string[] | "*" {

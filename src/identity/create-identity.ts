@@ -59,11 +59,15 @@ export interface IdentityOptions {
   readonly anonymousAs?: string | undefined;
   /** The tenant of requests that name none and are bound to none. Default "default". */
   readonly defaultTenant?: string;
+  /** Verified tokens remembered, about 1 KiB each. Default 10,000. */
+  readonly cachedTokensMax?: number;
   /** Plain http for JWKS URLs on loopback. */
   readonly allowLoopbackHttp?: boolean;
   /** Replaces file and network, for tests. */
   readonly loadKeys?: LoadKeys;
 }
+
+const CACHED_TOKENS_MAX = 10_000;
 
 export function createIdentity(options: IdentityOptions): Identity {
   const { clock, log } = options;
@@ -82,6 +86,7 @@ export function createIdentity(options: IdentityOptions): Identity {
     clock,
     isRevoked: options.isRevoked ?? (() => false),
     defaultTenant,
+    cachedTokensMax: options.cachedTokensMax ?? CACHED_TOKENS_MAX,
   });
   const certificates = createCertificateVerifier({
     rules: options.certificateRules ?? DEFAULT_CERTIFICATE_RULES,

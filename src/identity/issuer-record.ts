@@ -64,7 +64,7 @@ export interface IssuerRecord {
   readonly clockToleranceSeconds: number;
   readonly tenants: TenantBinding;
   readonly subject: SubjectRule;
-  /** The claim whose strings become `group:...`; "": none. */
+  /** The claim whose strings are the groups; "": none. */
   readonly groupsClaim: string;
   /** Claims that must be there with exactly this string. */
   readonly boundClaims: Readonly<Record<string, string>>;

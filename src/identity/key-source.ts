@@ -9,20 +9,26 @@ export type LoadKeys = (keys: LoadableKeys) => Promise<Uint8Array>;
 
 export type LoadableKeys = Exclude<IssuerKeys, { kind: "inline" }>;
 
-/** From first byte of the request to last of the answer: a server that drips is cut off as well. */
 const FETCH_MS_MAX = 5000;
 
 const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "[::1]", "localhost"]);
 
-/**
- * Loads from a file or by https. `allowLoopbackHttp` is for tests and for an issuer on the same host:
- * plain http, and only to a loopback name.
- */
-export function createKeyLoader(options: { readonly allowLoopbackHttp: boolean }): LoadKeys {
+export interface KeyLoaderOptions {
+  /** For tests and for an issuer on the same host: plain http, and only to a loopback name. */
+  readonly allowLoopbackHttp: boolean;
+  /**
+   * From the first byte of the request to the last of the answer, so that a server that drips is cut
+   * off as well. Milliseconds; default 5000.
+   */
+  readonly fetchMsMax?: number;
+}
+
+/** Loads from a file or by https. */
+export function createKeyLoader(options: KeyLoaderOptions): LoadKeys {
   return (keys) =>
     keys.kind === "file"
       ? readBounded(keys.path)
-      : fetchBounded(new URL(keys.url), keys.ca, options.allowLoopbackHttp);
+      : fetchBounded(new URL(keys.url), keys.ca, options);
 }
 
 async function readBounded(path: string): Promise<Uint8Array> {
@@ -46,24 +52,25 @@ async function readBounded(path: string): Promise<Uint8Array> {
 function fetchBounded(
   url: URL,
   ca: string | undefined,
-  allowLoopbackHttp: boolean,
+  options: KeyLoaderOptions,
 ): Promise<Uint8Array> {
   const plain = url.protocol === "http:";
-  if (plain && !(allowLoopbackHttp && LOOPBACK.has(url.hostname))) {
+  if (plain && !(options.allowLoopbackHttp && LOOPBACK.has(url.hostname))) {
     return Promise.reject(new Error("keys are only fetched by https"));
   }
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = [];
     let length = 0;
     // No agent: a connection kept open to somebody else's server is one more thing to go stale.
-    const options = { agent: false, headers: { accept: "application/json" } } as const;
+    const settings = { agent: false, headers: { accept: "application/json" } } as const;
     const request = plain
-      ? httpRequest(url, options)
-      : httpsRequest(url, { ...options, ...(ca === undefined ? {} : { ca }) });
+      ? httpRequest(url, settings)
+      : httpsRequest(url, { ...settings, ...(ca === undefined ? {} : { ca }) });
     const fail = (reason: string): void => {
       request.destroy(new Error(reason));
     };
-    const deadline = setTimeout(() => fail("no answer within 5 s"), FETCH_MS_MAX);
+    const fetchMsMax = options.fetchMsMax ?? FETCH_MS_MAX;
+    const deadline = setTimeout(() => fail(`no whole answer in ${fetchMsMax} ms`), fetchMsMax);
     request.on("close", () => clearTimeout(deadline));
     request.on("error", reject);
     request.on("response", (response) => {

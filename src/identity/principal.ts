@@ -5,7 +5,7 @@ import { isTenantName } from "./names.ts";
 export interface Principal {
   /** `user:alice`, `sa:ns/name`, `cert:cn`; never a role. */
   readonly subject: string;
-  /** `group:name`. */
+  /** Bare names; a policy knows the group dev as `group:dev`. */
   readonly groups: readonly string[];
   /** The token's `iss`; "certificate" or "anonymous" without a token. */
   readonly issuer: string;

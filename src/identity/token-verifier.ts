@@ -24,6 +24,8 @@ export interface TokenVerifierDeps {
   readonly isRevoked: (question: RevocationQuestion) => boolean;
   /** The tenant of a principal that may use any, when it names none. */
   readonly defaultTenant: string;
+  /** Verified tokens remembered; the oldest goes first. */
+  readonly cachedTokensMax: number;
 }
 
 export interface TokenVerifier {
@@ -32,8 +34,6 @@ export interface TokenVerifier {
   readonly cached: number;
 }
 
-/** Verified tokens remembered; the oldest goes first. About 1 KiB each. */
-export const CACHED_TOKENS_MAX = 10_000;
 /** A token is verified anew after this, so a key that its issuer withdrew works no longer than it. */
 const CACHED_MS_MAX = 60_000;
 /** Verifications under way; each costs a thread of the pool for a fraction of a millisecond. */
@@ -54,7 +54,7 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
   const remember = (digest: string, entry: CachedToken): void => {
     cache.delete(digest);
     cache.set(digest, entry);
-    if (cache.size <= CACHED_TOKENS_MAX) return;
+    if (cache.size <= deps.cachedTokensMax) return;
     for (const oldest of cache.keys()) {
       cache.delete(oldest);
       break;

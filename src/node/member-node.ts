@@ -74,6 +74,7 @@ export class MemberNode implements Node {
   readonly #proposals = new ProposalQueue();
   readonly #reads: ReadQueue;
   readonly #listeners = new Set<RecordListener>();
+  readonly #deletionListeners: ((tenant: TenantId) => void)[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
   #confState: ConfState;
   /** The term in which this member, as leader, has committed an entry: reads are safe from then. */
@@ -156,6 +157,11 @@ export class MemberNode implements Node {
   onRecords(listener: RecordListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Calls back after a tenant was deleted, so that what was kept for it can go. */
+  onTenantDeleted(listener: (tenant: TenantId) => void): void {
+    this.#deletionListeners.push(listener);
   }
 
   status(): NodeStatus {
@@ -293,7 +299,10 @@ export class MemberNode implements Node {
     }
     observer.applied(last.index, batch.length);
     if (applied.changes.length > 0) this.#hub.publish(applied.changes);
-    for (const tenant of applied.tenantsDeleted) this.#hub.tenantDeleted(tenant);
+    for (const tenant of applied.tenantsDeleted) {
+      this.#hub.tenantDeleted(tenant);
+      for (const listener of this.#deletionListeners) listener(tenant);
+    }
     for (const change of applied.recordChanges) {
       for (const listener of this.#listeners) listener(change);
     }

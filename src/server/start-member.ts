@@ -64,7 +64,7 @@ export async function startMember(config: ServerConfig, host: MemberHost): Promi
     cofferVersion: COFFER_VERSION,
     memberId: ids.memberId.toString(16),
   });
-  const files = openFiles(config, ids, { log: host.log, metrics });
+  const files = await openFiles(config, ids, { log: host.log, metrics });
   try {
     return await serve({ config, host, ids, policies, metrics, files });
   } catch (error) {
@@ -95,6 +95,7 @@ async function serve(parts: Parts): Promise<Member> {
   node.onRecords(({ scope, table }) => {
     if (table === "wrapped-key") keyring.invalidate(scope);
   });
+  node.onTenantDeleted((tenant) => keyring.invalidate(tenant));
   node.start();
   const bootDeps = { node, keyring, policies, clock: processClock };
   await bootstrap(bootDeps);
@@ -205,11 +206,11 @@ function ensureRootKey(config: ServerConfig, log: Logger): void {
   });
 }
 
-function openFiles(
+async function openFiles(
   config: ServerConfig,
   ids: MemberFile,
   deps: { readonly log: Logger; readonly metrics: Metrics },
-): Files {
+): Promise<Files> {
   const raftLog = openRaftLog({
     path: join(config.dataDir, "raft.db"),
     log: deps.log,
@@ -218,9 +219,9 @@ function openFiles(
   try {
     const store = openStateStore({ path: join(config.dataDir, "state.db") });
     try {
-      const audit = openAudit({
+      const audit = await openAudit({
         folder: join(config.dataDir, "audit"),
-        memberId: ids.memberId,
+        memberId: ids.memberId.toString(16),
         clock: processClock,
         log: deps.log,
       });

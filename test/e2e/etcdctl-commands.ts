@@ -150,7 +150,7 @@ const watches: readonly Step[] = [
   watch("watch dir/ --prefix --rev=1", 9),
   watch("watch a --rev=3 --prev-kv", 11),
   watch("watch dir/a dir/c --rev=1", 6),
-  watch("watch dir/b --from-key --rev=1", 21),
+  watch("watch  --prefix --rev=1", 21),
   watch("watch a --rev=2 -w json", 2),
 ];
 

@@ -33,7 +33,7 @@ test("an issued token is its subject with its groups and tenants", async () => {
   const principal = await b.authenticate(`Bearer ${token}`);
   assert.deepEqual(principal, {
     subject: "user:admin",
-    groups: ["group:ops"],
+    groups: ["ops"],
     issuer: ORDER.issuer,
     via: "jwt",
     tenant: "default",

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type RequestListener } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { createKeyLoader } from "../../src/identity/key-source.ts";
 import type { LoadKeys } from "../../src/identity/mod.ts";
+import { certificateOf } from "./certificate-fixtures.ts";
 import { bench, type Bench, keysFor, NOW_MS, recordOf, sign } from "./fixtures.ts";
 
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
@@ -93,6 +97,53 @@ for (const [name, listener] of Object.entries(BAD_ANSWERS)) {
     assert.equal(b.notices.length, 1);
   });
 }
+
+test("refusal 35: an answer without end is cut off, and one that drips", async (context) => {
+  let sent = 0;
+  const endless = await serve(context, (_, response) => {
+    const more = (): void => {
+      if (response.destroyed || sent > 50_000_000) return;
+      sent += 65_536;
+      response.write("x".repeat(65_536), more);
+    };
+    more();
+  });
+  const drip = await serve(context, (_, response) => {
+    const timer = setInterval(() => response.write(" "), 10);
+    response.on("close", () => clearInterval(timer));
+  });
+  const load = createKeyLoader({ allowLoopbackHttp: true, fetchMsMax: 300 });
+  await assert.rejects(load({ kind: "url", url: endless }), /the document is longer than 64 KiB/);
+  assert.ok(sent < 20_000_000, `${sent} bytes were taken`);
+  await assert.rejects(load({ kind: "url", url: drip }), /no whole answer in 300 ms/);
+});
+
+test("keys come by https from a server of the pinned authority only", async (context) => {
+  const certificate = certificateOf({
+    subject: [{ name: "commonName", value: "test" }],
+    from: Date.now() - 60_000,
+    to: Date.now() + 60_000,
+    extensions: [
+      { name: "basicConstraints", cA: true },
+      { name: "subjectAltName", altNames: [{ type: 7, ip: "127.0.0.1" }] },
+    ],
+  });
+  const ca = new X509Certificate(certificate.raw).toString();
+  const key = keysFor("RS256").privateKey.export({ type: "pkcs8", format: "pem" });
+  const server = createTlsServer({ cert: ca, key }, (_, response) => {
+    response.end(JSON.stringify(MAIN));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const load = createKeyLoader({ allowLoopbackHttp: false });
+  await assert.rejects(load({ kind: "url", url }), /certificate/);
+  assert.deepEqual(await load({ kind: "url", url, ca }), Buffer.from(encode(MAIN)));
+});
 
 test("refusal 35: a redirect is not followed", async (context) => {
   let followed = 0;

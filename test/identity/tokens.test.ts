@@ -41,7 +41,7 @@ test("etcd's raw token and any case of Bearer are taken; a second time synchrono
   const b = bench();
   const token = await sign({ groups: ["dev", "ops", "dev"], aud: ["other", AUDIENCE] });
   const first = await b.authenticate(token);
-  assert.deepEqual(first.groups, ["group:dev", "group:ops"]);
+  assert.deepEqual(first.groups, ["dev", "ops"]);
   for (const form of [token, `Bearer ${token}`, `bearer  ${token}`]) {
     const credentials = { authorization: form, certificate: undefined, tenantName: undefined };
     assert.equal(b.identity.authenticate(credentials), first);
@@ -140,6 +140,12 @@ test("a token over 8 KiB is refused before it is decoded", async () => {
   assert.match(await b.refusal(await sign({ pad: "x".repeat(6500) })), /8 KiB/);
   assert.match(await b.refusal("A".repeat(10_000_000)), /8 KiB/);
   await b.authenticate(await sign({ pad: "x".repeat(5500) }));
+  // Just over, whether or not the scheme stands before it.
+  let token = "";
+  for (let pad = 5880; token.length <= 8192; pad++) token = await sign({ pad: "x".repeat(pad) });
+  assert.ok(token.length < 8196);
+  assert.match(await b.refusal(token), /8 KiB/);
+  assert.match(await b.refusal(`Bearer ${token}`), /8 KiB/);
 });
 
 test("refusal 24: kid that is a path, a megabyte, or no text", async () => {
@@ -360,65 +366,6 @@ test("groups are a list of at most 64 strings", async () => {
   }
 });
 
-test("refusal 32: another signature over the same payload does not evade revocation", async () => {
-  let revoked = false;
-  const b = bench([recordOf()], { isRevoked: ({ tokenId }) => revoked && tokenId === "t1" });
-  const token = await sign();
-  const twin = ecdsaTwin(token);
-  assert.notEqual(twin, token);
-  await b.authenticate(token);
-  // (r, n - s) is a valid signature too: the twin is the same token under another spelling.
-  await b.authenticate(twin);
-  assert.equal(b.identity.cachedTokens, 2);
-  revoked = true;
-  for (const text of [token, twin, `Bearer ${twin}`]) {
-    assert.match(await b.refusal(text), /revoked/);
-  }
-});
-
-test("refusal 32: unused bits of base64url must be zero", async () => {
-  const b = bench();
-  const token = await sign();
-  await b.authenticate(token);
-  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  const last = alphabet.indexOf(token.slice(-1));
-  assert.equal(last % 4, 0, "a 64-byte signature leaves four bits of its last character unused");
-  for (const bits of [1, 2, 3, 8, 15]) {
-    assert.match(await b.refusal(token.slice(0, -1) + alphabet[last ^ bits]), /canonical|jose/);
-  }
-});
-
-test("refusal 33: a token revoked while cached, by id, subject or time", async () => {
-  const questions: unknown[] = [];
-  let revoked = false;
-  const b = bench([recordOf()], {
-    isRevoked: (question) => {
-      questions.push(question);
-      return revoked;
-    },
-  });
-  const token = await sign();
-  await b.authenticate(token);
-  await b.authenticate(token);
-  revoked = true;
-  assert.match(await b.refusal(token), /revoked/);
-  assert.equal(questions.length, 3);
-  const asked = { issuer: ISSUER, tokenId: "t1", subject: "user:alice", issuedAt: NOW - 10 };
-  for (const question of questions) assert.deepEqual(question, asked);
-  revoked = false;
-  await b.authenticate(token);
-});
-
-test("refusal 33: a cached token ends with its exp", async () => {
-  const b = bench();
-  const token = await sign({ exp: NOW + 20 });
-  await b.authenticate(token);
-  b.clock.ms += 19_000;
-  await b.authenticate(token);
-  b.clock.ms += 7_000;
-  assert.match(await b.refusal(token), /exp/);
-});
-
 test("refusal 34: a token bound to a certificate needs that certificate", async () => {
   const b = bench();
   const own = "A".repeat(43);
@@ -461,13 +408,17 @@ test("claims that the record binds must be equal, strings and all", async () => 
   }
 });
 
-test("the verified tokens remembered are bounded", async () => {
-  const b = bench();
-  const tokens = await Promise.all(Array.from({ length: 200 }, (_, i) => sign({ jti: `${i}` })));
+test("the verified tokens remembered are bounded, the oldest goes first", async () => {
+  const b = bench([recordOf()], { cachedTokensMax: 10 });
+  const tokens = await Promise.all(Array.from({ length: 15 }, (_, i) => sign({ jti: `${i}` })));
   for (const token of tokens) await b.authenticate(token);
-  assert.equal(b.identity.cachedTokens, 200);
-  const { CACHED_TOKENS_MAX } = await import("../../src/identity/token-verifier.ts");
-  assert.ok(CACHED_TOKENS_MAX <= 10_000);
+  assert.equal(b.identity.cachedTokens, 10);
+  const isCached = tokens.map((authorization) => {
+    const credentials = { authorization, certificate: undefined, tenantName: undefined };
+    return !(b.identity.authenticate(credentials) instanceof Promise);
+  });
+  assert.deepEqual(isCached.slice(0, 5), [false, false, false, false, false]);
+  assert.ok(isCached.slice(5).every(Boolean));
 });
 
 test("without any credential there is no identity", async () => {
@@ -483,14 +434,3 @@ test("without any credential there is no identity", async () => {
   await failure(() => bench([], { anonymousAs: "role:admin" }), "invalid-argument");
   assert.match(await open.refusal("x"), /segments/);
 });
-
-/** The other valid ECDSA signature: s replaced by n - s. */
-function ecdsaTwin(token: string): string {
-  const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
-  const at = token.lastIndexOf(".") + 1;
-  const signature = Buffer.from(token.slice(at), "base64url");
-  const s = BigInt(`0x${signature.subarray(32).toString("hex")}`);
-  const twin = (order - s).toString(16).padStart(64, "0");
-  const bytes = Buffer.concat([signature.subarray(0, 32), Buffer.from(twin, "hex")]);
-  return token.slice(0, at) + bytes.toString("base64url");
-}
