@@ -111,7 +111,7 @@ export function tenantInfo(scope: ScopeRow): TenantInfo {
     name,
     created,
     revision: revision(scope.revision),
-    compactRevision,
+    compactRevision: Math.max(0, compactRevision),
     policyRevision,
   };
 }

@@ -119,6 +119,7 @@ export interface TenantInfo {
   /** Milliseconds since the epoch. */
   readonly created: number;
   readonly revision: Revision;
+  /** 0 before the first compaction. */
   readonly compactRevision: number;
   readonly policyRevision: number;
 }
