@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import test, { describe } from "node:test";
 import { checkImports, checkTable, isPure, parseRooms, roomOf } from "./tidy/rooms.ts";
 import { checkSecrets, checkSource, checkTest, deadExports } from "./tidy/rules.ts";
-import { readSource, trackedFiles, typescriptFiles } from "./tidy/sources.ts";
+import { REQUIRED, tableNumbers, testedRefusals, withTestedColumn } from "./tidy/refusals.ts";
+import { readSource, repositoryRoot, trackedFiles, typescriptFiles } from "./tidy/sources.ts";
 
 /** The rules of the house that a machine can check. What each protects is in ARCHITECTURE.md. */
 
@@ -28,10 +31,12 @@ describe("the house", () => {
     const here = new Set(sources.map((file) => roomOf(rooms, file.path)?.name ?? file.path));
     // Declarations without behaviour, generated code and wiring are tested through what uses them.
     for (const name of ["core/types", "errors.ts", "main.ts", "proto"]) here.delete(name);
-    const untested = [...here].filter(
-      (name) => !tests.some((file) => file.path.startsWith(`test/${name}/`)),
-    );
-    none(untested.map((name) => `src/${name}: there is no test/${name}`));
+    const untested = [...here].filter((name) => {
+      const [first = name, last = first] = name.split("/");
+      const folder = first === "core" ? last : first;
+      return !tests.some((file) => file.path.startsWith(`test/${folder}/`));
+    });
+    none(untested.map((name) => `src/${name}: no folder of test has tests of it`));
   });
 
   test("every file of src keeps the rules", () => {
@@ -59,6 +64,27 @@ describe("the house", () => {
     const table = readSource("ARCHITECTURE.md").text.split("## Dependencies")[1] ?? "";
     const named = [...Object.keys(dependencies ?? {}), ...Object.keys(devDependencies ?? {})];
     none(named.filter((name) => !table.includes(`\`${name}\``)));
+  });
+});
+
+describe("refusals", () => {
+  const tested = testedRefusals(tests);
+  const { text } = readSource("SECURITY.md");
+
+  test("the table of SECURITY.md is in step with the titles of the tests", () => {
+    const wanted = withTestedColumn(text, tested);
+    if (process.env["UPDATE"] === "1") writeFileSync(join(repositoryRoot, "SECURITY.md"), wanted);
+    else assert.equal(text, wanted, "Run it with UPDATE=1 to rewrite the last column");
+  });
+
+  test("every number of a title is in the table, once", () => {
+    const numbers = tableNumbers(text);
+    assert.equal(new Set(numbers).size, numbers.length);
+    none([...tested.keys()].filter((number) => !numbers.includes(number)).map(String));
+  });
+
+  test("every refusal of the first version has a test", () => {
+    none(REQUIRED.filter((number) => !tested.has(number)).map((n) => `refusal ${n} has no test`));
   });
 });
 
@@ -139,6 +165,14 @@ describe("the rules", () => {
     assert.equal(checkSecrets(source("certs/a.pem", pem)).length, 1);
     assert.equal(checkSecrets(source("a.json", `{"d": "${"b".repeat(43)}"}`)).length, 1);
     none(checkSecrets(source("README.md", begin)));
+  });
+
+  test("refusals are found in titles, and written into the table", () => {
+    const a = source("test/x/a.test.ts", 'test("refusal 7, 10: x", () => {});\ntest(`refusal 7`);');
+    const tested = testedRefusals([a]);
+    const table = withTestedColumn("| 7 | a | b | |\n| 8 | a | b | gone |", tested);
+    assert.equal(table, "| 7 | a | b | `test/x/a.test.ts` |\n| 8 | a | b | not yet |");
+    assert.deepEqual([...tested.keys()], [7, 10]);
   });
 
   test("find dead exports", () => {

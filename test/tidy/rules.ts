@@ -25,12 +25,18 @@ const everywhereRules: readonly Forbidden[] = [
 ];
 
 const sourceRules: readonly Forbidden[] = [
-  { pattern: /[:<|(,]\s*any\b(?!\s*[:(])|\bas any\b/, advice: "use unknown and narrow it" },
+  {
+    pattern: /[:<|&]\s*any\b(?!\s*[:(])|,\s*any\s*>|\bas any\b/,
+    advice: "use unknown and narrow it",
+  },
   { pattern: /^\s*(?:export\s+)?enum\s/, advice: "use a union of literals" },
 ];
 
 const testRules: readonly Forbidden[] = [
-  { pattern: /\.(?:only|skip|todo)\(/, advice: "run every test, whole" },
+  {
+    pattern: /\b(?:test|it|describe|suite|t)\.(?:only|skip|todo)\(/,
+    advice: "run every test, whole",
+  },
   { pattern: /\b(?:only|skip|todo):\s*(?:true|"")/, advice: "run every test, whole" },
 ];
 
@@ -89,23 +95,23 @@ export function checkSecrets(file: SourceFile): readonly string[] {
 
 const EXPORTED = /(?:^|\n)export (?:async )?(?:function\*?|const|class) ([A-Za-z0-9_$]+)/g;
 
-/** Exported functions, constants and classes that no other file names. */
+/** Exported functions, constants and classes that nothing names but their own declaration. */
 export function deadExports(
   sources: readonly SourceFile[],
   others: readonly SourceFile[],
 ): readonly string[] {
-  const words = [...sources, ...others].map(
-    (file) => [file.path, new Set(codeOnly(file.text).match(/[A-Za-z0-9_$]+/g))] as const,
-  );
+  const uses = new Map<string, number>();
+  // A room's mod.ts passes names on; it does not use them.
+  const users = [...sources, ...others].filter(({ path }) => !/^src\/.*mod\.ts$/.test(path));
+  for (const { text } of users) {
+    for (const name of codeOnly(text).match(/[A-Za-z0-9_$]+/g) ?? []) {
+      uses.set(name, (uses.get(name) ?? 0) + 1);
+    }
+  }
   return sources.flatMap((file) =>
     [...file.text.matchAll(EXPORTED)]
       .map((match) => match[1] ?? "")
-      .filter((name) => !words.some(([path, set]) => isUse(path, file.path) && set.has(name)))
-      .map((name) => `${file.path}: nothing uses ${name}; remove it or its export`),
+      .filter((name) => (uses.get(name) ?? 0) < 2)
+      .map((name) => `${file.path}: nothing uses ${name}; remove it`),
   );
-}
-
-/** A room's mod.ts passes names on; it does not use them. */
-function isUse(path: string, declaredIn: string): boolean {
-  return path !== declaredIn && !/^src\/.*mod\.ts$/.test(path);
 }
