@@ -1,4 +1,5 @@
 import { send, sendAfterSave } from "./outbox.ts";
+import type { LogEnd } from "./rules.ts";
 import type { RaftState } from "./state.ts";
 import type { AppendMessage, HeartbeatMessage, SnapshotMessage } from "./types.ts";
 
@@ -10,6 +11,10 @@ import type { AppendMessage, HeartbeatMessage, SnapshotMessage } from "./types.t
 /** Raft §5.3, with hints so that a leader finds where the logs agree in few round trips. */
 export function handleAppend(r: RaftState, m: AppendMessage): void {
   const { log } = r;
+  if (r.tracker.conf.voters.length === 0) {
+    reject(r, m, { index: 0, term: 0 });
+    return;
+  }
   if (m.prevIndex < log.commit) {
     // An old message. What is committed agrees with every leader to come.
     accept(r, m, log.commit);
@@ -21,17 +26,7 @@ export function handleAppend(r: RaftState, m: AppendMessage): void {
     accept(r, m, last);
     return;
   }
-  const hint = log.lastWithTermAtMost(m.prevIndex, m.prevTerm);
-  send(r, {
-    kind: "append-resp",
-    from: r.id,
-    to: m.from,
-    term: r.term,
-    index: m.prevIndex,
-    rejected: true,
-    hintIndex: hint.index,
-    hintTerm: hint.term,
-  });
+  reject(r, m, log.lastWithTermAtMost(m.prevIndex, m.prevTerm));
 }
 
 export function handleHeartbeat(r: RaftState, m: HeartbeatMessage): void {
@@ -73,5 +68,20 @@ function accept(r: RaftState, m: AppendMessage | SnapshotMessage, index: number)
     rejected: false,
     hintIndex: 0,
     hintTerm: 0,
+    needsSnapshot: false,
+  });
+}
+
+function reject(r: RaftState, m: AppendMessage, hint: LogEnd): void {
+  send(r, {
+    kind: "append-resp",
+    from: r.id,
+    to: m.from,
+    term: r.term,
+    index: m.prevIndex,
+    rejected: true,
+    hintIndex: hint.index,
+    hintTerm: hint.term,
+    needsSnapshot: r.tracker.conf.voters.length === 0,
   });
 }

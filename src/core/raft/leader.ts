@@ -195,6 +195,7 @@ function handleAppendResp(r: RaftState, m: AppendRespMessage): void {
     const hint =
       m.hintTerm > 0 ? r.log.lastWithTermAtMost(m.hintIndex, m.hintTerm).index : m.hintIndex;
     if (peer.rejected(m.index, hint)) lead.dirty = true;
+    if (m.needsSnapshot && peer.match === 0) peer.needsSnapshot = true;
     return;
   }
   lead.dirty = true;

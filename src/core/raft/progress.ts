@@ -24,6 +24,8 @@ export class Progress {
   recentActive = false;
   /** The newest read round that the peer has acknowledged. */
   round = 0;
+  /** The peer knows no configuration yet; see AppendRespMessage. */
+  needsSnapshot = false;
   readonly inflights: Inflights;
   #state: ProgressState = "probe";
   #pendingSnapshot = 0;
@@ -68,6 +70,7 @@ export class Progress {
   }
 
   becomeSnapshot(index: number): void {
+    this.needsSnapshot = false;
     this.#reset("snapshot");
     this.#pendingSnapshot = index;
     this.next = index + 1;

@@ -84,7 +84,7 @@ export function flushAppends(r: RaftState): void {
 function sendAppend(r: RaftState, peer: Progress): number | undefined {
   const { log } = r;
   const prevIndex = peer.next - 1;
-  const prevTerm = log.term(prevIndex);
+  const prevTerm = peer.needsSnapshot ? undefined : log.term(prevIndex);
   const entries =
     peer.mayCarryEntries && prevTerm !== undefined
       ? log.entries(peer.next, log.lastIndex + 1, r.limits.messageBytesMax)

@@ -54,8 +54,17 @@ function passesTerm(r: RaftState, m: Message): boolean {
   if (m.kind === "append" || m.kind === "heartbeat") {
     // A leader of old that still believes: tell it the term, or it will never hear of it from a
     // member that may not campaign (etcd-io/raft, checkQuorum with a partitioned member).
-    const base = { from: r.id, to: m.from, term: r.term, hintIndex: 0, hintTerm: 0 } as const;
-    send(r, { kind: "append-resp", ...base, index: 0, rejected: true });
+    send(r, {
+      kind: "append-resp",
+      from: r.id,
+      to: m.from,
+      term: r.term,
+      index: 0,
+      rejected: true,
+      hintIndex: 0,
+      hintTerm: 0,
+      needsSnapshot: false,
+    });
   } else if (m.kind === "pre-vote") {
     send(r, { kind: "pre-vote-resp", from: r.id, to: m.from, term: r.term, rejected: true });
   }

@@ -200,6 +200,11 @@ export interface AppendRespMessage extends Envelope {
   /** Rejected: where the follower's log may agree at the highest, and its term there. */
   readonly hintIndex: number;
   readonly hintTerm: number;
+  /**
+   * Rejected: the follower knows no configuration. The first one is not in the log, so entries alone
+   * could not tell it who its fellow members are.
+   */
+  readonly needsSnapshot: boolean;
 }
 
 export interface HeartbeatMessage extends Envelope {

@@ -124,7 +124,8 @@ function describeBody(m: Message): string {
       return ` Log:${m.prevTerm}/${m.prevIndex}${describeCommit(m.commit)}${describeList(m.entries)}`;
     case "append-resp":
       return m.rejected
-        ? ` Log:${m.hintTerm}/${m.index} Rejected (Hint: ${m.hintIndex})`
+        ? ` Log:${m.hintTerm}/${m.index} Rejected (Hint: ${m.hintIndex})` +
+            (m.needsSnapshot ? " NeedsSnapshot" : "")
         : ` Log:0/${m.index}`;
     case "heartbeat":
       return ` Log:0/0${describeCommit(m.commit)}${m.round > 0 ? ` Round:${m.round}` : ""}`;
