@@ -4,7 +4,7 @@
  */
 
 /** Characters of a text, bytes of a key, that are kept. */
-export const FIELD_MAX = 1024;
+const FIELD_MAX = 1024;
 
 /** Printable ASCII without `"` and `\`: what JSON needs no escape for. */
 const PLAIN = /^[ !#-[\]-~]*$/;

@@ -34,7 +34,7 @@ export interface ChainHead {
 export const GENESIS: ChainHead = { seq: 0, hash: "0".repeat(64) };
 
 /** The names of a line in their order; the order is part of the format. */
-export const FIELD_NAMES: readonly string[] = [
+const FIELD_NAMES: readonly string[] = [
   "seq",
   "time",
   "member",

@@ -72,7 +72,7 @@ export interface IssuerRecord {
 
 const RECORD_BYTES_MAX = 128 * 1024;
 const TEXT_CHARS_MAX = 1024;
-export const CLOCK_TOLERANCE_SECONDS_MAX = 30;
+const CLOCK_TOLERANCE_SECONDS_MAX = 30;
 const MAX_AGE_SECONDS_MAX = 366 * 24 * 3600;
 
 /** The record in a stored or configured JSON text. Throws `invalid-argument` naming the field. */

@@ -10,7 +10,7 @@ export interface KeySet {
 }
 
 export const KEY_SET_BYTES_MAX = 65_536;
-export const KEYS_MAX = 50;
+const KEYS_MAX = 50;
 
 const KEY_TYPES: ReadonlySet<unknown> = new Set(["RSA", "EC", "OKP"]);
 

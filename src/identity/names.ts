@@ -3,7 +3,7 @@ import { refused } from "./refusal.ts";
 /** What a subject, a group and a tenant may be called. */
 
 /** Bytes of UTF-8. */
-export const SUBJECT_BYTES_MAX = 256;
+const SUBJECT_BYTES_MAX = 256;
 export const GROUPS_MAX = 64;
 export const TENANTS_MAX = 64;
 

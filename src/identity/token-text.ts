@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { refused } from "./refusal.ts";
 
 /** Characters of a token, without `Bearer `. */
-export const TOKEN_CHARS_MAX = 8192;
+const TOKEN_CHARS_MAX = 8192;
 
 /** A compact JWS taken apart, nothing verified. */
 export interface TokenText {

@@ -15,5 +15,5 @@ export {
   type LoggerOptions,
   type LogLevel,
 } from "./pino-logger.ts";
-export { isSecretName, REDACTED, redactText } from "./redact.ts";
+export { redactText } from "./redact.ts";
 export type { CounterSeries, HistogramSeries } from "./tally.ts";

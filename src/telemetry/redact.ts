@@ -5,10 +5,10 @@ import { isNativeError } from "node:util/types";
  * second net, for the day when one does: fields by name, strings by shape, bytes always.
  */
 
-export const REDACTED = "[redacted]";
+const REDACTED = "[redacted]";
 
 /** Characters of one string that are kept; the rest is cut with a note. */
-export const LOG_STRING_CHARS_MAX = 4096;
+const LOG_STRING_CHARS_MAX = 4096;
 /** Characters that are scanned at all, so that a huge string costs bounded time. */
 const SCAN_CHARS_MAX = 65_536;
 const DEPTH_MAX = 6;
@@ -24,7 +24,7 @@ const PEM_BEGIN = "-----BEGIN ";
 const PEM_END = "-----END ";
 
 /** Whether a field of this name is hidden whatever it holds. */
-export function isSecretName(name: string): boolean {
+function isSecretName(name: string): boolean {
   return SECRET_NAME.test(name);
 }
 
