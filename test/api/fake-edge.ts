@@ -37,6 +37,8 @@ export class FakeEdge implements Edge {
   failure: string | undefined;
   /** Awaited by `put` before it answers. */
   hold: Promise<void> | undefined;
+  /** Called as a put comes. */
+  onPut: () => void = () => undefined;
   /** Thrown by the next call. */
   nextError: unknown;
 
@@ -78,6 +80,7 @@ export class FakeEdge implements Edge {
     });
 
   put: Edge["put"] = async (caller, request) => {
+    this.onPut();
     await this.hold;
     return this.#enter("put", caller, () => {
       if (request.key === "") throw new CofferError("key-empty");

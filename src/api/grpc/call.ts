@@ -176,11 +176,19 @@ export class ServerCall implements StreamCall {
     this.#settle(outcome);
     const stream = this.#stream;
     this.#trailers = trailersOf(outcome);
-    if (stream.headersSent) stream.end();
-    else stream.respond({ ...RESPONSE_HEADERS, ...this.#trailers }, NO_BODY);
-    // A client that is still sending is told to stop, without an error (RFC 9113 §8.1).
-    if (!this.#ended && !stream.headersSent) stream.close(constants.NGHTTP2_NO_ERROR);
-    else if (!this.#ended) stream.resume();
+    if (stream.headersSent) {
+      // Whatever the client still sends is dropped, so that the stream can end.
+      stream.end();
+      stream.resume();
+      return;
+    }
+    stream.respond({ ...RESPONSE_HEADERS, ...this.#trailers }, NO_BODY);
+    if (!this.#ended) this.#stopClient();
+  }
+
+  /** A client that is still sending is told to stop, without an error (RFC 9113 §8.1). */
+  #stopClient(): void {
+    this.#stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
   /** Leaves nothing behind that could act on this call again. */
@@ -197,7 +205,10 @@ export class ServerCall implements StreamCall {
   }
 
   #sendTrailers(): void {
-    if (!this.#stream.destroyed && !this.#stream.closed) this.#stream.sendTrailers(this.#trailers);
+    if (this.#stream.destroyed || this.#stream.closed) return;
+    this.#stream.sendTrailers(this.#trailers);
+    // node sends trailers in a setImmediate of its own, which comes before this one.
+    if (!this.#ended) setImmediate(() => this.#stopClient());
   }
 
   /** The stream is gone: a reset by the client, the end of the connection, or our own end. */

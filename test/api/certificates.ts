@@ -1,0 +1,81 @@
+import { createPrivateKey, generateKeyPairSync } from "node:crypto";
+
+import forge from "node-forge";
+
+/** Certificates for one test run. One RSA key serves all of them: making keys is what takes time. */
+
+const { privateKey } = generateKeyPairSync("rsa", {
+  modulusLength: 2048,
+  privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  publicKeyEncoding: { type: "spki", format: "pem" },
+});
+const signingKey = forge.pki.privateKeyFromPem(
+  createPrivateKey(privateKey).export({ type: "pkcs1", format: "pem" }) as string,
+);
+const publicKey = forge.pki.setRsaPublicKey(signingKey.n, signingKey.e);
+
+const DAY_MS = 86_400_000;
+let serials = 1;
+
+export interface Leaf {
+  readonly name: string;
+  readonly use: "serverAuth" | "clientAuth";
+  /** Days from now. */
+  readonly from?: number;
+  readonly to?: number;
+}
+
+export interface TestCa {
+  readonly pem: string;
+  issue(leaf: Leaf): { readonly cert: string; readonly key: string };
+}
+
+export function createCa(name: string): TestCa {
+  const root = { name, serial: "01" };
+  const ca = certificate({ subject: name, issuer: name, serial: root.serial, from: -1, to: 30 });
+  ca.setExtensions([
+    { name: "basicConstraints", cA: true, critical: true },
+    { name: "keyUsage", keyCertSign: true, cRLSign: true, critical: true },
+  ]);
+  ca.sign(signingKey, forge.md.sha256.create());
+  return {
+    pem: forge.pki.certificateToPem(ca),
+    issue: ({ name: subject, use, from = -1, to = 30 }) => {
+      const serial = (++serials).toString(16).padStart(4, "0");
+      const leaf = certificate({ subject, issuer: name, serial, from, to });
+      leaf.setExtensions([
+        { name: "basicConstraints", cA: false, critical: true },
+        { name: "keyUsage", digitalSignature: true, critical: true },
+        { name: "extKeyUsage", [use]: true },
+        {
+          name: "subjectAltName",
+          altNames: [
+            { type: 2, value: "localhost" },
+            { type: 7, ip: "127.0.0.1" },
+          ],
+        },
+      ]);
+      leaf.sign(signingKey, forge.md.sha256.create());
+      return { cert: forge.pki.certificateToPem(leaf), key: privateKey };
+    },
+  };
+}
+
+interface Fields {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly serial: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+function certificate({ subject, issuer, serial, from, to }: Fields): forge.pki.Certificate {
+  const made = forge.pki.createCertificate();
+  made.publicKey = publicKey;
+  made.serialNumber = serial;
+  made.validity.notBefore = new Date(Date.now() + from * DAY_MS);
+  made.validity.notAfter = new Date(Date.now() + to * DAY_MS);
+  made.setSubject([{ name: "commonName", value: subject }]);
+  made.setIssuer([{ name: "commonName", value: issuer }]);
+  return made;
+}
