@@ -212,7 +212,7 @@ const rows: { readonly [code in ErrorCode]: ErrorRow } = {
     exit: exitCode.denied,
     text: "etcdserver: invalid auth token",
   },
-  "no-identity": invalid("etcdserver: user name is empty"),
+  "no-identity": { ...invalid("etcdserver: user name is empty"), exit: exitCode.denied },
   "auth-not-enabled": precondition("etcdserver: authentication is not enabled"),
   // Requests
   canceled: {

@@ -1,5 +1,5 @@
 import { CofferError, type ErrorCode, errorRow, exitCode, type ExitCode } from "../errors.ts";
-import type { Io } from "./io.ts";
+import { type Io, isBrokenPipe } from "./io.ts";
 
 const prefix = errorRow("invalid-argument").text;
 
@@ -10,7 +10,7 @@ export function reportFailure(error: unknown, command: string, io: Io): ExitCode
     io.stderr.write(`Error: ${oneLine(cause)}\n${oneLine(nextStep(error, command))}\n`);
     return errorRow(error.code).exit;
   }
-  if (isAbort(error)) return exitCode.ok;
+  if (isAbort(error) || isBrokenPipe(error)) return exitCode.ok;
   const reason = error instanceof Error ? error.message : String(error);
   io.stderr.write(`Error: ${oneLine(reason)}\n`);
   io.stderr.write("This is likely a bug in Coffer: please report it with the command.\n");
@@ -51,6 +51,7 @@ const steps: { readonly [code in ErrorCode]?: string } = {
   sealed: "Give the member its root key, or ask another member with --endpoints.",
   "deadline-exceeded":
     "Check --endpoints (COFFER_ENDPOINTS), or wait longer with --command-timeout.",
+  "not-found": "See what there is: coffer get --prefix '' --keys-only, or coffer tenant list",
   conflict: "Somebody changed it meanwhile: look again and repeat.",
 };
 

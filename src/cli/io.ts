@@ -21,6 +21,11 @@ export async function write(io: Io, data: string | Uint8Array): Promise<void> {
   if (!io.stdout.write(data)) await once(io.stdout, "drain", { signal: io.signal });
 }
 
+/** Whether whoever read our output has gone. */
+export function isBrokenPipe(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EPIPE";
+}
+
 /** All of stdin, byte for byte. */
 export async function readStdin(io: Io): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];

@@ -241,6 +241,12 @@ describe("failures", () => {
     assert.doesNotMatch(stderr, / {2}at /);
   });
 
+  test("a reader that has gone, as head, is no failure", async () => {
+    const error = Object.assign(new Error("write EPIPE"), { code: "EPIPE" });
+    const { code, stderr } = await failing(error);
+    assert.deepEqual([code, stderr], [0, ""]);
+  });
+
   test("a reason from a server cannot steer the terminal", async () => {
     const { stderr } = await failing(new CofferError("internal", "\u001b[2J\r\nbye"));
     assert.doesNotMatch(stderr, /[^\P{Cc}\n]/u);
