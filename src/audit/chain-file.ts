@@ -31,13 +31,15 @@ interface OpenFile {
   bytes: number;
 }
 
-/** Names with one first sequence number: files that were made and lost before a record was in them. */
+/**
+ * Names with one first sequence number: files that were made and lost before a record was in them.
+ */
 const NAME_TRIES_MAX = 1000;
 
 /**
- * The file that grows now, and its successors. A file that was deleted, replaced or changed in length
- * behind our back is left, as evidence, and the chain goes on in a new one: what is lost is named by
- * `verifyAudit`, since the numbers and hashes go on.
+ * The file that grows now, and its successors. A file that was deleted, replaced or changed in
+ * length behind our back is left, as evidence, and the chain goes on in a new one: what is lost is
+ * named by `verifyAudit`, since the numbers and hashes go on.
  */
 export class ChainFile {
   readonly #options: ChainFileOptions;
@@ -98,7 +100,8 @@ export class ChainFile {
     } catch (error) {
       this.syncFailure = error instanceof Error ? error.message : "fsync failed";
       this.#options.log.error("The audit log cannot be synced to the disk", { error });
-      // The kernel may have dropped the pages and cleared the error: this file is not trusted again.
+      // The kernel may have dropped the pages and cleared the error: this file is not trusted
+      // again.
       this.#leave(file);
     }
   }

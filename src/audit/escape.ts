@@ -1,6 +1,7 @@
 /**
- * Text of strangers in an audit line. A line is printable ASCII whatever it records, so that neither
- * `cat` nor a log shipper can be steered by it, and its bytes, its characters and its hash agree.
+ * Text of strangers in an audit line. A line is printable ASCII whatever it records, so that
+ * neither `cat` nor a log shipper can be steered by it, and its bytes, its characters and its hash
+ * agree.
  */
 
 /** Characters of a text, bytes of a key, that are kept. */

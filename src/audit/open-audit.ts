@@ -33,8 +33,8 @@ export interface AuditOptions {
 export interface Audit {
   /**
    * Resolves once the record is in the file; all records of one turn of the event loop go in one
-   * write, and into the disk at most `syncMsMax` later. Rejects with `audit-blocked` when they cannot
-   * be written; the chain then goes on as if they had never been given. Must be handled.
+   * write, and into the disk at most `syncMsMax` later. Rejects with `audit-blocked` when they
+   * cannot be written; the chain then goes on as if they had never been given. Must be handled.
    */
   append(event: AuditEvent): Promise<void>;
   /** Why nothing can be written now; undefined: all is well. Each append tries again. */

@@ -95,8 +95,8 @@ export function tokenIdHash(tokenId: string): string {
 }
 
 /**
- * The line of `event` after `prev`, without its line feed, and its place in the chain. `hash` covers
- * all of the line before it, which includes the hash of the record before.
+ * The line of `event` after `prev`, without its line feed, and its place in the chain. `hash`
+ * covers all of the line before it, which includes the hash of the record before.
  */
 export function renderLine(
   context: LineContext,
@@ -105,8 +105,8 @@ export function renderLine(
   prev: ChainHead,
 ): ChainHead & { readonly line: string } {
   const seq = prev.seq + 1;
-  // Concatenated by hand: JSON.stringify of the object costs three times as much, and this is on the
-  // path of every request.
+  // Concatenated by hand: JSON.stringify of the object costs three times as much, and this is on
+  // the path of every request.
   const body =
     `{"seq":${seq},"time":"${context.timeOf(now)}","member":${context.member}` +
     `,"tenant":${quoteText(event.tenant)},"revision":${event.revision}` +

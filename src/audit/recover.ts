@@ -14,8 +14,9 @@ export interface Recovered {
 }
 
 /**
- * Finds the end of the chain. A partial last line is cut off: it was never acknowledged, for a record
- * is acknowledged only once all of it is written. Anything else that is wrong is left as it is.
+ * Finds the end of the chain. A partial last line is cut off: it was never acknowledged, for a
+ * record is acknowledged only once all of it is written. Anything else that is wrong is left as it
+ * is.
  */
 export async function recoverChain(folder: string, files: AuditFilePort): Promise<Recovered> {
   const all = await listAuditFiles(folder);

@@ -20,8 +20,8 @@ export interface AuditVerdict {
 
 export interface VerifyOptions {
   /**
-   * Checkpoints kept elsewhere, whose signatures the caller has checked. Only they can show that the
-   * end of a log, or all of it, was cut off or written anew.
+   * Checkpoints kept elsewhere, whose signatures the caller has checked. Only they can show that
+   * the end of a log, or all of it, was cut off or written anew.
    */
   readonly expectedHeads?: readonly ChainHead[];
   /** What the first record follows, when older files were archived. Default: nothing. */

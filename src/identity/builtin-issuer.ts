@@ -19,8 +19,8 @@ import {
 import { type JsonObject, parseStrictJson } from "./strict-json.ts";
 
 /**
- * The issuer that Coffer runs itself. ES256: every verifier knows it, and Node 20 still calls Ed25519
- * in WebCrypto experimental.
+ * The issuer that Coffer runs itself. ES256: every verifier knows it, and Node 20 still calls
+ * Ed25519 in WebCrypto experimental.
  */
 const ALGORITHM = "ES256";
 const GROUPS_CLAIM = "groups";
@@ -65,7 +65,9 @@ async function issuerKeyOf(privateKey: KeyObject): Promise<IssuerKey> {
   return { keyId, privateKey, publicKey: parseStrictJson(new TextEncoder().encode(json)) };
 }
 
-/** The record under which the built-in issuer's own tokens are judged: it may bind to any tenant. */
+/**
+ * The record under which the built-in issuer's own tokens are judged: it may bind to any tenant.
+ */
 export function builtinIssuerRecord(options: {
   readonly issuer: string;
   readonly audience: string;

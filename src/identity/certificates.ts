@@ -16,8 +16,8 @@ export interface PeerCertificate {
 /** How certificates become principals. */
 export interface CertificateRules {
   /**
-   * `O=<prefix><name>` in the subject binds the tenant of that name; several may be given, the first
-   * is the default.
+   * `O=<prefix><name>` in the subject binds the tenant of that name; several may be given, the
+   * first is the default.
    */
   readonly tenantPrefix: string;
   /** Tenants of a certificate that names none; the first is the default. */

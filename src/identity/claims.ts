@@ -110,8 +110,8 @@ function subjectOf(record: IssuerRecord, claims: JsonObject): string {
 }
 
 /**
- * A service account is its namespace, name **and** uid: one that was deleted and made again under the
- * same name is another (Kubernetes: pkg/serviceaccount/claims.go).
+ * A service account is its namespace, name **and** uid: one that was deleted and made again under
+ * the same name is another (Kubernetes: pkg/serviceaccount/claims.go).
  */
 function serviceAccountOf(accounts: readonly ServiceAccount[], claims: JsonObject): string {
   const own = claims["kubernetes.io"];
@@ -138,7 +138,8 @@ function groupsOf(record: IssuerRecord, claims: JsonObject): readonly string[] {
   if (names === undefined) throw refused("the groups claim is not a list of strings");
   // Cutting the list would drop what a deny row may name.
   if (names.length > GROUPS_MAX) throw refused("too many groups");
-  // Checked as policies spell them, `group:NAME`; handed on bare, so that `access` alone adds the prefix.
+  // Checked as policies spell them, `group:NAME`; handed on bare, so that `access` alone adds the
+  // prefix.
   for (const name of names) prefixedName("group:", name, "a group");
   return [...new Set(names)];
 }

@@ -25,10 +25,10 @@ export interface Credentials {
 
 export interface Identity {
   /**
-   * The principal of a request, for the tenant that it picked. Synchronous for a certificate and for a
-   * token that was verified before; a token wins over a certificate, and a bad one never falls back
-   * to it. Throws, or rejects with, CofferError: `invalid-token` (the reason is its `cause`),
-   * `no-identity`, `permission-denied` for a tenant out of reach, `too-many-requests`.
+   * The principal of a request, for the tenant that it picked. Synchronous for a certificate and
+   * for a token that was verified before; a token wins over a certificate, and a bad one never
+   * falls back to it. Throws, or rejects with, CofferError: `invalid-token` (the reason is its
+   * `cause`), `no-identity`, `permission-denied` for a tenant out of reach, `too-many-requests`.
    */
   authenticate(credentials: Credentials): Principal | Promise<Principal>;
   /** Verified tokens remembered now. */
@@ -55,7 +55,9 @@ export interface IdentityOptions {
   readonly isRevoked?: (question: RevocationQuestion) => boolean;
   /** Asked on every use of a certificate, by x5t#S256. Default: nothing is revoked. */
   readonly isCertificateRevoked?: (thumbprint: string) => boolean;
-  /** The subject of requests without any credentials, such as `user:anonymous`; undefined: refused. */
+  /**
+   * The subject of requests without any credentials, such as `user:anonymous`; undefined: refused.
+   */
   readonly anonymousAs?: string | undefined;
   /** The tenant of requests that name none and are bound to none. Default "default". */
   readonly defaultTenant?: string;

@@ -2,7 +2,9 @@ import { SIGNATURE_ALGORITHMS, type SignatureAlgorithm } from "./issuer-record.t
 import { refused } from "./refusal.ts";
 import type { JsonObject } from "./strict-json.ts";
 
-/** The header fields that are read. `jku`, `x5u`, `jwk` and `x5c` never are: keys come from records. */
+/**
+ * The header fields that are read. `jku`, `x5u`, `jwk` and `x5c` never are: keys come from records.
+ */
 export interface TokenHeader {
   readonly algorithm: SignatureAlgorithm;
   readonly keyId: string | undefined;
@@ -11,7 +13,9 @@ export interface TokenHeader {
 /** Printable ASCII without spaces; an issuer's key ids are thumbprints, dates or short names. */
 const KEY_ID = /^[\x21-\x7e]{1,256}$/;
 
-/** RFC 7519 §5.1 and RFC 9068 §2.1; other kinds (logout, DPoP, id of another use) are not for us. */
+/**
+ * RFC 7519 §5.1 and RFC 9068 §2.1; other kinds (logout, DPoP, id of another use) are not for us.
+ */
 const TYPES: ReadonlySet<string> = new Set([
   "jwt",
   "at+jwt",

@@ -30,8 +30,8 @@ export type TenantBinding =
   /** All of the issuer's subjects belong to these; the first is the default. */
   | { readonly kind: "fixed"; readonly tenants: readonly string[] }
   /**
-   * A claim holds the list. For an issuer that is trusted to choose any tenant's name; `any` lets the
-   * list be `["*"]`, which is every tenant and the system scope.
+   * A claim holds the list. For an issuer that is trusted to choose any tenant's name; `any` lets
+   * the list be `["*"]`, which is every tenant and the system scope.
    */
   | { readonly kind: "claim"; readonly claim: string; readonly any: boolean };
 

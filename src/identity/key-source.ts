@@ -17,8 +17,8 @@ export interface KeyLoaderOptions {
   /** For tests and for an issuer on the same host: plain http, and only to a loopback name. */
   readonly allowLoopbackHttp: boolean;
   /**
-   * From the first byte of the request to the last of the answer, so that a server that drips is cut
-   * off as well. Milliseconds; default 5000.
+   * From the first byte of the request to the last of the answer, so that a server that drips is
+   * cut off as well. Milliseconds; default 5000.
    */
   readonly fetchMsMax?: number;
 }

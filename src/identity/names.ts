@@ -16,12 +16,14 @@ const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
 const OUTER_SPACE = /^\s|\s$/;
 
 /**
- * Spellings that Coffer gives out itself. An issuer's claim that begins so is refused even though the
- * prefix that we add would defuse it: nobody calls himself `role:admin` by accident.
+ * Spellings that Coffer gives out itself. An issuer's claim that begins so is refused even though
+ * the prefix that we add would defuse it: nobody calls himself `role:admin` by accident.
  */
 const RESERVED = /^(?:role|cert|system|group):/i;
 
-/** DNS label: what a tenant may be called (also refuses `.`, `..`, upper case, slashes and spaces). */
+/**
+ * DNS label: what a tenant may be called (also refuses `.`, `..`, upper case, slashes and spaces).
+ */
 const TENANT_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** Whether `text` can be part of a subject or a group. */
@@ -56,7 +58,9 @@ export function prefixedName(prefix: string, name: unknown, what: string): strin
 
 const OWN_SUBJECT = /^(?:user|sa):(.+)$/su;
 
-/** A name that spells its own prefix (`user:alice`, `sa:ns/name`), as the built-in issuer writes it. */
+/**
+ * A name that spells its own prefix (`user:alice`, `sa:ns/name`), as the built-in issuer writes it.
+ */
 export function ownSubject(name: unknown, what: string): string {
   if (typeof name !== "string") throw refused(`${what} is not a string`);
   const rest = OWN_SUBJECT.exec(name)?.[1];

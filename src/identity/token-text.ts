@@ -9,8 +9,8 @@ export interface TokenText {
   readonly compact: string;
   /**
    * SHA-256 over the decoded header, payload and signature and the peer certificate's thumbprint,
-   * each with its length: what the cache of verified tokens goes by. The signature is part of it, so
-   * no token is taken for verified because another with the same payload was.
+   * each with its length: what the cache of verified tokens goes by. The signature is part of it,
+   * so no token is taken for verified because another with the same payload was.
    */
   readonly digest: string;
 }
@@ -24,7 +24,8 @@ const SCHEME = /^bearer +/i;
 const SHAPE = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 const PREFIX_BYTES = 6;
 
-// One scratch buffer: tokens are taken apart synchronously, and only their digest outlives the call.
+// One scratch buffer: tokens are taken apart synchronously, and only their digest outlives the
+// call.
 const scratch = Buffer.allocUnsafeSlow(PREFIX_BYTES + TOKEN_CHARS_MAX + 64);
 
 /**

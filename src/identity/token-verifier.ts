@@ -34,7 +34,9 @@ export interface TokenVerifier {
   readonly cached: number;
 }
 
-/** A token is verified anew after this, so a key that its issuer withdrew works no longer than it. */
+/**
+ * A token is verified anew after this, so a key that its issuer withdrew works no longer than it.
+ */
 const CACHED_MS_MAX = 60_000;
 /** Verifications under way; each costs a thread of the pool for a fraction of a millisecond. */
 const VERIFICATIONS_MAX = 1024;

@@ -11,7 +11,9 @@ import {
   infoGauge,
 } from "./tally.ts";
 
-/** The kinds of gRPC method as go-grpc-prometheus spells them, which etcd's dashboards select by. */
+/**
+ * The kinds of gRPC method as go-grpc-prometheus spells them, which etcd's dashboards select by.
+ */
 export type RpcType = "unary" | "client_stream" | "server_stream" | "bidi_stream";
 
 /** One gRPC method; made once at start. All calls are one addition. */

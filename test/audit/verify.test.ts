@@ -28,7 +28,9 @@ async function filled(context: TestContext, count: number): Promise<Folder> {
   return folder;
 }
 
-/** A line with another content and a hash that fits it: what an attacker who knows the format makes. */
+/**
+ * A line with another content and a hash that fits it: what an attacker who knows the format makes.
+ */
 function rehash(line: string, from: string, to: string): string {
   const body = line.slice(0, -75).replace(from, to);
   return `${body},"hash":"${createHash("sha256").update(body).digest("hex")}"}`;

@@ -2,7 +2,9 @@ import { writeSync } from "node:fs";
 import { openAudit } from "../../src/audit/mod.ts";
 import { eventOf } from "./fixtures.ts";
 
-/** The process that `recover.test.ts` kills: appends without end, telling each acknowledged number. */
+/**
+ * The process that `recover.test.ts` kills: appends without end, telling each acknowledged number.
+ */
 const folder = process.argv[2];
 if (folder !== undefined) {
   const quiet = (): void => undefined;
