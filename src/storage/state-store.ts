@@ -12,7 +12,8 @@ import SqliteDatabase, { type Database } from "better-sqlite3";
 import { assert } from "../stdx/mod.ts";
 import type { BackendSnapshot, FsmBackend } from "../core/fsm/mod.ts";
 import { createKeyReader } from "./state-keys.ts";
-import { createKeyWrites } from "./state-history.ts";
+import { createCheckpointer } from "./state-checkpoint.ts";
+import { type KeyWrites, createKeyWrites } from "./state-history.ts";
 import { createLeaseTables, createScopeFinder, createScopeTables } from "./state-scopes.ts";
 import { numberPragma, prepareSchema } from "./state-schema.ts";
 import { stateError, withStateErrors } from "./state-errors.ts";
@@ -22,7 +23,7 @@ export interface StateStoreOptions {
   readonly path: string;
   /** SQLite's page cache of the writing connection. 32 MiB unless given. */
   readonly cacheBytes?: number;
-  /** The write-ahead log is copied back once it holds this much, and cut to it. 16 MiB unless given. */
+  /** The write-ahead log is copied back each time it grows by this much. 16 MiB unless given. */
   readonly walBytes?: number;
   /** Above this the file takes no more: `no-space`. Unbounded unless given. */
   readonly fileBytesMax?: number;
@@ -49,6 +50,10 @@ export interface StateStore extends FsmBackend {
 
 const MIB = 1024 * 1024;
 const PAGE_BYTES = 4096;
+const WAL_BYTES = 16 * MIB;
+
+/** How much longer than `walBytes` the log may get before commits themselves copy it back. */
+const WAL_LIMIT_FACTOR = 8;
 
 /** Unused pages are given back only while they are more than this share of the file. */
 const FREE_SHARE_KEPT = 1 / 8;
@@ -73,7 +78,7 @@ export function openStateStore(options: StateStoreOptions): StateStore {
     try {
       configure(database, options);
       prepareSchema(database, options.path);
-      return createStore(database, options.path);
+      return createStore(database, options);
     } catch (failure) {
       database.close();
       throw failure;
@@ -89,7 +94,7 @@ function prepareFile(path: string): void {
 }
 
 function configure(database: Database, options: StateStoreOptions): void {
-  const walBytes = options.walBytes ?? 16 * MIB;
+  const walBytes = options.walBytes ?? WAL_BYTES;
   const cacheKib = Math.ceil((options.cacheBytes ?? 32 * MIB) / 1024);
   // Takes effect in an empty file only, and only before the log mode writes the first page.
   database.pragma("auto_vacuum = INCREMENTAL");
@@ -99,21 +104,25 @@ function configure(database: Database, options: StateStoreOptions): void {
   database.pragma("secure_delete = ON");
   database.pragma("temp_store = MEMORY");
   database.pragma(`cache_size = -${cacheKib}`);
-  database.pragma(`wal_autocheckpoint = ${Math.ceil(walBytes / PAGE_BYTES)}`);
-  database.pragma(`journal_size_limit = ${walBytes}`);
+  // The checkpointer's thread comes long before; this bounds the log if the thread is gone.
+  database.pragma(`wal_autocheckpoint = ${Math.ceil((walBytes * WAL_LIMIT_FACTOR) / PAGE_BYTES)}`);
+  database.pragma(`journal_size_limit = ${walBytes * 2}`);
   if (options.fileBytesMax !== undefined) {
     database.pragma(`max_page_count = ${Math.floor(options.fileBytesMax / PAGE_BYTES)}`);
   }
 }
 
-function createStore(database: Database, path: string): StateStore {
+function createStore(database: Database, options: StateStoreOptions): StateStore {
+  const { path, walBytes = WAL_BYTES } = options;
+  const checkpointer = createCheckpointer(database, { path, walBytes });
+  const meter = createWriteMeter();
   const scopes = createScopeTables(database);
   const snapshots = createSnapshotPool(path);
   return {
     path,
-    ...createTransaction(database, path),
+    ...createTransaction(database, path, () => checkpointer.committed(meter.take())),
     ...createKeyReader(database),
-    ...createKeyWrites(database),
+    ...meter.over(createKeyWrites(database)),
     ...createLeaseTables(database),
     ...scopes,
     ...createSpace(database),
@@ -128,6 +137,7 @@ function createStore(database: Database, path: string): StateStore {
       });
     },
     close() {
+      checkpointer.close();
       snapshots.close();
       if (database.open) database.close();
     },
@@ -148,7 +158,30 @@ function syncWal(path: string): void {
   }
 }
 
-function createTransaction(database: Database, path: string): Pick<FsmBackend, "transaction"> {
+/** Guesses how much a transaction adds to the log: two pages per change, and the value twice. */
+function createWriteMeter(): { take(): number; over(writes: KeyWrites): KeyWrites } {
+  let bytes = 0;
+  return {
+    take() {
+      const taken = bytes;
+      bytes = 0;
+      return taken;
+    },
+    over: (writes) => ({
+      ...writes,
+      append(slot, row) {
+        bytes += 2 * (PAGE_BYTES + row.kv.value.length);
+        writes.append(slot, row);
+      },
+    }),
+  };
+}
+
+function createTransaction(
+  database: Database,
+  path: string,
+  committed: () => void,
+): Pick<FsmBackend, "transaction"> {
   const begin = database.prepare("BEGIN IMMEDIATE");
   const commit = database.prepare("COMMIT");
   const rollback = database.prepare("ROLLBACK");
@@ -158,6 +191,7 @@ function createTransaction(database: Database, path: string): Pick<FsmBackend, "
         begin.run();
         const result = work();
         commit.run();
+        committed();
         return result;
       } catch (failure) {
         // SQLite has already rolled back after some failures, such as a full disk.
