@@ -145,7 +145,10 @@ class Listeners {
       this.#connections.accept(socket, protocol, { address, certificate });
     });
     server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
-      this.#refused(`TLS handshake failed: ${error.code ?? error.message}`, addressOf(socket));
+      const address = addressOf(socket);
+      // node leaves the socket of a handshake that timed out to us.
+      socket.destroy();
+      this.#refused(`TLS handshake failed: ${error.code ?? error.message}`, address);
     });
     return server;
   }

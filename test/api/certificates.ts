@@ -1,21 +1,23 @@
-import { createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync } from "node:crypto";
 
 import forge from "node-forge";
 
-/** Certificates for one test run. One RSA key serves all of them: making keys is what takes time. */
+/** Certificates for one test run. A CA and its leaves share one RSA key: making keys takes time. */
 
-const { privateKey } = generateKeyPairSync("rsa", {
-  modulusLength: 2048,
-  privateKeyEncoding: { type: "pkcs8", format: "pem" },
-  publicKeyEncoding: { type: "spki", format: "pem" },
-});
-const signingKey = forge.pki.privateKeyFromPem(
-  createPrivateKey(privateKey).export({ type: "pkcs1", format: "pem" }) as string,
-);
-const publicKey = forge.pki.setRsaPublicKey(signingKey.n, signingKey.e);
+interface Keys {
+  readonly pem: string;
+  readonly secret: forge.pki.rsa.PrivateKey;
+  readonly open: forge.pki.rsa.PublicKey;
+}
+
+function createKeys(): Keys {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const pem = privateKey.export({ type: "pkcs1", format: "pem" }).toString();
+  const secret = forge.pki.privateKeyFromPem(pem);
+  return { pem, secret, open: forge.pki.setRsaPublicKey(secret.n, secret.e) };
+}
 
 const DAY_MS = 86_400_000;
-let serials = 1;
 
 export interface Leaf {
   readonly name: string;
@@ -31,18 +33,20 @@ export interface TestCa {
 }
 
 export function createCa(name: string): TestCa {
-  const root = { name, serial: "01" };
-  const ca = certificate({ subject: name, issuer: name, serial: root.serial, from: -1, to: 30 });
+  const keys = createKeys();
+  const { secret } = keys;
+  let serials = 1;
+  const ca = certificate(keys, { subject: name, issuer: name, serial: "01", from: -1, to: 30 });
   ca.setExtensions([
     { name: "basicConstraints", cA: true, critical: true },
     { name: "keyUsage", keyCertSign: true, cRLSign: true, critical: true },
   ]);
-  ca.sign(signingKey, forge.md.sha256.create());
+  ca.sign(secret, forge.md.sha256.create());
   return {
     pem: forge.pki.certificateToPem(ca),
     issue: ({ name: subject, use, from = -1, to = 30 }) => {
       const serial = (++serials).toString(16).padStart(4, "0");
-      const leaf = certificate({ subject, issuer: name, serial, from, to });
+      const leaf = certificate(keys, { subject, issuer: name, serial, from, to });
       leaf.setExtensions([
         { name: "basicConstraints", cA: false, critical: true },
         { name: "keyUsage", digitalSignature: true, critical: true },
@@ -55,8 +59,8 @@ export function createCa(name: string): TestCa {
           ],
         },
       ]);
-      leaf.sign(signingKey, forge.md.sha256.create());
-      return { cert: forge.pki.certificateToPem(leaf), key: privateKey };
+      leaf.sign(secret, forge.md.sha256.create());
+      return { cert: forge.pki.certificateToPem(leaf), key: keys.pem };
     },
   };
 }
@@ -69,9 +73,12 @@ interface Fields {
   readonly to: number;
 }
 
-function certificate({ subject, issuer, serial, from, to }: Fields): forge.pki.Certificate {
+function certificate(
+  keys: Keys,
+  { subject, issuer, serial, from, to }: Fields,
+): forge.pki.Certificate {
   const made = forge.pki.createCertificate();
-  made.publicKey = publicKey;
+  made.publicKey = keys.open;
   made.serialNumber = serial;
   made.validity.notBefore = new Date(Date.now() + from * DAY_MS);
   made.validity.notAfter = new Date(Date.now() + to * DAY_MS);

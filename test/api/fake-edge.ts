@@ -39,6 +39,8 @@ export class FakeEdge implements Edge {
   hold: Promise<void> | undefined;
   /** Called as a put comes. */
   onPut: () => void = () => undefined;
+  /** Called when a watch was created. */
+  onWatch: () => void = () => undefined;
   /** Thrown by the next call. */
   nextError: unknown;
 
@@ -259,6 +261,7 @@ export class FakeWatchSession implements WatchSession {
     const watchId = request.watchId === 0 ? this.#watches.size : request.watchId;
     this.#watches.set(watchId, request);
     this.push({ watchId, created: true });
+    this.#edge.onWatch();
   }
 
   cancel(watchId: number): void {

@@ -150,6 +150,8 @@ test("a cancelled call is forgotten, and the connection goes on", async () => {
   await came;
   stream.close(constants.NGHTTP2_CANCEL);
   await replied;
+  // A round trip: the server has read the reset.
+  await new Promise((resolve) => session.ping(resolve));
   release();
   assert.equal((await rawCall(session, PUT, [put("after")])).status, "0");
   assert.ok(server.handled.some(({ path, status }) => path === PUT && status === 1));
