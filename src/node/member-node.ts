@@ -56,6 +56,8 @@ const EXPIRED_LEASES_PER_TICK = 500;
 const COMPACT_STEP_ROWS = 200;
 /** Milliseconds between slices, so that requests come first. */
 const COMPACT_PAUSE_MS = 5;
+/** Changes kept in memory for watches that lag a little; further back they read the store. */
+const RECENT_CHANGES_BYTES_MAX = 4 * 1024 * 1024;
 /** Entries kept behind the durable applied index for members that lag. */
 const LOG_MARGIN_ENTRIES = 1000;
 
@@ -101,6 +103,7 @@ export class MemberNode implements Node {
     this.#hub = createWatchHub(options.machine.watchSource, {
       prng: options.random,
       progressIntervalMs: options.times.progressIntervalMs,
+      recentBytesMax: RECENT_CHANGES_BYTES_MAX,
       onWork: () => this.#pumpWatchesSoon(),
     });
     const { times } = options;
@@ -113,6 +116,8 @@ export class MemberNode implements Node {
       random: options.random,
       electionTicks: Math.max(2, Math.round(times.electionMs / times.heartbeatMs)),
       heartbeatTicks: 1,
+      // Applied entries are kept for peers that lag; without peers nobody asks for them again.
+      limits: this.#isSoleVoter() ? { cacheBytesMax: 0 } : {},
     });
     this.#reads = new ReadQueue((ctx) => this.#raft.readIndex(ctx), options.clock.now());
   }
