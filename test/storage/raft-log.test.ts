@@ -87,6 +87,15 @@ describe("a log", () => {
     assert.deepEqual(lines, []);
   });
 
+  test("keeps entries without data, as a new leader's first one is", (t) => {
+    const { open } = opener(t);
+    const first = open();
+    const entries = [...entriesFrom(1, 3), { ...entryAt(3), data: new Uint8Array() }];
+    first.save({ hardState: { term: 1, vote: VOTE, commit: 3 }, entries });
+    first.close();
+    assert.deepEqual(all(open()), entries);
+  });
+
   test("replaces a conflicting suffix", (t) => {
     const { open } = opener(t);
     const log = open();
