@@ -7,7 +7,6 @@ import {
   type KeyRange,
   type Revision,
   type TenantId,
-  isEmptyRange,
   key,
 } from "../core/types/mod.ts";
 import type { Node } from "../node/mod.ts";
@@ -156,10 +155,8 @@ function scopeOf(deps: EdgeDeps, principal: Principal): TenantId {
 
 /** Refuses unless the caller may do `action` to all of `range` in the request's scope. */
 export function authorise(context: RequestContext, action: Action, range: KeyRange): void {
-  // An empty range names no key, yet asking for one must still be somebody's right.
-  const asked = isEmptyRange(range) ? { lo: range.lo, hi: key(`${range.lo}\0`) } : range;
   const { access } = context.deps;
-  const decision = access.check(context.principal, context.scope, action, asked);
+  const decision = access.check(context.principal, context.scope, action, range);
   if (!decision.allowed) throw denied(`no right to ${action}`);
   context.policyRevision = decision.policyRevision;
 }
@@ -283,6 +280,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "permission-denied",
   "invalid-token",
   "no-identity",
+  "key-too-long",
 ]);
 
 function asCofferError(deps: EdgeDeps, error: unknown, action: string): CofferError {

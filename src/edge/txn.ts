@@ -51,6 +51,7 @@ export function txn(
     if (refusal !== undefined) throw new CofferError(refusal);
     const tenant = requireTenant(context);
     checkOps(deps, request);
+    if (bytesOf(request) > deps.limits.requestBytesMax) throw new CofferError("request-too-large");
     if (isReadOnly(request)) return readOnlyTxn(context, tenant, request);
     if (putsSomething(request)) refuseAtQuota(deps);
     const sealed = sealTxn(deps.seal, tenant, request);
@@ -105,6 +106,22 @@ function checkOps(deps: EdgeDeps, request: TxnRequest): void {
     if (op.kind === "put") checkPut(deps, op.request);
     if (op.kind === "txn") checkOps(deps, op.request);
   }
+}
+
+/** What the client sent, as etcd measures a request: all of it together (etcd v3_server.go). */
+function bytesOf(request: TxnRequest): number {
+  let bytes = 0;
+  for (const compare of request.compare) {
+    if (compare.target === "decided") continue;
+    bytes += compare.key.length + compare.rangeEnd.length;
+    if (compare.target === "value") bytes += compare.operand.length;
+  }
+  for (const op of [...request.success, ...request.failure]) {
+    if (op.kind === "txn") bytes += bytesOf(op.request);
+    else if (op.kind === "put") bytes += op.request.key.length + op.request.value.length;
+    else if (op.kind !== "empty") bytes += op.request.key.length + op.request.rangeEnd.length;
+  }
+  return bytes;
 }
 
 /** Only direct ranges, in both branches; such a transaction proposes nothing (etcd txn.go). */

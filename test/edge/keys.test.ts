@@ -1,0 +1,299 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { Client } from "../../src/client/mod.ts";
+import { type rpc, rpc as codecs } from "../../src/proto/mod.ts";
+import { createWatch, DENIED_WATCH } from "./streams.ts";
+import { type World, assertRefused, bytes, failure, startWorld, stateOf } from "./world.ts";
+
+/** Refusals 1 to 12: what keys and ranges must not give away. */
+
+let world: World;
+
+before(async () => {
+  world = await startWorld();
+  for (const name of ["/one", "/two", "/a/x", "/ab", "/h/a", "/h/secret", "/h/z"]) {
+    await world.admin.put({ key: bytes(name), value: bytes(`value of ${name}`) });
+  }
+});
+
+after(() => world[Symbol.asyncDispose]());
+
+let subjects = 0;
+
+/** A client of a new subject that may do `actions` to `object`, by one row each. */
+async function someone(
+  grants: Readonly<Record<string, readonly string[]>>,
+): Promise<{ readonly subject: string; readonly client: Client }> {
+  const subject = `user:u${++subjects}`;
+  const rows = Object.entries(grants).flatMap(([object, actions]) =>
+    actions.map((action) => ["p", subject, object, action, "allow"]),
+  );
+  await world.grant(...rows);
+  return { subject, client: await world.as(subject) };
+}
+
+const READ = ["read", "list", "watch"];
+
+/** Refused in the stream, which goes on; with a record, and without effect. */
+async function assertWatchRefused(
+  who: { readonly subject: string; readonly client: Client },
+  request: Parameters<typeof createWatch>[1],
+): Promise<void> {
+  const seen = world.audit().at(-1)?.seq ?? 0;
+  const state = await stateOf(world);
+  const { watch, created } = await createWatch(who.client, request);
+  assert.equal(created.canceled, true);
+  assert.equal(created.cancelReason, DENIED_WATCH);
+  assert.equal(created.watchId, -1n);
+  assert.equal(created.events.length, 0);
+  // The stream lives, and makes a watcher that is allowed.
+  await watch[Symbol.asyncDispose]();
+  const records = world
+    .audit()
+    .filter((record) => record.seq > seen && record.actor.subject === who.subject)
+    .map((record) => [record.action, record.outcome]);
+  assert.deepEqual(records, [
+    ["watch-open", "ok"],
+    ["watch", "refused"],
+  ]);
+  assert.deepEqual(await stateOf(world), state);
+}
+
+test("refusal 1: range_end \\0 sent by a reader of one key", async () => {
+  const { subject, client } = await someone({ "/one": [...READ, "write", "delete"] });
+  assert.equal((await client.range({ key: bytes("/one") })).kvs.length, 1);
+  for (const key of ["/one", "\0", "/"]) {
+    const all = { key: bytes(key), rangeEnd: bytes("\0") };
+    await assertRefused(world, { subject, action: "range" }, () => client.range(all));
+    await assertRefused(world, { subject, action: "delete-range" }, () => client.deleteRange(all));
+    const success = [{ request: { $case: "requestRange", value: all } as const }];
+    await assertRefused(world, { subject, action: "txn" }, () => client.txn({ success }));
+  }
+});
+
+test("refusal 2: range_end before key", async () => {
+  const { subject, client } = await someone({ "/one": [...READ, "delete"] });
+  for (const [key, rangeEnd] of [
+    ["/one", "/a"],
+    ["/zzz", "/one"],
+    ["/two", "/two"],
+  ] as const) {
+    const backwards = { key: bytes(key), rangeEnd: bytes(rangeEnd) };
+    await assertRefused(world, { subject, action: "range" }, () => client.range(backwards));
+    const count = { ...backwards, countOnly: true };
+    await assertRefused(world, { subject, action: "range" }, () => client.range(count));
+    const action = "delete-range";
+    await assertRefused(world, { subject, action }, () => client.deleteRange(backwards));
+  }
+  // Who may read all gets etcd's answer: nothing.
+  const nothing = await world.admin.range({ key: bytes("/two"), rangeEnd: bytes("/one") });
+  assert.deepEqual([nothing.kvs, nothing.count], [[], 0n]);
+});
+
+test("refusal 3: a watch with an open end by a reader of one key", async () => {
+  const who = await someone({ "/one": READ });
+  await assertWatchRefused(who, { key: bytes("/one"), rangeEnd: bytes("\0") });
+  await assertWatchRefused(who, { key: bytes("\0"), rangeEnd: bytes("\0") });
+  await assertWatchRefused(who, { rangeEnd: bytes("\0") });
+});
+
+test("refusal 4: a watch on prefix /a with a grant on /a/*", async () => {
+  const who = await someone({ "/a/*": READ });
+  await assertWatchRefused(who, { key: bytes("/a"), rangeEnd: bytes("/b") });
+  await assertWatchRefused(who, { key: bytes("/a/"), rangeEnd: bytes("/a1") });
+  const { subject, client } = who;
+  const wide = { key: bytes("/a"), rangeEnd: bytes("/b") };
+  await assertRefused(world, { subject, action: "range" }, () => client.range(wide));
+  const { watch, created } = await createWatch(client, {
+    key: bytes("/a/"),
+    rangeEnd: bytes("/a0"),
+  });
+  assert.equal(created.canceled, false);
+  await watch[Symbol.asyncDispose]();
+});
+
+test("refusal 5: a list over a denied hole does not name the hole", async () => {
+  const { subject, client } = await someone({ "/h/*": READ });
+  await world.grant(["p", subject, "/h/secret", "*", "deny"]);
+  const range = { key: bytes("/h/"), rangeEnd: bytes("/h0") };
+  const action = "range";
+  const mark = world.logs.length;
+  for (const form of [{}, { keysOnly: true }, { countOnly: true }, { limit: 1 }]) {
+    await assertRefused(world, { subject, action }, () => client.range({ ...range, ...form }));
+  }
+  // What is refused reads the same where there is no hole, but no right either.
+  const other = await failure(client.range({ key: bytes("/none") }), "permission-denied");
+  const hole = await failure(client.range(range), "permission-denied");
+  assert.equal(hole.message, other.message);
+  assert.ok(!world.logs.slice(mark).join("").includes("/h/secret"));
+  const left = await client.range({ key: bytes("/h/t"), rangeEnd: bytes("/h0") });
+  assert.deepEqual(
+    left.kvs.map(({ key }) => Buffer.from(key).toString()),
+    ["/h/z"],
+  );
+});
+
+test("refusal 6: a limit that is negative or 2^63-1 widens nothing", async () => {
+  const { client, subject } = await someone({ "/h/*": READ });
+  const range = { key: bytes("/h/"), rangeEnd: bytes("/h0") };
+  const plain = await client.range(range);
+  assert.equal(plain.kvs.length, 3);
+  for (const limit of [-1n, -(2n ** 63n), 2n ** 63n - 1n]) {
+    const limited = await client.range({ ...range, limit });
+    assert.deepEqual([limited.kvs, limited.more, limited.count], [plain.kvs, false, 3n]);
+    const wide = { key: bytes("/h"), rangeEnd: bytes("\0"), limit };
+    await assertRefused(world, { subject, action: "range" }, () => client.range(wide));
+  }
+});
+
+test("refusal 7: prev_kv in put, delete or watch without read", async () => {
+  const who = await someone({ "/one": ["write", "delete", "watch"] });
+  const { subject, client } = who;
+  const key = bytes("/one");
+  const put = { key, value: bytes("new"), prevKv: true };
+  await assertRefused(world, { subject, action: "put" }, () => client.put(put));
+  const del = { key, prevKv: true };
+  await assertRefused(world, { subject, action: "delete-range" }, () => client.deleteRange(del));
+  const success = [{ request: { $case: "requestPut", value: put } as const }];
+  await assertRefused(world, { subject, action: "txn" }, () => client.txn({ success }));
+  await assertWatchRefused(who, { key, prevKv: true });
+});
+
+type Op = NonNullable<Parameters<Client["txn"]>[0]>["success"];
+
+function nested(depth: number, branch: "success" | "failure", ops: Op): NonNullable<Op> {
+  if (depth === 0) return ops ?? [];
+  const value = { [branch]: nested(depth - 1, branch, ops) };
+  return [{ request: { $case: "requestTxn", value } }];
+}
+
+test("refusal 8: denied operations deep in a transaction, in the branch not taken, as a target", async () => {
+  const { subject, client } = await someone({ "/one": [...READ, "write"] });
+  const allowed: rpc.PutRequest = codecs.PutRequest.create({ key: bytes("/one") });
+  const denied: NonNullable<Op>[] = [
+    [{ request: { $case: "requestPut", value: { key: bytes("/two") } } }],
+    [{ request: { $case: "requestRange", value: { key: bytes("/two") } } }],
+    [{ request: { $case: "requestDeleteRange", value: { key: bytes("/two") } } }],
+    [{ request: { $case: "requestDeleteRange", value: { key: bytes("/one") } } }],
+  ];
+  const action = "txn";
+  for (const ops of denied) {
+    for (const branch of ["success", "failure"] as const) {
+      for (const depth of [0, 1, 3]) {
+        const request = {
+          // Holds, so `failure` is the branch that is not taken.
+          compare: [],
+          success: [{ request: { $case: "requestPut", value: allowed } as const }],
+          failure: [],
+          [branch]: nested(depth, branch, ops),
+        };
+        await assertRefused(world, { subject, action }, () => client.txn(request));
+      }
+    }
+  }
+  const compare = [{ key: bytes("/two"), targetUnion: { $case: "version", value: 0n } as const }];
+  await assertRefused(world, { subject, action }, () => client.txn({ compare }));
+  const inside = [{ request: { $case: "requestTxn", value: { compare } } as const }];
+  await assertRefused(world, { subject, action }, () => client.txn({ failure: inside }));
+  const wide = [{ key: bytes("/one"), rangeEnd: bytes("\0") }];
+  await assertRefused(world, { subject, action }, () => client.txn({ compare: wide }));
+});
+
+test("refusal 9: a lease with a foreign key: attach, revoke, renew, look", async () => {
+  const owner = await someone({ "/two": ["write"], "*": ["lease"] });
+  const { ID } = await owner.client.leaseGrant({ TTL: 600n });
+  await owner.client.put({ key: bytes("/two"), value: bytes("leased"), lease: ID });
+  const { subject, client } = await someone({ "/one": ["write", "delete"], "*": ["lease"] });
+  const put = { key: bytes("/one"), lease: ID };
+  await assertRefused(world, { subject, action: "put" }, () => client.put(put));
+  await assertRefused(world, { subject, action: "lease-revoke" }, () => client.leaseRevoke({ ID }));
+  const look = { ID, keys: true };
+  const action = "lease-time-to-live";
+  await assertRefused(world, { subject, action }, () => client.leaseTimeToLive(look));
+  await assertRefused(world, { subject, action: "lease-keep-alive" }, async () => {
+    await using stream = client.keepAlive();
+    stream.renew(ID);
+    for await (const _ of stream.replies()) return;
+  });
+  // A lease that nothing hangs on, and no right to leases at all.
+  const { ID: bare } = await owner.client.leaseGrant({ TTL: 600n });
+  const none = await someone({ "/one": ["write", "delete"] });
+  await assertRefused(world, { subject: none.subject, action: "lease-revoke" }, () =>
+    none.client.leaseRevoke({ ID: bare }),
+  );
+  await assertRefused(world, { subject: none.subject, action: "lease-grant" }, () =>
+    none.client.leaseGrant({ TTL: 600n }),
+  );
+});
+
+test("refusal 10: count-only or keys-only without list", async () => {
+  const { subject, client } = await someone({ "/h/*": ["read"] });
+  const action = "range";
+  for (const rangeEnd of ["", "/h0"]) {
+    for (const form of [{ countOnly: true }, { keysOnly: true }]) {
+      const request = { key: bytes("/h/"), rangeEnd: bytes(rangeEnd), ...form };
+      await assertRefused(world, { subject, action }, () => client.range(request));
+      const success = [{ request: { $case: "requestRange", value: request } as const }];
+      await assertRefused(world, { subject, action: "txn" }, () => client.txn({ success }));
+    }
+  }
+  assert.equal((await client.range({ key: bytes("/h/a") })).kvs.length, 1);
+});
+
+test("refusal 11: a key over 10 KiB", async () => {
+  const { subject, client } = await someone({ "*": ["*"] });
+  const longest = bytes("k".repeat(10 * 1024));
+  const key = bytes("k".repeat(10 * 1024 + 1));
+  const refused = {
+    subject,
+    code: "key-too-long",
+    detail: /key is longer than the limit/,
+  } as const;
+  await assertRefused(world, { ...refused, action: "put" }, () => client.put({ key }));
+  await assertRefused(world, { ...refused, action: "range" }, () => client.range({ key }));
+  await assertRefused(world, { ...refused, action: "delete-range" }, () =>
+    client.deleteRange({ key }),
+  );
+  const success = [{ request: { $case: "requestPut", value: { key } } as const }];
+  await assertRefused(world, { ...refused, action: "txn" }, () => client.txn({ success }));
+  const compare = [{ key }];
+  await assertRefused(world, { ...refused, action: "txn" }, () => client.txn({ compare }));
+  await assertRefused(world, { ...refused, action: "history" }, () => client.history({ key }));
+  await client.put({ key: longest });
+  await client.deleteRange({ key: longest });
+});
+
+test("refusal 12: another spelling is another key", async () => {
+  const { subject, client } = await someone({ "/Dir/Kéy": [...READ, "write", "delete"] });
+  const nfc = Buffer.from("/Dir/Kéy".normalize("NFC"));
+  const others = [
+    "/dir/kéy",
+    "/Dir//Kéy",
+    "//Dir/Kéy",
+    "/Dir/./Kéy",
+    "/Dir/x/../Kéy",
+    "/Dir%2FKéy",
+    "/Dir/K%C3%A9y",
+    "/Dir/Kéy/",
+    "/Dir/Kéy ",
+    "/Dir/Kéy\0",
+    "/Dir/Kéy".normalize("NFD"),
+  ].map((text) => Buffer.from(text));
+  await client.put({ key: nfc, value: bytes("mine") });
+  for (const key of others) {
+    await assertRefused(world, { subject, action: "range" }, () => client.range({ key }));
+    await assertRefused(world, { subject, action: "put" }, () => client.put({ key }));
+    await world.admin.put({ key, value: key });
+  }
+  for (const key of others) {
+    const { kvs } = await world.admin.range({ key });
+    assert.deepEqual(
+      kvs.map((kv) => [Buffer.from(kv.key), Buffer.from(kv.value)]),
+      [[key, key]],
+    );
+  }
+  assert.equal(
+    Buffer.from((await client.range({ key: nfc })).kvs[0]?.value ?? []).toString(),
+    "mine",
+  );
+});
