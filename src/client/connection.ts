@@ -144,10 +144,10 @@ function openSocket(url: URL, options: ConnectionOptions): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
     const limit = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS;
     const timer = setTimeout(() => fail(timedOut()), limit);
-    const fail = (cause: unknown): void => {
+    const fail = (cause: Error): void => {
       clearTimeout(timer);
       socket.destroy();
-      reject(cause as Error);
+      reject(cause);
     };
     socket.once("error", fail);
     socket.once(secure ? "secureConnect" : "connect", () => {

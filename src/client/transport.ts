@@ -49,7 +49,7 @@ export function createTransport(connector: Connector, metadata: Metadata): Trans
   };
   return {
     unary: async (path, message, options) => {
-      options.signal?.throwIfAborted();
+      if (options.signal?.aborted === true) throw new CofferError("canceled");
       const call = await request(path, options);
       call.stream.end(frameOf(message));
       let reply: Buffer | undefined;
@@ -71,10 +71,9 @@ function start(
   if (session.closed || session.destroyed) return undefined;
   try {
     return new Call(connection, session.request(headers), options);
-  } catch {
-    // The error of a header that cannot be sent would quote the token: it is dropped.
+  } catch (cause) {
     if (session.closed || session.destroyed) return undefined;
-    throw new CofferError("invalid-argument", "the token or tenant holds characters it may not");
+    throw new CofferError("internal", "the call could not be started", { cause });
   }
 }
 
@@ -83,6 +82,12 @@ function headersOf(
   metadata: Readonly<Record<string, string>>,
   { timeoutMs = 0 }: CallOptions,
 ): http2.OutgoingHttpHeaders {
+  for (const [name, value] of Object.entries(metadata)) {
+    // node sends what it is given, and nghttp2 then drops the field without a word.
+    if (!/^[ -~]*$/.test(value)) {
+      throw new CofferError("invalid-argument", `${name} holds characters it may not`);
+    }
+  }
   return {
     ":method": "POST",
     ":path": path,

@@ -62,7 +62,7 @@ export function createGrpcService(options: GrpcServiceOptions): GrpcService {
       else call.serveStream(method, headers);
     },
     endStreams: (error) => {
-      for (const call of [...context.streams]) call.finish(error);
+      for (const call of context.streams) call.finish(error);
     },
     close: () => clearInterval(sweep),
   };
