@@ -49,6 +49,7 @@ describe("server configuration", () => {
       tlsCert: "s.pem",
       tlsKey: "s.key",
       clientCa: undefined,
+      clientCrl: undefined,
       clientCertAuth: false,
       natsUrls: [],
       natsCa: undefined,
