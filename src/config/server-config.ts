@@ -98,6 +98,7 @@ function withDefaults(given: Given): ServerConfig {
     tlsCert: given.tlsCert,
     tlsKey: given.tlsKey,
     clientCa: given.clientCa,
+    clientCrl: given.clientCrl,
     clientCertAuth: given.clientCertAuth ?? false,
     natsUrls: given.natsUrls ?? [],
     natsCa: given.natsCa,
@@ -149,6 +150,9 @@ function checkListeners(config: ServerConfig): void {
   }
   if (config.clientCertAuth && config.clientCa === undefined) {
     throw usage("--client-cert-auth needs --client-ca to check certificates against");
+  }
+  if (config.clientCrl !== undefined && config.clientCa === undefined) {
+    throw usage("--client-crl needs --client-ca, whose certificates it revokes");
   }
   const open = listeners.find((listener) => !isLoopback(listener));
   if (config.anonymousAs !== undefined && open !== undefined) {

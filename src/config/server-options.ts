@@ -23,6 +23,8 @@ export interface ServerConfig {
   readonly tlsKey: string | undefined;
   /** Authorities of client certificates. */
   readonly clientCa: string | undefined;
+  /** Revocation lists, one for every authority in `clientCa`. */
+  readonly clientCrl: string | undefined;
   /** Refuse connections without a certificate of `clientCa`. */
   readonly clientCertAuth: boolean;
   readonly natsUrls: readonly string[];
@@ -70,6 +72,11 @@ export const serverOptions: ServerOptions = {
   tlsCert: { name: "tls-cert", parser: path("FILE"), help: "server certificate chain, PEM" },
   tlsKey: { name: "tls-key", parser: path("FILE"), help: "key of the server certificate, PEM" },
   clientCa: { name: "client-ca", parser: path("FILE"), help: "authorities of client certificates" },
+  clientCrl: {
+    name: "client-crl",
+    parser: path("FILE"),
+    help: "revoked client certificates, PEM; past its date all are refused",
+  },
   clientCertAuth: {
     name: "client-cert-auth",
     parser: onOff,

@@ -45,6 +45,8 @@ export function tenantCreate(
 ): Promise<Reply<TenantInfo>> {
   const what = { action: "tenant-create", target: { key: request.name, rangeEnd: "" } };
   return runRequest(deps, caller, what, async (context) => {
+    // Before the keys are made, which costs time; and again at the policy revision proposed at.
+    authoriseOperator(context, "tenant/create");
     checkTenantName(request.name);
     const id = deps.random.tenantId();
     const owner = request.owner === "" ? context.principal.subject : request.owner;
@@ -82,6 +84,9 @@ export function tenantList(deps: EdgeDeps, caller: Caller): Promise<Reply<readon
   return runRequest(deps, caller, { action: "tenant-list", target: NO_TARGET }, async (context) => {
     await linearize(context);
     const seen = deps.node.state.tenants().filter((tenant) => maySee(context, tenant));
+    if (seen.length === 0 && !isOperator(context, "tenant/read")) {
+      throw denied("no right in any tenant");
+    }
     return { body: seen, revision: revision(0) };
   });
 }

@@ -263,6 +263,7 @@ function readTls(config: ServerConfig): Parameters<typeof createServer>[0]["tls"
     key: readPem(config.tlsKey, "--tls-key"),
     clientCa: config.clientCa === undefined ? undefined : readPem(config.clientCa, "--client-ca"),
     clientCertAuth: config.clientCertAuth,
+    crl: config.clientCrl === undefined ? undefined : readPem(config.clientCrl, "--client-crl"),
   };
 }
 

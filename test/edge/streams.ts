@@ -44,7 +44,7 @@ export function watching(client: Client): Watching {
       for (;;) {
         const found = responses.find(wanted);
         if (found !== undefined) return found;
-        if (over) throw new Error(`The stream ended: ${String(await ended)}`);
+        if (over) throw (await ended) ?? new Error("The stream ended");
         await new Promise<void>((resolve) => {
           wake = resolve;
         });

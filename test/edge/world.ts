@@ -61,7 +61,8 @@ export interface AuditRecord {
 export interface WorldOptions {
   /** Records of `--issuers-file`. */
   readonly issuers?: readonly unknown[];
-  readonly config?: Partial<ServerConfig>;
+  /** What differs from the usual configuration; may make files in the folder. */
+  readonly config?: (folder: string, authority: Authority) => Partial<ServerConfig>;
 }
 
 const DEFAULT_TENANT = "default";
@@ -113,7 +114,7 @@ export function worldConfig(
   const config = loadConfig(argv, {}, () => "");
   // Port 0, which no operator may ask for: the system gives a free one.
   const listenClientUrls = config.listenClientUrls.map((address) => ({ ...address, port: 0 }));
-  return { ...config, listenClientUrls, ...options.config };
+  return { ...config, listenClientUrls, ...options.config?.(folder, authority) };
 }
 
 class RunningWorld implements World {

@@ -1,0 +1,233 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { Client } from "../../src/client/mod.ts";
+import type { Edge } from "../../src/edge/mod.ts";
+import { CofferError, type ErrorCode } from "../../src/errors.ts";
+import { createWatch, watching } from "./streams.ts";
+import { type World, bytes, startWorld, stateOf } from "./world.ts";
+
+/**
+ * Refusal 20: every request of the one gate, asked by those who may not. The table has a row for each
+ * method of `Edge` or does not compile.
+ */
+
+type Answer = "ok" | ErrorCode;
+
+interface Row {
+  /** The request over the wire. */
+  readonly call: (client: Client) => Promise<unknown>;
+  /** The audit record's action; undefined: none is written, since anyone may ask. */
+  readonly action: string | undefined;
+  /** A valid token whose subject no policy row names. */
+  readonly stranger: Answer;
+  /** A subject with role:reader. */
+  readonly reader: Answer;
+}
+
+const DENIED = "permission-denied";
+const key = bytes("/k");
+const ID = 0x7001n;
+const row = { fields: ["p", "user:eve", "*", "*", "allow"] };
+
+/** One reply of a stream, or its failure. */
+async function firstOf<T>(replies: AsyncGenerator<T>): Promise<T | undefined> {
+  for await (const reply of replies) return reply;
+  return undefined;
+}
+
+/** A watch that is refused ends alone and not its stream; it fails here like any other request. */
+async function watchOnce(client: Client): Promise<void> {
+  await using watch = watching(client);
+  watch.create({ key });
+  const created = await watch.until((response) => response.created);
+  if (created.canceled) throw new CofferError(DENIED);
+}
+
+const METHODS: { readonly [method in keyof Edge]: Row } = {
+  range: { call: (c) => c.range({ key }), action: "range", stranger: DENIED, reader: "ok" },
+  put: { call: (c) => c.put({ key }), action: "put", stranger: DENIED, reader: DENIED },
+  deleteRange: {
+    call: (c) => c.deleteRange({ key }),
+    action: "delete-range",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  txn: {
+    call: (c) => c.txn({ success: [{ request: { $case: "requestPut", value: { key } } }] }),
+    action: "txn",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  compact: {
+    call: (c) => c.compact({ revision: 1n }),
+    action: "compact",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  watch: { call: watchOnce, action: "watch", stranger: DENIED, reader: "ok" },
+  leaseGrant: {
+    call: (c) => c.leaseGrant({ TTL: 600n }),
+    action: "lease-grant",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  leaseRevoke: {
+    call: (c) => c.leaseRevoke({ ID }),
+    action: "lease-revoke",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  leaseKeepAlive: {
+    call: async (c) => {
+      await using stream = c.keepAlive();
+      stream.renew(ID);
+      await firstOf(stream.replies());
+    },
+    action: "lease-keep-alive",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  leaseTimeToLive: {
+    call: (c) => c.leaseTimeToLive({ ID }),
+    action: "lease-time-to-live",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  leaseLeases: {
+    call: (c) => c.leaseLeases(),
+    action: "lease-list",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  status: { call: (c) => c.status(), action: "status", stranger: DENIED, reader: "ok" },
+  memberList: {
+    call: (c) => c.memberList(),
+    action: "member-list",
+    stranger: DENIED,
+    reader: "ok",
+  },
+  alarms: { call: (c) => c.alarm(), action: "alarm-list", stranger: DENIED, reader: "ok" },
+  health: { call: (c) => c.healthCheck(), action: undefined, stranger: "ok", reader: "ok" },
+  tenantCreate: {
+    call: (c) => c.tenantCreate({ name: "eve", owner: "user:eve" }),
+    action: "tenant-create",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  tenantList: {
+    call: (c) => c.tenantList(),
+    action: "tenant-list",
+    stranger: DENIED,
+    reader: "ok",
+  },
+  tenantShow: {
+    call: (c) => c.tenantShow({ name: "default" }),
+    action: "tenant-show",
+    stranger: DENIED,
+    reader: "ok",
+  },
+  tenantDelete: {
+    call: (c) => c.tenantDelete({ name: "default" }),
+    action: "tenant-delete",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  policyList: {
+    call: (c) => c.policyList(),
+    action: "policy-list",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  policyChange: {
+    call: (c) => c.policyChange({ add: [row] }),
+    action: "policy-change",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  policyAsk: {
+    call: (c) => c.policyAsk({ subject: "user:admin", action: "read", key }),
+    action: "policy-ask",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  tokenIssue: {
+    call: (c) => c.tokenIssue({ subject: "user:eve", ttlSeconds: 60n }),
+    action: "token-issue",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  whoAmI: { call: (c) => c.whoAmI(), action: "whoami", stranger: DENIED, reader: "ok" },
+  history: { call: (c) => c.history({ key }), action: "history", stranger: DENIED, reader: "ok" },
+  auditTail: {
+    call: (c) => c.auditTail({ limit: 5n }),
+    action: "audit-tail",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+};
+
+let world: World;
+let clients: { readonly [who in "nobody" | "stranger" | "reader"]: Client };
+
+before(async () => {
+  world = await startWorld();
+  await world.admin.put({ key, value: bytes("v") });
+  await world.admin.leaseGrant({ TTL: 6000n, ID });
+  await world.grant(["g", "user:reader", "role:reader"]);
+  clients = {
+    nobody: world.connect(),
+    stranger: await world.as("user:stranger"),
+    reader: await world.as("user:reader"),
+  };
+});
+
+after(() => world[Symbol.asyncDispose]());
+
+async function answerOf(work: Promise<unknown>): Promise<Answer> {
+  try {
+    await work;
+    return "ok";
+  } catch (error) {
+    if (error instanceof CofferError) return error.code;
+    throw error;
+  }
+}
+
+for (const who of ["nobody", "stranger", "reader"] as const) {
+  describe(`refusal 20: every request is authorised: ${who}`, () => {
+    for (const [method, wanted] of Object.entries(METHODS)) {
+      test(method, async () => {
+        const state = await stateOf(world);
+        const seen = world.audit().at(-1)?.seq ?? 0;
+        const open = wanted.action === undefined ? "ok" : "no-identity";
+        const expected = who === "nobody" ? open : wanted[who];
+        assert.equal(await answerOf(wanted.call(clients[who])), expected);
+        const subject = who === "nobody" ? "" : `user:${who}`;
+        const outcomes = world
+          .audit()
+          .filter((record) => record.seq > seen && record.actor.subject === subject)
+          .map(({ action, outcome }) => `${action} ${outcome}`);
+        assert.deepEqual(outcomes, recordsOf(method, wanted.action, expected));
+        assert.deepEqual(await stateOf(world), state);
+      });
+    }
+  });
+}
+
+/** The records that a request leaves. A watch stream has one for its opening. */
+function recordsOf(method: string, action: string | undefined, answer: Answer): readonly string[] {
+  if (action === undefined) return [];
+  const outcome = answer === "ok" ? "ok" : "refused";
+  if (method !== "watch") return [`${action} ${outcome}`];
+  if (answer === "no-identity") return ["watch-open refused"];
+  return ["watch-open ok", `${action} ${outcome}`];
+}
+
+test("refusal 20: every method of the wire reaches the table, and streams end when refused", async () => {
+  const { watch, created } = await createWatch(clients.reader, { key });
+  assert.equal(created.canceled, false);
+  await watch[Symbol.asyncDispose]();
+  const stream = watching(clients.nobody);
+  stream.create({ key });
+  assert.equal((await stream.ended)?.code, "no-identity");
+});
