@@ -50,6 +50,7 @@ describe("server configuration", () => {
       tlsKey: "s.key",
       clientCa: undefined,
       clientCrl: undefined,
+      clientCrl: undefined,
       clientCertAuth: false,
       natsUrls: [],
       natsCa: undefined,
