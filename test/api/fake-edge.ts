@@ -35,7 +35,7 @@ export class FakeEdge implements Edge {
   readonly calls: string[] = [];
   revision = 1;
   failure: string | undefined;
-  /** Awaited by `put` before it answers. */
+  /** Awaited by `put` and `leaseKeepAlive` before they answer. */
   hold: Promise<void> | undefined;
   /** Called as a put comes. */
   onPut: () => void = () => undefined;
@@ -143,8 +143,11 @@ export class FakeEdge implements Edge {
       return undefined;
     });
 
-  leaseKeepAlive: Edge["leaseKeepAlive"] = (caller, id) =>
-    this.#enter("leaseKeepAlive", caller, () => ({ ttl: this.leases.get(id) ?? 0 }));
+  leaseKeepAlive: Edge["leaseKeepAlive"] = async (caller, id) => {
+    const reply = this.#enter("leaseKeepAlive", caller, () => ({ ttl: this.leases.get(id) ?? 0 }));
+    await this.hold;
+    return reply;
+  };
 
   leaseTimeToLive: Edge["leaseTimeToLive"] = (caller, { id }) =>
     this.#enter("leaseTimeToLive", caller, () => {

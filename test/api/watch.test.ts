@@ -160,9 +160,18 @@ async function roundTrips(session: Awaited<ReturnType<typeof rawSession>>): Prom
 test("lease renewals are answered one by one, in order", async () => {
   const { ID } = await client.leaseGrant({ TTL: 30, ID: 77 });
   assert.equal(ID, 77n);
+  let release = (): void => undefined;
+  server.edge.hold = new Promise((resolve) => {
+    release = resolve;
+  });
   const stream = client.keepAlive();
   for (const id of [77n, 78n, 77n]) stream.renew(id);
   const replies = stream.replies();
+  // Calls on the same connection: what was sent before them has arrived.
+  for (let i = 0; i < 5; i++) await client.status();
+  assert.equal(server.edge.calls.filter((name) => name === "leaseKeepAlive").length, 1);
+  server.edge.hold = undefined;
+  release();
   const got: (readonly [bigint | undefined, bigint | undefined])[] = [];
   for (let i = 0; i < 3; i++) {
     const { value } = await replies.next();
