@@ -1,24 +1,26 @@
 #!/usr/bin/env node
 import { join } from "node:path";
-import { existsSync, readdirSync } from "node:fs";
-import { verifyAudit } from "./audit/mod.ts";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { type AuditVerdict, type Services, processIo, runCli } from "./cli/mod.ts";
-import { startDev } from "./dev/mod.ts";
 import { CofferError, exitCode } from "./errors.ts";
-import { aborted, COFFER_VERSION, fatal, runServer } from "./server/mod.ts";
-import { createLogger } from "./telemetry/mod.ts";
 
 /** The composition root: the commands, and what only the whole can do for them. */
 
+// The server's rooms are loaded when they are needed: a client command should start at once.
 const services: Services = {
-  version: COFFER_VERSION,
+  version: readVersion(),
   server: async (config, io) => {
-    await runServer(config, io.signal);
+    const { runServer } = await import("./server/mod.ts");
+    await runServer(config, services.version, io.signal);
     return exitCode.ok;
   },
   dev: async (config, io) => {
+    const { startDev } = await import("./dev/mod.ts");
+    const { aborted, fatal } = await import("./server/mod.ts");
+    const { createLogger } = await import("./telemetry/mod.ts");
     const log = createLogger({ level: "warn" });
     const cluster = await startDev(config, {
+      version: services.version,
       log,
       print: (line) => io.stdout.write(`${line}\n`),
       onFatal: fatal(log),
@@ -30,6 +32,12 @@ const services: Services = {
   verifyAudit: verifyFolders,
 };
 
+/** As package.json has it, which lies beside `dist`. */
+function readVersion(): string {
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { readonly version: string }).version;
+}
+
 /** Verifies the chain of every member whose data lies in the folder or right below it. */
 async function verifyFolders(dataDir: string): Promise<AuditVerdict> {
   const members = existsSync(dataDir) ? readdirSync(dataDir) : [];
@@ -39,6 +47,7 @@ async function verifyFolders(dataDir: string): Promise<AuditVerdict> {
   if (folders.length === 0) {
     throw new CofferError("not-found", `no audit folder in ${dataDir} or right below it`);
   }
+  const { verifyAudit } = await import("./audit/mod.ts");
   let ok = true;
   let records = 0;
   const notes: string[] = [];

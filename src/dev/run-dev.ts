@@ -7,6 +7,8 @@ import { type DevFolder, openDevFolder, writeEnv } from "./dev-folder.ts";
 import { type DevPki, ensureDevPki } from "./dev-pki.ts";
 
 export interface DevHost {
+  /** Coffer's own version. */
+  readonly version: string;
   readonly log: Logger;
   readonly print: (line: string) => void;
   readonly onFatal: (error: unknown) => void;
@@ -32,7 +34,7 @@ export async function startDev(config: DevConfig, host: DevHost): Promise<DevClu
   const folder = openDevFolder(config.dataDir, config.reset);
   const pki = ensureDevPki(folder.pki, Date.now());
   const server = serverConfig(config, folder, pki);
-  const member = await startMember(server, { log: host.log, onFatal: host.onFatal });
+  const member = await startMember(server, host);
   try {
     await writeAccess(member, { config, folder, pki });
   } catch (error) {

@@ -11,7 +11,7 @@ import type { StateStore } from "../storage/mod.ts";
 import type { Logger, Metrics } from "../telemetry/mod.ts";
 import { processClock } from "./clock.ts";
 import type { MemberIdentity } from "./member-identity.ts";
-import { VERSIONS } from "./versions.ts";
+import { versionsOf } from "./versions.ts";
 
 const KEY_BYTES_MAX = 10 * 1024;
 /** etcd's defaults: --max-request-bytes and --max-txn-ops. */
@@ -29,6 +29,7 @@ export function createEdgeDeps(parts: {
   readonly store: StateStore;
   readonly metrics: Metrics;
   readonly log: Logger;
+  readonly version: string;
 }): EdgeDeps {
   const { config, node, keyring, policies, identity, audit, store, log } = parts;
   const { state } = node;
@@ -65,7 +66,7 @@ export function createEdgeDeps(parts: {
       leaseTtlMin: Math.ceil((1.5 * config.electionMs) / 1000),
       requestTimeoutMs: 5000 + 2 * config.electionMs,
     },
-    versions: VERSIONS,
+    versions: versionsOf(parts.version),
     checkTxn,
     size: () => store.size(),
     alarms: quotaAlarms(store, config.quotaBytes),

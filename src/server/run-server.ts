@@ -3,9 +3,13 @@ import { createLogger } from "../telemetry/mod.ts";
 import { startMember } from "./start-member.ts";
 
 /** `coffer server`: serves until `signal` aborts, then stops cleanly. */
-export async function runServer(config: ServerConfig, signal: AbortSignal): Promise<void> {
+export async function runServer(
+  config: ServerConfig,
+  version: string,
+  signal: AbortSignal,
+): Promise<void> {
   const log = createLogger({ level: config.logLevel });
-  const member = await startMember(config, { log, onFatal: fatal(log) });
+  const member = await startMember(config, { version, log, onFatal: fatal(log) });
   await aborted(signal);
   log.info("Stopping");
   await member.stop();

@@ -20,7 +20,7 @@ import { processClock } from "./clock.ts";
 import { createEdgeDeps } from "./edge-deps.ts";
 import { openMemberIdentity } from "./member-identity.ts";
 import { type MemberFile, deriveIds, openMemberFile } from "./member-file.ts";
-import { COFFER_VERSION, VERSIONS } from "./versions.ts";
+import { versionsOf } from "./versions.ts";
 
 /** A running member. */
 export interface Member {
@@ -36,6 +36,8 @@ export interface Member {
 }
 
 export interface MemberHost {
+  /** Coffer's own version. */
+  readonly version: string;
   readonly log: Logger;
   /** The member cannot go on: the process must end. */
   readonly onFatal: (error: unknown) => void;
@@ -60,8 +62,8 @@ export async function startMember(config: ServerConfig, host: MemberHost): Promi
   ensureRootKey(config, host.log);
   const policies = loadPolicyFiles(findPolicyFolder(import.meta.url));
   const metrics = createMetrics({
-    etcdVersion: VERSIONS.etcd,
-    cofferVersion: COFFER_VERSION,
+    etcdVersion: versionsOf(host.version).etcd,
+    cofferVersion: host.version,
     memberId: ids.memberId.toString(16),
   });
   const files = await openFiles(config, ids, { log: host.log, metrics });
@@ -101,14 +103,24 @@ async function serve(parts: Parts): Promise<Member> {
   await bootstrap(bootDeps);
   const identity = openMemberIdentity({ config, node, keyring, log: host.log });
   const edge = createEdge(
-    createEdgeDeps({ config, node, keyring, policies, identity, metrics, ...files, log: host.log }),
+    createEdgeDeps({
+      config,
+      node,
+      keyring,
+      policies,
+      identity,
+      metrics,
+      ...files,
+      log: host.log,
+      version: host.version,
+    }),
   );
   const server = createServer({
     edge,
     log: host.log,
     tls: readTls(config),
     listen: config.listenClientUrls.map(listenAddress),
-    versions: VERSIONS,
+    versions: versionsOf(host.version),
     metricsText: () => metrics.text(),
     onRefusedConnection: (reason, address) => {
       host.log.warn("Connection refused", { reason, address });
