@@ -165,6 +165,7 @@ class RunningWorld implements World {
       destination: { write: (line) => void this.logs.push(line) },
     });
     this.#member = await startMember(this.config, {
+      version: "0.0.0",
       log,
       onFatal: (error) => void this.fatals.push(error),
     });
