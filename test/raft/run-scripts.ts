@@ -1,15 +1,17 @@
+import { scenariosFolder } from "./source-folder.ts";
 import { describeMismatch, listScripts, runScript } from "./script/run.ts";
 
 /**
- * Runs the Raft scripts of a folder: `node dist/test/raft/run-scripts.js FOLDER`. Exits with 1 if one
- * of them does not give what it says. `UPDATE=1` rewrites the expected texts instead.
+ * Runs the Raft scripts of a folder: `node dist/test/raft/run-scripts.js FOLDER`; without FOLDER, our
+ * own scenarios. Exits with 1 if one of them does not give what it says. `UPDATE=1` rewrites the
+ * expected texts instead.
  */
 const [folder, ...rest] = process.argv.slice(2);
-if (folder === undefined || rest.length > 0) {
-  process.stderr.write("Usage: run-scripts FOLDER\n");
+if (rest.length > 0) {
+  process.stderr.write("Usage: run-scripts [FOLDER]\n");
   process.exit(2);
 }
-process.exitCode = main(folder);
+process.exitCode = main(folder ?? scenariosFolder());
 
 function main(path: string): number {
   const update = process.env["UPDATE"] === "1";

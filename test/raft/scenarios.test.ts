@@ -1,16 +1,14 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { formatScript, parseScript } from "./script/parse.ts";
+import { scenariosFolder } from "./source-folder.ts";
 import { describeMismatch, listScripts, runScript } from "./script/run.ts";
 
 /** Each text scenario is a test of the name of its file. `UPDATE=1` rewrites what they expect. */
-const folder = join(projectRoot(), "test/raft/scenarios");
 const update = process.env["UPDATE"] === "1";
 
-for (const path of listScripts(folder)) {
+for (const path of listScripts(scenariosFolder())) {
   test(basename(path, ".txt"), () => {
     const mismatches = runScript(path, { update });
     assert.equal(mismatches.map((one) => describeMismatch(path, one)).join("\n"), "");
@@ -34,14 +32,3 @@ test("an expected text with empty lines stands in a double fence", () => {
   const again = parseScript(formatScript(script, ["a\n\nb\n"]));
   assert.equal(again.cases[0]?.expected, "a\n\nb\n");
 });
-
-/** The data files lie in the source tree, which the compiled test is beside. */
-function projectRoot(): string {
-  let at = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(at, "test/raft/scenarios"))) {
-    const above = dirname(at);
-    assert.notEqual(above, at, "The scenarios were not found above this file");
-    at = above;
-  }
-  return at;
-}

@@ -1,5 +1,5 @@
 import type { MemberId } from "../types/mod.ts";
-import { countVote, mayCampaign, startCampaign, type Campaign } from "./election.ts";
+import { countVote, learnCommit, mayCampaign, startCampaign, type Campaign } from "./election.ts";
 import { takeLead } from "./leader.ts";
 import { becomeFollower } from "./roles.ts";
 import type { RaftState } from "./state.ts";
@@ -20,6 +20,11 @@ export function handleVoteResp(r: RaftState, m: VoteRespMessage): void {
   if (isPre !== (m.kind === "pre-vote-resp")) return;
   // A grant names the term asked about; one for an earlier pre-vote does not count.
   if (isPre && !m.rejected && m.term !== r.term + 1) return;
+  if (m.rejected) {
+    const { role } = r;
+    learnCommit(r, m);
+    if (r.role !== role) return;
+  }
   conclude(r, m.from, !m.rejected);
 }
 

@@ -1,8 +1,14 @@
+import { assert } from "../../stdx/mod.ts";
 import type { MemberId } from "../types/mod.ts";
 import { send, sendAfterSave } from "./outbox.ts";
-import { becomeCandidate, becomePreCandidate, restartElectionTimer } from "./roles.ts";
+import {
+  becomeCandidate,
+  becomeFollower,
+  becomePreCandidate,
+  restartElectionTimer,
+} from "./roles.ts";
 import { hasLiveLeader, type RaftState } from "./state.ts";
-import type { VoteMessage } from "./types.ts";
+import { NO_MEMBER, type VoteMessage, type VoteRespMessage } from "./types.ts";
 import type { VoteResult } from "./quorum.ts";
 
 /**
@@ -55,17 +61,43 @@ export function handleVote(r: RaftState, m: VoteMessage): void {
   const mine = { index: r.log.lastIndex, term: r.log.lastTerm };
   const granted = mayVote && r.rules.isUpToDate(mine, { index: m.lastIndex, term: m.lastTerm });
   const kind = isPre ? "pre-vote-resp" : "vote-resp";
-  const to = m.from;
+  const base = { kind, from: r.id, to: m.from, ...commitKnown(r) } as const;
   if (!granted) {
-    send(r, { kind, from: r.id, to, term: r.term, rejected: true });
+    send(r, { ...base, term: r.term, rejected: true });
   } else if (isPre) {
     // The term asked about, which is not this member's: nothing is promised.
-    send(r, { kind, from: r.id, to, term: m.term, rejected: false });
+    send(r, { ...base, term: m.term, rejected: false });
   } else {
     r.vote = m.from;
     restartElectionTimer(r);
-    sendAfterSave(r, { kind, from: r.id, to, term: r.term, rejected: false });
+    sendAfterSave(r, { ...base, term: r.term, rejected: false });
   }
+  learnCommit(r, m);
+}
+
+/** Refuses a pre-vote for a term that is over. */
+export function refuseVote(r: RaftState, m: VoteMessage): void {
+  const to = m.from;
+  const base = { kind: "pre-vote-resp", from: r.id, to, term: r.term } as const;
+  send(r, { ...base, ...commitKnown(r), rejected: true });
+}
+
+/**
+ * Takes over what the other side of an election knows to be committed, as far as it is in this log
+ * too. A candidate that learns of a change of members so must apply it before it goes on.
+ */
+export function learnCommit(r: RaftState, m: VoteMessage | VoteRespMessage): void {
+  if (r.lead !== undefined || m.commit <= r.log.commit) return;
+  if (!r.log.matches(m.commit, m.commitTerm)) return;
+  r.log.commitTo(m.commit);
+  if (r.role !== "follower" && hasUnappliedConfChange(r)) becomeFollower(r, r.term, NO_MEMBER);
+}
+
+function commitKnown(r: RaftState): { commit: number; commitTerm: number } {
+  const { commit } = r.log;
+  const commitTerm = r.log.term(commit);
+  assert(commitTerm !== undefined, "The term of the last committed entry is not known");
+  return { commit, commitTerm };
 }
 
 function askForVotes(r: RaftState, campaign: Campaign): void {
@@ -80,6 +112,7 @@ function askForVotes(r: RaftState, campaign: Campaign): void {
       lastIndex: r.log.lastIndex,
       lastTerm: r.log.lastTerm,
       transfer: campaign === "transfer",
+      ...commitKnown(r),
     };
     // A real request names a log and a term that must outlive a crash: else an answer to it could
     // be counted for a second, shorter log in the same term.

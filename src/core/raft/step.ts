@@ -1,6 +1,6 @@
 import { assert, assertNever } from "../../stdx/mod.ts";
 import { campaign, handleVoteResp } from "./candidate.ts";
-import { handleVote } from "./election.ts";
+import { handleVote, learnCommit, refuseVote } from "./election.ts";
 import { handleAppend, handleHeartbeat, handleSnapshot } from "./follower.ts";
 import { stepLeader, tickLeader } from "./leader.ts";
 import { send } from "./outbox.ts";
@@ -66,7 +66,10 @@ function passesTerm(r: RaftState, m: Message): boolean {
       needsSnapshot: false,
     });
   } else if (m.kind === "pre-vote") {
-    send(r, { kind: "pre-vote-resp", from: r.id, to: m.from, term: r.term, rejected: true });
+    refuseVote(r, m);
+  } else if (m.kind === "pre-vote-resp" || m.kind === "vote-resp") {
+    // The answer is too old to count, but what is committed stays so.
+    learnCommit(r, m);
   }
   return false;
 }

@@ -177,6 +177,16 @@ export interface Refusal {
   readonly reason: string;
 }
 
+/**
+ * What the sender of a message about an election knows to be committed. Whoever has that entry may
+ * take it for committed too: else a change of members could stay unknown to those who need it to
+ * elect a leader, when the one that knows of it can neither lead nor vote for a shorter log.
+ */
+interface CommitKnowledge {
+  readonly commit: number;
+  readonly commitTerm: number;
+}
+
 interface Envelope {
   readonly from: MemberId;
   readonly to: MemberId;
@@ -219,7 +229,7 @@ export interface HeartbeatRespMessage extends Envelope {
   readonly round: number;
 }
 
-export interface VoteMessage extends Envelope {
+export interface VoteMessage extends Envelope, CommitKnowledge {
   readonly kind: "vote" | "pre-vote";
   readonly lastIndex: number;
   readonly lastTerm: number;
@@ -227,7 +237,7 @@ export interface VoteMessage extends Envelope {
   readonly transfer: boolean;
 }
 
-export interface VoteRespMessage extends Envelope {
+export interface VoteRespMessage extends Envelope, CommitKnowledge {
   readonly kind: "vote-resp" | "pre-vote-resp";
   readonly rejected: boolean;
 }

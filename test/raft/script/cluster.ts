@@ -1,12 +1,14 @@
 import {
-  createRaft,
   type ConfState,
   type Entry,
   type Message,
   type Raft,
+  type RaftConfig,
   type RaftLimits,
   type Ready,
 } from "../../../src/core/raft/mod.ts";
+import { createRaftWithRules } from "../../../src/core/raft/raft.ts";
+import { RULES, type Rules } from "../../../src/core/raft/rules.ts";
 import { memberId, type MemberId } from "../../../src/core/types/mod.ts";
 import { createPrng } from "../../../src/stdx/mod.ts";
 import { createMemoryLog, type MemoryLog, NO_CONF } from "../memory-log.ts";
@@ -29,6 +31,7 @@ export interface MemberOptions {
 
 export interface ScriptMember {
   readonly id: MemberId;
+  readonly rules: Rules;
   raft: Raft;
   readonly log: MemoryLog;
   readonly options: MemberOptions;
@@ -43,12 +46,14 @@ export interface ScriptMember {
 }
 
 export interface Cluster {
+  readonly rules: Rules;
   readonly members: ScriptMember[];
   messages: Message[];
 }
 
-export function createCluster(): Cluster {
-  return { members: [], messages: [] };
+/** A cluster that keeps `rules`; other ones than Raft's are for tests of the scenarios. */
+export function createCluster(rules: Rules = RULES): Cluster {
+  return { rules, members: [], messages: [] };
 }
 
 export function addMember(cluster: Cluster, options: MemberOptions): ScriptMember {
@@ -57,7 +62,17 @@ export function addMember(cluster: Cluster, options: MemberOptions): ScriptMembe
   const confState: ConfState = { ...NO_CONF, voters, learners };
   const log = createMemoryLog(index > 0 ? { index, term: 1, confState } : undefined);
   const timeout = { ticks: undefined };
-  const base = { id, log, options, confState, applied: index, timeout, saves: [], applies: [] };
+  const base = {
+    id,
+    rules: cluster.rules,
+    log,
+    options,
+    confState,
+    applied: index,
+    timeout,
+    saves: [],
+    applies: [],
+  };
   const member: ScriptMember = { ...base, raft: startRaft(base) };
   cluster.members.push(member);
   return member;
@@ -120,9 +135,9 @@ function apply(member: ScriptMember, entries: readonly Entry[]): void {
 }
 
 function startRaft(member: Omit<ScriptMember, "raft">): Raft {
-  const { id, log, options, timeout } = member;
+  const { id, rules, log, options, timeout } = member;
   const random = createPrng(Number(id));
-  return createRaft({
+  const config: RaftConfig = {
     id,
     log,
     hardState: log.hardState,
@@ -141,5 +156,6 @@ function startRaft(member: Omit<ScriptMember, "raft">): Raft {
     preVote: options.preVote,
     checkQuorum: options.checkQuorum,
     limits: options.limits,
-  });
+  };
+  return createRaftWithRules(config, rules);
 }

@@ -7,6 +7,7 @@ import {
   type ProposeResult,
   type ReadResult,
 } from "../../../src/core/raft/mod.ts";
+import type { Rules } from "../../../src/core/raft/rules.ts";
 import { memberId, type MemberId } from "../../../src/core/types/mod.ts";
 import {
   addMember,
@@ -40,8 +41,8 @@ export interface Session {
 
 type Command = (session: Session, one: ScriptCase) => string[];
 
-export function createSession(): Session {
-  return { cluster: createCluster(), isQuiet: false };
+export function createSession(rules?: Rules): Session {
+  return { cluster: createCluster(rules), isQuiet: false };
 }
 
 /** Runs one case. An error becomes its text: scripts may expect errors. */

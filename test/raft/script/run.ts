@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Rules } from "../../../src/core/raft/rules.ts";
 import { createSession, runCase } from "./commands.ts";
 import { formatScript, parseScript } from "./parse.ts";
 
@@ -19,9 +20,12 @@ export function listScripts(folder: string): string[] {
 }
 
 /** The cases of the script that did not give what they should; with `update` they are rewritten. */
-export function runScript(path: string, options: { readonly update: boolean }): Mismatch[] {
+export function runScript(
+  path: string,
+  options: { readonly update: boolean; readonly rules?: Rules },
+): Mismatch[] {
   const script = parseScript(readFileSync(path, "utf8"));
-  const session = createSession();
+  const session = createSession(options.rules);
   const actual = script.cases.map((one) => runCase(session, one));
   if (options.update) {
     writeFileSync(path, formatScript(script, actual));

@@ -42,17 +42,19 @@ export function simulate(seed: number, steps: number, fault: Fault = NO_FAULT): 
 const ACTIONS: readonly (readonly [weight: number, act: (world: World, on: SimMember) => void])[] =
   [
     [260, (w, m) => void handleReady(w, m)],
-    [180, (w, m) => void finishSave(w, m)],
-    [420, (w) => deliverOne(w)],
-    [26, (_, m) => m.raft.tick()],
+    [180, saveOne],
+    [500, (w) => deliverOne(w)],
+    [60, (_, m) => m.raft.tick()],
     [40, propose],
     [30, read],
     [10, (_, m) => void (m.durable = m.applied)],
     [6, compact],
-    [3, crash],
-    [2, cutOrMend],
+    [4, crash],
+    [3, cutOrMend],
     [2, fallAsleep],
-    [4, changeMembers],
+    [1, (w, m) => void (m.slowDisk = w.slowDisks && !m.slowDisk)],
+    [5, (_, m) => m.raft.campaign()],
+    [6, changeMembers],
     [2, (w, m) => void m.raft.transferLeader(anyMember(w).id)],
     [2, (w, m) => m.raft.reportUnreachable(anyMember(w).id)],
     [2, (w, m) => m.raft.reportSnapshot(anyMember(w).id, w.random.below(2) === 0)],
@@ -70,6 +72,14 @@ function step(world: World): void {
     world.checks.acted(member);
     return;
   }
+}
+
+function saveOne(world: World, member: SimMember): void {
+  if (member.slowDisk && world.random.below(40) > 0) return;
+  const before = member.disk.hardState;
+  finishSave(world, member);
+  // Right after a promise is the time at which a crash can do most harm.
+  if (member.disk.hardState !== before && world.random.below(60) === 0) crash(world, member);
 }
 
 function deliverOne(world: World): void {
@@ -103,7 +113,12 @@ function propose(world: World, member: SimMember): void {
   target.raft.propose(Uint8Array.of(value & 0xff, value >> 8, ...new Uint8Array(value % 5)));
 }
 
-function read(world: World, member: SimMember): void {
+/** Half of the reads go to a member that believes to lead, rightly or not. */
+function read(world: World, anyone: SimMember): void {
+  const { members, random } = world;
+  const leaders = members.filter((one) => one.raft.role === "leader");
+  const asked = random.below(2) === 0 ? undefined : leaders[random.below(leaders.length)];
+  const member = asked ?? anyone;
   const ctx = world.nextCtx++;
   world.checks.readAsked(member, ctx);
   if (member.raft.readIndex(ctx).kind === "accepted") member.reads.set(ctx, ctx);
@@ -117,11 +132,11 @@ function fallAsleep({ members, random }: World, member: SimMember): void {
 
 function cutOrMend(world: World): void {
   const { random, cut, members } = world;
-  if (cut.size > 0 && random.below(4) > 0) {
+  if (cut.size > 0 && random.below(2) > 0) {
     cut.clear();
     return;
   }
-  const one = anyMember(world).id;
+  const one = (random.below(2) === 0 ? (leaderOf(world) ?? anyMember(world)) : anyMember(world)).id;
   for (const { id } of members) {
     if (id === one) continue;
     // One way or both, with one peer or with all.
@@ -149,7 +164,10 @@ function changeMembers(world: World, member: SimMember): void {
 /** Everything works from here on: a leader must come, and all must apply the same. */
 function heal(world: World): void {
   world.cut.clear();
-  for (const member of world.members) member.asleep = false;
+  for (const member of world.members) {
+    member.asleep = false;
+    member.slowDisk = false;
+  }
   settle(world, ELECTION_TICKS * 10);
   // Without PreVote a member that cannot win may get in the way of one that can, again and again.
   for (let i = 0; i < 100 && leaderOf(world) === undefined; i++) settle(world, ELECTION_TICKS);

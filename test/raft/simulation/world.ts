@@ -36,6 +36,7 @@ export interface SimMember {
   /** Reads that wait for their answer: the least index that it may have. */
   readonly reads: Map<number, number>;
   asleep: boolean;
+  slowDisk: boolean;
 }
 
 export interface Checkpoint {
@@ -49,6 +50,9 @@ export interface World {
   readonly checks: Checks;
   readonly members: SimMember[];
   readonly options: { readonly preVote: boolean; readonly checkQuorum: boolean };
+  readonly messageBytesMax: number;
+  /** Whether members with slow disks are drawn; saves then pile up there. */
+  readonly slowDisks: boolean;
   network: Message[];
   /** Pairs "from>to" that lose everything. */
   readonly cut: Set<string>;
@@ -60,8 +64,8 @@ export const ELECTION_TICKS = 4;
 
 export function createWorld(seed: number, fault: Fault, checks: Checks): World {
   const random = createPrng(seed);
-  const count = 3 + random.below(3);
-  const votersCount = random.below(4) === 0 ? count - 1 : Math.min(count, 3);
+  const count = 3 + Math.max(0, random.below(5) - 2);
+  const votersCount = random.below(2) === 0 ? count : 3;
   const options = { preVote: random.below(2) === 0, checkQuorum: random.below(2) === 0 };
   const ids = Array.from({ length: count }, (_, i) => memberId(BigInt(i + 1)));
   const confState = { ...NO_CONF, voters: ids.slice(0, votersCount) };
@@ -71,6 +75,8 @@ export function createWorld(seed: number, fault: Fault, checks: Checks): World {
     checks,
     members: [],
     options,
+    messageBytesMax: random.below(2) === 0 ? 1 : 12,
+    slowDisks: random.below(2) === 0,
     network: [],
     cut: new Set(),
     nextCtx: 1,
@@ -80,7 +86,14 @@ export function createWorld(seed: number, fault: Fault, checks: Checks): World {
     // Members beyond the first voters know nothing until they are added.
     const at = { index: 0, confState: i < votersCount ? confState : NO_CONF };
     const disk = createMemoryLog();
-    const rest = { saving: [], applied: at, durable: at, reads: new Map(), asleep: false };
+    const rest = {
+      saving: [],
+      applied: at,
+      durable: at,
+      reads: new Map(),
+      asleep: false,
+      slowDisk: false,
+    };
     const raft = startRaft(world, id, disk, at);
     world.members.push({ id, raft, disk, ...rest });
   }
@@ -179,7 +192,7 @@ function startRaft(world: World, id: MemberId, disk: MemoryLog, at: Checkpoint):
       heartbeatTicks: 1,
       ...world.options,
       limits: {
-        messageBytesMax: 12,
+        messageBytesMax: world.messageBytesMax,
         inflightMessagesMax: 3,
         inflightBytesMax: 64,
         uncommittedBytesMax: 200,
