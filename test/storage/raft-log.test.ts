@@ -142,6 +142,17 @@ describe("a log", () => {
     assert.equal(kept, 41);
   });
 
+  test("compacted as it grows, its file stays small", (t) => {
+    const { open, path } = opener(t);
+    const log = open();
+    for (let index = 1; index <= 300; index++) {
+      log.save({ entries: [{ ...entryAt(index), data: new Uint8Array(20_000) }] });
+      if (index % 20 === 0) log.compact(index - 10);
+    }
+    log.close();
+    assert.ok(statSync(path).size < 2_000_000, `${statSync(path).size} bytes`);
+  });
+
   test("compacted to its end it goes on from there", (t) => {
     const { open } = opener(t);
     const log = open();

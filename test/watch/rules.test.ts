@@ -143,6 +143,22 @@ describe("start revisions", () => {
   });
 });
 
+describe("the first stream of a tenant", () => {
+  test("begins at what is applied, though it is published only later", () => {
+    const { hub, open, store } = stand();
+    const change = store.put("a");
+    const stream = open();
+    stream.create(createRequest("a"));
+    hub.publish([change]);
+    stream.progress();
+    const next = store.put("a");
+    hub.publish([change, next]);
+    hub.publish([change]);
+    stream.progress();
+    assert.deepEqual(showAll(hub, stream), ["#0 @2 created", "#-1 @2", "#0 @3 a=v@3", "#-1 @3"]);
+  });
+});
+
 describe("what events carry", () => {
   test("filters leave out puts or deletes, and a response left empty is not sent", () => {
     const { hub, open, write } = stand();
@@ -346,6 +362,20 @@ describe("waking the reader", () => {
     write(["b", "1"]);
     write(["a", "2"]);
     assert.deepEqual(seen, [1, 2, 4]);
+  });
+
+  test("not amid a batch: a reader sees all that was published together", () => {
+    const { hub, open, store } = stand();
+    const stream = open();
+    stream.create(createRequest("a"));
+    while (stream.next() !== undefined);
+    const seen: number[] = [];
+    stream.onReadable = () => {
+      stream.progress();
+      for (let one = stream.next(); one !== undefined; one = stream.next()) seen.push(one.revision);
+    };
+    hub.publish([store.put("a"), store.put("a")]);
+    assert.deepEqual(seen, [2, 3, 3]);
   });
 
   test("a reader may close its stream when woken", () => {

@@ -205,6 +205,26 @@ describe("proposals refused by the decoder", () => {
     );
   });
 
+  test("transactions nested past the limit, however deep", () => {
+    const flat = proposalOf({ kind: "txn", request: emptyTxn(), guards: [] });
+    const bytes = encodeProposals([flat]);
+    // Without compares, successes, failures and guards, each a count of 0.
+    const head = Buffer.from(bytes.subarray(0, bytes.length - 4));
+    const nested = (depth: number): Buffer => {
+      const down = Buffer.alloc((depth - 1) * 3);
+      for (let at = 0; at < down.length; at += 3) down.set([0, 1, 3], at);
+      return Buffer.concat([head, down, Buffer.alloc(3 + depth - 1), Buffer.of(0)]);
+    };
+    const deepest = proposalOf({ kind: "txn", request: txnOfDepth(TXN_DEPTH_MAX), guards: [] });
+    assert.deepStrictEqual(decodeProposals(nested(TXN_DEPTH_MAX)), [deepest]);
+    for (const depth of [TXN_DEPTH_MAX + 1, 1_000_000]) {
+      assert.equal(
+        codeOf(() => decodeProposals(nested(depth))),
+        "corrupt",
+      );
+    }
+  });
+
   test("a message never holds bytes of the batch", () => {
     const put = goldenProposals.get("put");
     assert.ok(put?.command.kind === "put");
