@@ -12,7 +12,9 @@ import {
   type ScriptMember,
 } from "./script/cluster.ts";
 
-/** Sentences of "In Search of an Understandable Consensus Algorithm" (extended version), checked. */
+/**
+ * Sentences of "In Search of an Understandable Consensus Algorithm" (extended version), checked.
+ */
 
 /** Members 1, 2, ... whose saved logs hold entries of these terms, from index 1. */
 function membersWith(...logs: (readonly number[])[]): Cluster {

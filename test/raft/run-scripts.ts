@@ -1,10 +1,11 @@
+import { existsSync } from "node:fs";
 import { scenariosFolder } from "./source-folder.ts";
 import { describeMismatch, listScripts, runScript } from "./script/run.ts";
 
 /**
- * Runs the Raft scripts of a folder: `node dist/test/raft/run-scripts.js FOLDER`; without FOLDER, our
- * own scenarios. Exits with 1 if one of them does not give what it says. `UPDATE=1` rewrites the
- * expected texts instead.
+ * Runs the Raft scripts of a folder: `node dist/test/raft/run-scripts.js FOLDER`; without FOLDER,
+ * our own scenarios. Exits with 1 if one of them does not give what it says. `UPDATE=1` rewrites
+ * the expected texts instead.
  */
 const [folder, ...rest] = process.argv.slice(2);
 if (rest.length > 0) {
@@ -14,6 +15,10 @@ if (rest.length > 0) {
 process.exitCode = main(folder ?? scenariosFolder());
 
 function main(path: string): number {
+  if (!existsSync(path)) {
+    process.stderr.write(`There is no folder "${path}"\n`);
+    return 2;
+  }
   const update = process.env["UPDATE"] === "1";
   const scripts = listScripts(path);
   if (scripts.length === 0) {

@@ -8,8 +8,8 @@ import { simulate } from "./simulation/run.ts";
 import { scenariosFolder } from "./source-folder.ts";
 
 /**
- * Random runs of three to five members under loss, repetition, reordering, partitions, crashes, slow
- * disks, snapshots and changes of members. `RAFT_SEED=n` runs one seed alone.
+ * Random runs of three to five members under loss, repetition, reordering, partitions, crashes,
+ * slow disks, snapshots and changes of members. `RAFT_SEED=n` runs one seed alone.
  */
 const STEPS = 6000;
 const SEEDS = 300;

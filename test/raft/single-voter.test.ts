@@ -66,6 +66,18 @@ test("the term and the vote are saved before the only voter leads", () => {
   assert.equal(ready.mustSync, true);
 });
 
+test("a disk slower than the election timeout does not restart the only voter's election", () => {
+  const log = createMemoryLog();
+  const raft = start(log);
+  const ready = raft.ready();
+  assert.ok(ready?.save !== undefined);
+  for (let i = 0; i < 100; i++) raft.tick();
+  raft.campaign();
+  log.save(ready);
+  raft.saved(ready.save);
+  assert.deepEqual([raft.role, raft.term], ["leader", 1]);
+});
+
 test("a proposal is applied only after its save was confirmed", () => {
   const log = createMemoryLog();
   const raft = start(log);

@@ -73,7 +73,8 @@ function applySingles(conf: ConfState, changes: readonly ConfChangeSingle[]): Co
     learners.delete(id);
     learnersNext.delete(id);
     if (type === "add-voter") voters.add(id);
-    // A member is never voter and learner at once: an outgoing voter waits for the end of the joint.
+    // A member is never voter and learner at once: an outgoing voter waits for the end of the
+    // joint.
     else if (type === "add-learner") (outgoing.has(id) ? learnersNext : learners).add(id);
   }
   return {

@@ -49,8 +49,8 @@ export function mayCampaign(r: RaftState): boolean {
 }
 
 /**
- * Answers a request for a vote. Learners answer too: one that is a voter by now and does not know it
- * may be the one whose vote is missing (etcd-io/raft campaign_learner_must_vote).
+ * Answers a request for a vote. Learners answer too: one that is a voter by now and does not know
+ * it may be the one whose vote is missing (etcd-io/raft campaign_learner_must_vote).
  */
 export function handleVote(r: RaftState, m: VoteMessage): void {
   const isPre = m.kind === "pre-vote";

@@ -8,7 +8,8 @@ import type { Entry, LogReader, SaveAck, SnapshotMeta } from "./types.ts";
  *     firstIndex - 1 <= applied <= applying <= min(commit, saved) <= saved <= handed <= lastIndex
  *
  * (saved: durable; handed: handed out to be saved; applying: handed out to be applied.) An entry is
- * applied only where it is saved, so after a crash the saved log always reaches to what was applied.
+ * applied only where it is saved, so after a crash the saved log always reaches to what was
+ * applied.
  */
 export class Log {
   readonly #reader: LogReader;

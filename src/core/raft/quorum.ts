@@ -1,8 +1,9 @@
 /** The arithmetic of majorities, in one place and without state. */
 
 /**
- * The highest number that a majority of `values` has reached. An empty half of a joint configuration
- * agrees to everything, so that the minimum over both halves is right. Sorts `values` in place.
+ * The highest number that a majority of `values` has reached. An empty half of a joint
+ * configuration agrees to everything, so that the minimum over both halves is right. Sorts `values`
+ * in place.
  */
 export function majorityReached(values: number[]): number {
   const n = values.length;

@@ -17,8 +17,8 @@ interface Round extends FinishedRound {
 
 /**
  * The leader's reads in rounds (Raft thesis §6.4). A round is a number that heartbeats carry; all
- * reads that came before it began are answered with it. Numbers are counted from 1 in each term of a
- * leader and never used again, so an answer to an old round cannot confirm a new one
+ * reads that came before it began are answered with it. Numbers are counted from 1 in each term of
+ * a leader and never used again, so an answer to an old round cannot confirm a new one
  * (etcd-io/raft #397).
  */
 export class ReadRounds {

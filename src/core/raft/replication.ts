@@ -110,7 +110,8 @@ function sendAppend(r: RaftState, peer: Progress): number | undefined {
 }
 
 function sendSnapshot(r: RaftState, peer: Progress): void {
-  // Not to a peer that is away: it would be given up half-way. Its next answer brings us here again.
+  // Not to a peer that is away: it would be given up half-way. Its next answer brings us here
+  // again.
   if (!peer.recentActive) return;
   const index = r.log.applied;
   const term = r.log.term(index);

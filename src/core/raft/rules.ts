@@ -2,9 +2,9 @@ import type { MemberId } from "../types/mod.ts";
 import { NO_MEMBER, type SaveAck } from "./types.ts";
 
 /**
- * The conditions that the safety proof of Raft rests on, each by itself and with its source. All else
- * in this room is about progress. They are one value so that the tests can break one at a time and
- * see that the checks of the simulation notice; production code always runs RULES.
+ * The conditions that the safety proof of Raft rests on, each by itself and with its source. All
+ * else in this room is about progress. They are one value so that the tests can break one at a time
+ * and see that the checks of the simulation notice; production code always runs RULES.
  */
 export interface Rules {
   /** One vote per term, and none against a leader that is known (Raft §5.2). */

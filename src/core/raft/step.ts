@@ -10,8 +10,9 @@ import { NO_MEMBER, type AppendMessage, type HeartbeatMessage, type Message } fr
 import type { SnapshotMessage } from "./types.ts";
 
 /**
- * Messages and time. The rules that hold for all roles come first (Raft §5.1): a higher term makes a
- * follower, a lower one is not listened to, votes are answered by everyone; then the role is asked.
+ * Messages and time. The rules that hold for all roles come first (Raft §5.1): a higher term makes
+ * a follower, a lower one is not listened to, votes are answered by everyone; then the role is
+ * asked.
  */
 export function step(r: RaftState, m: Message): void {
   if (m.to !== r.id || m.from === r.id) return;

@@ -59,7 +59,9 @@ export class Tracker {
     );
   }
 
-  /** Puts `conf` into force. Members that stay keep their progress; new ones are probed at `next`. */
+  /**
+   * Puts `conf` into force. Members that stay keep their progress; new ones are probed at `next`.
+   */
   setConf(conf: ConfState, next: number): void {
     const before = this.#progress;
     this.#progress = new Map();

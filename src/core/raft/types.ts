@@ -14,13 +14,15 @@ export interface Entry {
   readonly index: number;
   readonly term: number;
   readonly kind: "normal" | "conf-change";
-  /** Empty for the entry that a new leader appends (Raft §8), which the state machine passes over. */
+  /**
+   * Empty for the entry that a new leader appends (Raft §8), which the state machine passes over.
+   */
   readonly data: Uint8Array;
 }
 
 /**
- * What a member must not forget. `commit` may lag behind, but must be saved with the entries that it
- * was handed out with: it tells which changes of members in the log are in force (see ready.ts).
+ * What a member must not forget. `commit` may lag behind, but must be saved with the entries that
+ * it was handed out with: it tells which changes of members in the log are in force (see ready.ts).
  */
 export interface HardState {
   readonly term: number;
@@ -124,8 +126,8 @@ export interface ReadState {
 }
 
 /**
- * What `saved` must be told when a Ready's save is durable. It carries the member's term at the time:
- * an index alone does not say which of two entries, of two terms, was saved (the ABA race).
+ * What `saved` must be told when a Ready's save is durable. It carries the member's term at the
+ * time: an index alone does not say which of two entries, of two terms, was saved (the ABA race).
  */
 export interface SaveAck {
   readonly term: number;
@@ -143,7 +145,9 @@ export interface Ready {
   readonly leadership: Leadership | undefined;
   /** To save, in one transaction with `entries`. */
   readonly hardState: HardState | undefined;
-  /** To install in place of log and state before `entries` are saved; then `applied` is its index. */
+  /**
+   * To install in place of log and state before `entries` are saved; then `applied` is its index.
+   */
   readonly snapshot: SnapshotMeta | undefined;
   /** To append to the saved log; what is saved at or after the first one's index is replaced. */
   readonly entries: readonly Entry[];
@@ -211,8 +215,8 @@ export interface AppendRespMessage extends Envelope {
   readonly hintIndex: number;
   readonly hintTerm: number;
   /**
-   * Rejected: the follower knows no configuration. The first one is not in the log, so entries alone
-   * could not tell it who its fellow members are.
+   * Rejected: the follower knows no configuration. The first one is not in the log, so entries
+   * alone could not tell it who its fellow members are.
    */
   readonly needsSnapshot: boolean;
 }

@@ -120,8 +120,10 @@ function describeData(entry: Entry): string {
 
 function describeBody(m: Message): string {
   switch (m.kind) {
-    case "append":
-      return ` Log:${m.prevTerm}/${m.prevIndex}${describeCommit(m.commit)}${describeList(m.entries)}`;
+    case "append": {
+      const list = describeList(m.entries);
+      return ` Log:${m.prevTerm}/${m.prevIndex}${describeCommit(m.commit)}${list}`;
+    }
     case "append-resp":
       return m.rejected
         ? ` Log:${m.hintTerm}/${m.index} Rejected (Hint: ${m.hintIndex})` +

@@ -1,7 +1,7 @@
 /**
  * The form of a script: cases, each a command line, optional input lines, `----`, and the expected
- * text up to an empty line. Lines that begin with `#` before a command are comments. If the expected
- * text itself holds empty lines, it stands between two `----` pairs.
+ * text up to an empty line. Lines that begin with `#` before a command are comments. If the
+ * expected text itself holds empty lines, it stands between two `----` pairs.
  */
 export interface Argument {
   readonly name: string;
