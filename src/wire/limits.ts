@@ -1,8 +1,11 @@
 /** The version that this build writes and the only one it reads; the first byte of every batch. */
 export const PROPOSALS_VERSION = 1;
 
-/** How deep transactions may be nested in transactions: a bound on recursion in both directions. */
-export const TXN_DEPTH_MAX = 32;
+/**
+ * How deep transactions may be nested in transactions: a bound on recursion in both directions. Above
+ * what the protocols let in, so that no request can make a whole batch impossible to encode.
+ */
+export const TXN_DEPTH_MAX = 256;
 
 /** One encoded batch. Far above what a group commit gathers, so passing it means a bug or garbage. */
 export const BATCH_BYTES_MAX: number = 64 * 1024 * 1024;
