@@ -88,8 +88,9 @@ function newFootprint(): Footprint {
 
 /**
  * Adds what `ops` touch to `into`, in etcd's order (key.go checkIntervals): own deletes, then nested
- * transactions, then own puts. So a put in one nested transaction followed by a delete of the key in
- * a later one passes, while a put in "then" and a delete in "else" of one nested transaction do not.
+ * transactions one by one, of each the puts before the deletes, then own puts. So a put in one nested
+ * transaction followed by a delete of the key in a later one passes, and so do a put in "then" and a
+ * delete in "else" of one nested transaction, of which only one runs.
  */
 function collect(ops: readonly RequestOp[], into: Footprint): ErrorCode | undefined {
   for (const op of ops) {
@@ -115,8 +116,6 @@ function collectNested(txn: TxnRequest, into: Footprint): ErrorCode | undefined 
   const failure = newFootprint();
   const code = collect(txn.success, success) ?? collect(txn.failure, failure);
   if (code !== undefined) return code;
-  for (const range of success.deletes) into.deletes.push(range);
-  for (const range of failure.deletes) into.deletes.push(range);
   for (const key of success.puts) {
     if (into.puts.has(key) || isDeleted(into, key)) return "duplicate-key";
     into.puts.add(key);
@@ -127,6 +126,8 @@ function collectNested(txn: TxnRequest, into: Footprint): ErrorCode | undefined 
     if (isDeleted(into, key)) return "duplicate-key";
     into.puts.add(key);
   }
+  for (const range of success.deletes) into.deletes.push(range);
+  for (const range of failure.deletes) into.deletes.push(range);
   return undefined;
 }
 
