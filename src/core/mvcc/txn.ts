@@ -76,7 +76,7 @@ function validateOp(
     case "range":
       return validateRange(context.view, op.request);
     case "put":
-      return validatePut(context, op.request);
+      return validateTxnPut(context, op.request);
     case "delete-range":
       return undefined;
     case "txn":
@@ -96,9 +96,19 @@ function validateRange(view: TenantView, request: RangeRequest): ErrorCode | und
 
 /** Whether a put can be applied: its lease exists, and what it keeps is there. */
 export function validatePut(context: TxnContext, request: PutRequest): ErrorCode | undefined {
-  const shape = checkPut(request);
-  if (shape !== undefined) return shape;
-  if (request.lease !== NO_LEASE && !context.leaseExists(request.lease)) return "lease-not-found";
+  return checkPut(request) ?? validateLease(context, request) ?? validateKept(context, request);
+}
+
+/** In a transaction etcd looks at what is kept before it looks at the lease (txn/txn.go checkPut). */
+function validateTxnPut(context: TxnContext, request: PutRequest): ErrorCode | undefined {
+  return checkPut(request) ?? validateKept(context, request) ?? validateLease(context, request);
+}
+
+function validateLease(context: TxnContext, { lease }: PutRequest): ErrorCode | undefined {
+  return lease === NO_LEASE || context.leaseExists(lease) ? undefined : "lease-not-found";
+}
+
+function validateKept(context: TxnContext, request: PutRequest): ErrorCode | undefined {
   if (!request.ignoreValue && !request.ignoreLease) return undefined;
   const row = context.reader.get(context.view.slot, request.key);
   return row === undefined ? "key-not-found" : undefined;
