@@ -1,5 +1,5 @@
 import type { Database, Statement } from "better-sqlite3";
-import type { KeyBackend } from "../core/fsm/mod.ts";
+import type { KeyBackend, KeyReader } from "../core/fsm/mod.ts";
 import {
   HISTORY_COLUMNS,
   type HistoryTuple,
@@ -12,7 +12,7 @@ import {
 import type { HistoryRow } from "../core/fsm/mod.ts";
 
 /** All of the key backend but reading keys. */
-export type KeyWrites = Omit<KeyBackend, "get" | "scan" | "count" | "getAt" | "scanAt" | "countAt">;
+export type KeyWrites = Omit<KeyBackend, keyof KeyReader>;
 
 /** SQLite's "no limit" and "no bound". */
 const UNLIMITED = -1;

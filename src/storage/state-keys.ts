@@ -13,14 +13,34 @@ import {
 /** SQLite's "no limit". */
 const UNLIMITED = -1;
 
+/** Up to this many revisions are walked whole; past that, the versions of the keys asked for. */
+const TAIL_REVISIONS = 1000;
+
 /**
- * Of the versions of a key up to a revision only the newest, and not if it is a delete. Inner scan and
- * probe both stay inside `history_keys`; the wide row is fetched for what is left.
+ * The keys of a range that history knows, each found by one seek past all versions of the one before;
+ * so the cost goes with the keys and not with their versions. `hi` ends the range if it is closed.
  */
-const NEWEST_AT = `h.slot = ? AND h.key >= ? AND h.key < ? AND h.mod_rev <= ? AND h.version > 0
-  AND NOT EXISTS (SELECT 1 FROM history n INDEXED BY history_keys
-    WHERE n.slot = h.slot AND n.key = h.key AND n.mod_rev <= ?
-      AND (n.mod_rev, n.sub) > (h.mod_rev, h.sub))`;
+function historyKeys(isClosed: boolean, order: Order): string {
+  const pick = order === "ASC" ? "min" : "max";
+  const from = "history INDEXED BY history_keys WHERE slot = :slot";
+  // One bound per side: of two, SQLite may seek by the weaker one.
+  const first = isClosed ? "key >= :lo AND key < :hi" : "key >= :lo";
+  const ascending = isClosed ? "key > keys.key AND key < :hi" : "key > keys.key";
+  const step = order === "ASC" ? ascending : "key < keys.key AND key >= :lo";
+  return `WITH RECURSIVE keys (key) AS (
+    SELECT ${pick}(key) FROM ${from} AND ${first}
+    UNION ALL
+    SELECT (SELECT ${pick}(key) FROM ${from} AND ${step})
+    FROM keys WHERE keys.key IS NOT NULL)`;
+}
+
+/** Joined to `keys`: the newest version of each up to a revision, unless that is a delete. */
+const NEWEST_AT = `CROSS JOIN history h ON h.slot = :slot AND (h.mod_rev, h.sub) = (
+  SELECT n.mod_rev, n.sub FROM history n INDEXED BY history_keys
+  WHERE n.slot = :slot AND n.key = keys.key AND n.mod_rev <= :revision
+  ORDER BY n.mod_rev DESC, n.sub DESC LIMIT 1) WHERE h.version > 0 LIMIT :limit`;
+
+type Order = "ASC" | "DESC";
 
 /** Reads keys on one connection: the state's own, or a snapshot's. */
 export function createKeyReader(database: Database): KeyReader {
@@ -45,7 +65,8 @@ export function createKeyReader(database: Database): KeyReader {
       return row === undefined || row[2] === 0 ? undefined : keyValueOf(key, row);
     },
     scanAt: (slot, range, options) => scanPast(statements, { slot, range }, options),
-    countAt: (slot, range, options) => countPast(statements, { slot, range }, options),
+    countAt: (slot, range, revision) => countPast(statements, { slot, range }, revision),
+    netCreated: (slot, range, revisions) => netCreated(statements, { slot, range }, revisions),
   };
 }
 
@@ -75,18 +96,27 @@ function countKeys(
 function countPast(
   statements: Reads,
   where: { readonly slot: Slot; readonly range: KeyRange },
-  options: { readonly revision: number; readonly limit: number },
-): { count: number; last: Key | undefined } {
+  revision: number,
+): number {
+  const { open, closed } = statements.pastCounts;
+  const statement = where.range.hi === undefined ? open : closed;
+  return statement.get(pastBindings(where, { revision, limit: 0 }))?.[0] ?? 0;
+}
+
+function netCreated(
+  statements: Reads,
+  where: { readonly slot: Slot; readonly range: KeyRange },
+  revisions: { readonly after: number; readonly upTo: number },
+): number {
   const { slot, range } = where;
-  const { revision } = options;
-  const limit = options.limit > 0 ? options.limit : UNLIMITED;
+  const { after, upTo } = revisions;
+  const by = upTo - after <= TAIL_REVISIONS ? statements.netOfTail : statements.netOfKeys;
   const lo = keyBlob(range.lo);
   const row =
     range.hi === undefined
-      ? statements.countAtOpen.get(slot, lo, revision, revision, limit)
-      : statements.countAt.get(slot, lo, keyBlob(range.hi), revision, revision, limit);
-  const last = row?.[1] ?? null;
-  return { count: row?.[0] ?? 0, last: last === null ? undefined : keyOf(last) };
+      ? by.open.get(slot, after, lo)
+      : by.closed.get(slot, after, lo, keyBlob(range.hi));
+  return row?.[0] ?? 0;
 }
 
 function scanPast(
@@ -94,16 +124,25 @@ function scanPast(
   where: { readonly slot: Slot; readonly range: KeyRange },
   options: ScanOptions & { readonly revision: number },
 ): readonly KeyValue[] {
+  const { open, closed } = pairOf(statements.pastScans, options);
+  const statement = where.range.hi === undefined ? open : closed;
+  return statement.all(pastBindings(where, options)).map(keyValueOfFull);
+}
+
+function pastBindings(
+  where: { readonly slot: Slot; readonly range: KeyRange },
+  options: { readonly revision: number; readonly limit: number },
+): Readonly<Record<string, number | Buffer>> {
   const { slot, range } = where;
   const { revision } = options;
   const limit = options.limit > 0 ? options.limit : UNLIMITED;
-  const { open, closed } = pairOf(statements.pastScans, options);
-  const lo = keyBlob(range.lo);
-  const rows =
-    range.hi === undefined
-      ? open.all(slot, lo, revision, revision, limit)
-      : closed.all(slot, lo, keyBlob(range.hi), revision, revision, limit);
-  return rows.map(keyValueOfFull);
+  const bindings = { slot, revision, limit, lo: keyBlob(range.lo) };
+  return range.hi === undefined ? bindings : { ...bindings, hi: keyBlob(range.hi) };
+}
+
+interface NetPair {
+  readonly open: Statement<unknown[], [number]>;
+  readonly closed: Statement<unknown[], [number]>;
 }
 
 interface ScanPair {
@@ -127,19 +166,29 @@ function prepareReads(database: Database) {
   const open = "slot = ? AND key >= ?";
   const closed = "slot = ? AND key >= ? AND key < ?";
   const keys = "current INDEXED BY current_keys";
-  const newestOpen = NEWEST_AT.replace("AND h.key < ? ", "");
   const columns = (record: string): string => `key, create_rev, mod_rev, version, lease, ${record}`;
-  const scansOf = (pair: (record: string, order: string) => ScanPair): Scans => ({
+  const scansOf = (pair: (record: string, order: Order) => ScanPair): Scans => ({
     ascending: { wide: pair("record", "ASC"), narrow: pair("NULL", "ASC") },
     descending: { wide: pair("record", "DESC"), narrow: pair("NULL", "DESC") },
   });
   const scan = (record: string, where: string, order: string): Statement<unknown[], FullRow> =>
     raw(`SELECT ${columns(record)} FROM current WHERE ${where} ORDER BY key ${order} LIMIT ?`);
-  const past = (record: string, where: string, order: string): Statement<unknown[], FullRow> =>
+  const past = (record: string, isClosed: boolean, order: Order): Statement<unknown[], FullRow> =>
     raw(
-      `SELECT ${columns(record)} FROM history h INDEXED BY history_keys WHERE ${where}
-       ORDER BY key ${order} LIMIT ?`,
+      `${historyKeys(isClosed, order)}
+       SELECT h.key, create_rev, mod_rev, version, lease, ${record} FROM keys ${NEWEST_AT}`,
     );
+  const pastCount = (isClosed: boolean): Statement<unknown[], [number]> =>
+    raw(`${historyKeys(isClosed, "ASC")} SELECT count(*) FROM (SELECT 1 FROM keys ${NEWEST_AT})`);
+  // A unary plus keeps a column from choosing the index: the walk goes by revision then.
+  // A version of 1 is a creation, of 0 a delete; other changes leave the number of keys.
+  const net = (from: string, key: string): NetPair => {
+    const sum = "SELECT total(CASE version WHEN 1 THEN 1 WHEN 0 THEN -1 ELSE 0 END)";
+    return {
+      open: raw(`${sum} FROM ${from} >= ?`),
+      closed: raw(`${sum} FROM ${from} >= ? AND ${key} < ?`),
+    };
+  };
   return {
     get: raw<KeyedRow>(
       "SELECT create_rev, mod_rev, version, lease, record FROM current WHERE slot = ? AND key = ?",
@@ -153,8 +202,8 @@ function prepareReads(database: Database) {
       closed: scan(record, closed, order),
     })),
     pastScans: scansOf((record, order) => ({
-      open: past(record, newestOpen, order),
-      closed: past(record, NEWEST_AT, order),
+      open: past(record, false, order),
+      closed: past(record, true, order),
     })),
     count: raw<[number]>(`SELECT count(*) FROM ${keys} WHERE ${closed}`),
     countOpen: raw<[number]>(`SELECT count(*) FROM ${keys} WHERE ${open}`),
@@ -165,12 +214,8 @@ function prepareReads(database: Database) {
     countPageOpen: raw<[number, Buffer | null]>(
       `SELECT count(*), max(key) FROM (SELECT key FROM ${keys} WHERE ${open} ORDER BY key LIMIT ?)`,
     ),
-    countAt: raw<[number, Buffer | null]>(countPastSql(NEWEST_AT)),
-    countAtOpen: raw<[number, Buffer | null]>(countPastSql(newestOpen)),
+    netOfTail: net("history WHERE slot = ? AND mod_rev > ? AND +key", "+key"),
+    netOfKeys: net("history INDEXED BY history_keys WHERE slot = ? AND mod_rev > ? AND key", "key"),
+    pastCounts: { open: pastCount(false), closed: pastCount(true) },
   };
-}
-
-function countPastSql(where: string): string {
-  return `SELECT count(*), max(key) FROM
-    (SELECT key FROM history h INDEXED BY history_keys WHERE ${where} ORDER BY key LIMIT ?)`;
 }

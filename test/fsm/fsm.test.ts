@@ -56,7 +56,7 @@ test("a fresh tenant is at revision 1 and one tenant never moves another", () =>
     name: "other",
     created: 5000,
     revision: 1,
-    compactRevision: -1,
+    compactRevision: 0,
     policyRevision: 1,
   });
   const found = machine.fsm.reader.range(OTHER, range("\0", "\0"));

@@ -79,7 +79,9 @@ function readerOf(tables: () => Tables): KeyReader {
     count: (slot, range, limit) => counted(live(slot, range), limit),
     getAt: (slot, key, revision) => past(slot, { lo: key, hi: `${key}\0` as Key }, revision)[0],
     scanAt: (slot, range, options) => shape(past(slot, range, options.revision), options),
-    countAt: (slot, range, { revision, limit }) => counted(past(slot, range, revision), limit),
+    countAt: (slot, range, revision) => past(slot, range, revision).length,
+    netCreated: (slot, range, { after }) =>
+      live(slot, range).length - past(slot, range, after).length,
   };
 }
 

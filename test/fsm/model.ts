@@ -131,12 +131,14 @@ function holds(space: Space, c: Compare): boolean {
   });
 }
 
-function putError(model: Model, r: PutRequest): string | undefined {
+/** In a transaction etcd names the missing key first, outside of one the missing lease. */
+function putError(model: Model, r: PutRequest, inTxn = false): string | undefined {
   if (r.ignoreValue && r.value.length > 0) return "value-provided";
   if (r.ignoreLease && r.lease !== NO_LEASE) return "lease-provided";
-  if (r.lease !== NO_LEASE && !model.leases.has(r.lease)) return "lease-not-found";
+  const lease = r.lease !== NO_LEASE && !model.leases.has(r.lease) ? "lease-not-found" : undefined;
   const there = (model.spaces[model.revision] as Space).has(r.key);
-  return (r.ignoreValue || r.ignoreLease) && !there ? "key-not-found" : undefined;
+  const kept = (r.ignoreValue || r.ignoreLease) && !there ? "key-not-found" : undefined;
+  return inTxn ? (kept ?? lease) : (lease ?? kept);
 }
 
 function txnError(model: Model, r: TxnRequest): string | undefined {
@@ -144,7 +146,7 @@ function txnError(model: Model, r: TxnRequest): string | undefined {
   for (const op of r.compare.every((c) => holds(before, c)) ? r.success : r.failure) {
     const code =
       op.kind === "put"
-        ? putError(model, op.request)
+        ? putError(model, op.request, true)
         : op.kind === "txn"
           ? txnError(model, op.request)
           : op.kind === "range" && op.request.revision > model.revision

@@ -136,10 +136,9 @@ contract("the past is the newest change up to a revision", (backend) => {
     "a@5 b@2",
     "a@5 b@2",
   ]);
-  const count = (at: number, limit: number) => backend.countAt(S, whole, { revision: at, limit });
-  assert.equal(count(3, 0).count, 2);
-  assert.deepEqual(count(3, 1), { count: 1, last: "a" });
-  assert.equal(backend.countAt(S, between("a", "b"), { revision: 4, limit: 0 }).count, 0);
+  assert.equal(backend.countAt(S, whole, 3), 2);
+  assert.equal(backend.countAt(S, whole, 4), 1);
+  assert.equal(backend.countAt(S, between("a", "b"), 4), 0);
   assert.equal(backend.getAt(S, key("a"), 3)?.modRevision, 3);
   assert.equal(backend.getAt(S, key("a"), 4), undefined);
   assert.equal(backend.getAt(S, key("c"), 9), undefined);
@@ -288,4 +287,32 @@ contract("a purge takes a slot's rows in slices and nobody else's", (backend) =>
   assert.equal(backend.count(S, whole, 0).count, 0);
   assert.equal(backend.lease(S, leaseId(1n)), undefined);
   assert.equal(backend.count(S + 10, whole, 0).count, 5);
+});
+
+contract("what was created and deleted since a revision is counted by key range", (backend) => {
+  // Creations and deletes of one key in turn, so that the sum depends on where it begins.
+  const put = (name: string, at: number): HistoryRow => change(row(name, at));
+  const gone = (name: string, at: number): HistoryRow => change(row(name, at), 0, "delete");
+  const again = (name: string, at: number): HistoryRow => change(row(name, at, { version: 2 }));
+  backend.transaction(() => {
+    for (const each of [put("a", 2), put("b", 3), again("a", 4), gone("a", 5), put("c", 6)]) {
+      backend.append(S, each);
+    }
+    backend.append(S, again("c", 2000));
+    for (const name of ["b", "c"]) backend.put(S, row(name, 3), undefined);
+  });
+  // Near the latest revision by walking the revisions, far from it by the keys' versions.
+  for (const upTo of [6, 2000]) {
+    const net = (lo: string, hi: string | undefined, after: number): number =>
+      backend.netCreated(
+        S,
+        { lo: key(lo), hi: hi === undefined ? undefined : key(hi) },
+        { after, upTo },
+      );
+    assert.deepEqual(
+      [1, 2, 3, 4, 5, 6].map((after) => net("", undefined, after)),
+      [2, 1, 0, 0, 1, 0],
+    );
+    assert.deepEqual([net("a", "b", 4), net("b", "d", 2), net("c\0", "d", 1)], [-1, 2, 0]);
+  }
 });

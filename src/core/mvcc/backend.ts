@@ -52,11 +52,13 @@ export interface KeyReader {
     range: KeyRange,
     options: ScanOptions & { readonly revision: number },
   ): readonly KeyValue[];
-  countAt(
+  countAt(slot: Slot, range: KeyRange, revision: number): number;
+  /** Keys of the range created less keys deleted by the revisions after `after` up to `upTo`, the latest. */
+  netCreated(
     slot: Slot,
     range: KeyRange,
-    options: { readonly revision: number; readonly limit: number },
-  ): { readonly count: number; readonly last: Key | undefined };
+    revisions: { readonly after: number; readonly upTo: number },
+  ): number;
 }
 
 /** The rows of all tenants' keys. Synchronous; changes are undone with the transaction around them. */

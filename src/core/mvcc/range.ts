@@ -85,7 +85,11 @@ export function readPage(
   return { ok: true, value: { kvs, next } };
 }
 
-/** Counts the keys of one page of a range likewise. */
+/**
+ * Counts the keys of one page of a range likewise: a page of the latest keys, less what was created in
+ * its span since, plus what was deleted. So a page of the past may count more or fewer than `limit`;
+ * the pages of a range add up. Not for the middle of a transaction, whose changes history lacks yet.
+ */
 export function countPage(
   reader: KeyReader,
   view: TenantView,
@@ -96,13 +100,13 @@ export function countPage(
   const code = checkRevision(view, revision);
   if (code !== undefined) return { ok: false, code };
   if (isEmptyRange(range)) return { ok: true, value: { count: 0, next: undefined } };
+  const { count, last } = reader.count(view.slot, range, limit);
+  const next = count === limit && last !== undefined ? keyAfter(last) : undefined;
   const past = pastOf(view, revision);
-  const { count, last } =
-    past === undefined
-      ? reader.count(view.slot, range, limit)
-      : reader.countAt(view.slot, range, { revision: past, limit });
-  const more = count === limit && last !== undefined;
-  return { ok: true, value: { count, next: more ? keyAfter(last) : undefined } };
+  if (past === undefined) return { ok: true, value: { count, next } };
+  const span: KeyRange = { lo: range.lo, hi: next ?? range.hi };
+  const since = reader.netCreated(view.slot, span, { after: past, upTo: view.revision });
+  return { ok: true, value: { count: count - since, next } };
 }
 
 function readOne(moment: Moment, request: RangeRequest): RangeResult {
@@ -160,7 +164,7 @@ function countAll(moment: Moment): number {
   const { reader, view, range, past } = moment;
   return past === undefined
     ? reader.count(view.slot, range, 0).count
-    : reader.countAt(view.slot, range, { revision: past, limit: 0 }).count;
+    : reader.countAt(view.slot, range, past);
 }
 
 function withValue(moment: Moment, kv: KeyValue): KeyValue {
