@@ -1,5 +1,6 @@
 import { CofferError, errorRow } from "../errors.ts";
 import {
+  FROM_KEY,
   type KeyRange,
   type TenantId,
   type WatchCreateRequest,
@@ -129,8 +130,8 @@ class GatedWatchSession implements WatchSession {
     const { deps, caller } = this.#context;
     const what = { action: "watch", target: request };
     const reply = await runRequest(deps, caller, what, (context) => {
-      // etcd reads an empty key as "\0", and checks rights before it makes sense of the range.
-      const asked = keyRange(request.key, request.rangeEnd);
+      // etcd reads an empty key as "\0", and checks rights before it makes sense of the range's end.
+      const asked = keyRange(request.key === "" ? FROM_KEY : request.key, request.rangeEnd);
       if (request.key !== "") checkKey(deps, request.key);
       authoriseWatch(context, asked, request.prevKv);
       return Promise.resolve({ body: asked, revision: currentRevision(context) });
