@@ -28,7 +28,7 @@ import type {
   PeerSender,
   StateMachine,
 } from "./ports.ts";
-import { ProposalQueue } from "./proposal-queue.ts";
+import { ProposalQueue, type Waiting } from "./proposal-queue.ts";
 import { ReadQueue } from "./read-queue.ts";
 
 export interface NodeOptions {
@@ -144,7 +144,9 @@ export class MemberNode implements Node {
     // A leader without peers needs to ask nobody, and applies in the turn in which it commits.
     const raft = this.#raft;
     const alone = this.#isSoleVoter() && raft.role === "leader";
-    if (alone && this.#readableTerm === raft.term && this.#held === undefined) return undefined;
+    // Even while a full disk holds work up: what has been acknowledged is applied by then.
+    if (alone && this.#readableTerm === raft.term) return undefined;
+    if (this.#blocked !== undefined) return Promise.reject(this.#blocked);
     const deadline = this.#options.clock.now() + this.#options.times.requestTimeoutMs;
     const done = this.#reads.add(deadline);
     this.#scheduleFlush();
@@ -222,8 +224,8 @@ export class MemberNode implements Node {
   #launch(): void {
     if (this.#held !== undefined) return;
     while (this.#proposals.hasPending) {
-      const batch = this.#proposals.takeBatch();
-      const data = encodeProposals(batch.map((waiting) => waiting.proposal));
+      const { batch, data } = encodeBatch(this.#proposals.takeBatch());
+      if (batch.length === 0) continue;
       const result = this.#raft.propose(data);
       if (result.kind === "appended") {
         this.#proposals.launched(result.index, result.term, batch);
@@ -288,7 +290,6 @@ export class MemberNode implements Node {
     const batch: CommittedEntry[] = [];
     for (const entry of entries) {
       if (entry.kind === "conf-change") this.#confState = raft.applyConfChange(entry);
-      if (entry.term === raft.term && raft.role === "leader") this.#readableTerm = entry.term;
       batch.push({
         index: entry.index,
         term: entry.term,
@@ -299,6 +300,7 @@ export class MemberNode implements Node {
     const last = batch[batch.length - 1];
     assert(last !== undefined && machine.appliedIndex === last.index, "All entries are applied");
     raft.applied(last.index);
+    if (last.term === raft.term && raft.role === "leader") this.#readableTerm = last.term;
     for (const [i, entry] of batch.entries()) {
       this.#proposals.landed(entry.index, entry.term, applied.results[i] ?? []);
     }
@@ -406,4 +408,30 @@ export class MemberNode implements Node {
       this.#checkpointing = false;
     }
   }
+}
+
+/**
+ * One entry's data. A proposal that cannot be written is refused by itself: what one client sent must
+ * not take the others' writes with it.
+ */
+function encodeBatch(batch: readonly Waiting[]): {
+  readonly batch: readonly Waiting[];
+  readonly data: Uint8Array;
+} {
+  try {
+    return { batch, data: encodeProposals(batch.map((waiting) => waiting.proposal)) };
+  } catch (error) {
+    if (!(error instanceof CofferError)) throw error;
+  }
+  const good = batch.filter((waiting) => {
+    try {
+      encodeProposals([waiting.proposal]);
+      return true;
+    } catch (error) {
+      if (!(error instanceof CofferError)) throw error;
+      waiting.reject(error);
+      return false;
+    }
+  });
+  return { batch: good, data: encodeProposals(good.map((waiting) => waiting.proposal)) };
 }
