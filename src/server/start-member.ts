@@ -2,7 +2,7 @@ import { createHash, randomInt } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type PolicyFiles, findPolicyFolder, loadPolicyFiles } from "../access/mod.ts";
-import { type ListenAddress, type Server, createServer } from "../api/mod.ts";
+import { type ListenAddress, createServer } from "../api/mod.ts";
 import { type Audit, openAudit } from "../audit/mod.ts";
 import type { Address, ServerConfig } from "../config/mod.ts";
 import { type Fsm, createFsm } from "../core/fsm/mod.ts";
@@ -15,6 +15,7 @@ import { createPrng } from "../stdx/mod.ts";
 import { type RaftLog, type StateStore, openRaftLog, openStateStore } from "../storage/mod.ts";
 import type { Logger, Metrics } from "../telemetry/mod.ts";
 import { createMetrics } from "../telemetry/mod.ts";
+import { keepMarks, refuseMixedFiles, refuseOlderData } from "./acknowledged.ts";
 import { announceMember, bootstrap } from "./bootstrap.ts";
 import { processClock } from "./clock.ts";
 import { createEdgeDeps } from "./edge-deps.ts";
@@ -67,12 +68,21 @@ export async function startMember(config: ServerConfig, host: MemberHost): Promi
     memberId: ids.memberId.toString(16),
   });
   const files = await openFiles(config, ids, { log: host.log, metrics });
+  const ends: End[] = [() => closeFiles(files)];
   try {
-    return await serve({ config, host, ids, policies, metrics, files });
+    return await serve({ config, host, ids, policies, metrics, files }, ends);
   } catch (error) {
-    await closeFiles(files);
+    await endAll(ends);
     throw error;
   }
+}
+
+/** Ends something that was started. */
+type End = () => void | Promise<void>;
+
+/** The last that was started ends first. */
+async function endAll(ends: readonly End[]): Promise<void> {
+  for (const end of ends.toReversed()) await end();
 }
 
 interface Parts {
@@ -84,9 +94,12 @@ interface Parts {
   readonly files: Files;
 }
 
-async function serve(parts: Parts): Promise<Member> {
+/** Adds to `ends` as it goes, so that what was started ends whether all of it was or not. */
+async function serve(parts: Parts, ends: End[]): Promise<Member> {
   const { config, host, ids, policies, metrics, files } = parts;
   const machine = createFsm(files.store, sha256);
+  const acknowledged = { audit: files.audit, dataDir: config.dataDir, log: host.log };
+  await refuseMixedFiles(acknowledged, files.raftLog, machine.appliedIndex);
   const keyring = createKeyring({
     clusterId: ids.clusterId,
     provider: keyFileProvider({ path: config.rootKeyFile }),
@@ -94,14 +107,27 @@ async function serve(parts: Parts): Promise<Member> {
     clock: processClock,
   });
   const node = createNode(parts, machine);
+  ends.push(
+    () => keyring.close(),
+    () => node.stop(),
+  );
   node.onRecords(({ scope, table }) => {
     if (table === "wrapped-key") keyring.invalidate(scope);
   });
   node.onTenantDeleted((tenant) => keyring.invalidate(tenant));
   node.start();
+  await node.readIndex();
+  await refuseOlderData(acknowledged, {
+    lastIndex: files.raftLog.lastIndex,
+    state: machine.reader,
+  });
+  const marks = keepMarks(acknowledged, () => machine.appliedIndex);
+  // Ends after the node, which may apply a last batch as it stops.
+  ends.splice(1, 0, () => marks.stop());
   const bootDeps = { node, keyring, policies, clock: processClock };
   await bootstrap(bootDeps);
   const identity = openMemberIdentity({ config, node, keyring, log: host.log });
+  ends.push(() => identity.close());
   const edge = createEdge(
     createEdgeDeps({
       config,
@@ -127,6 +153,7 @@ async function serve(parts: Parts): Promise<Member> {
       identity.auditRefusedConnection(files.audit, reason, address);
     },
   });
+  ends.push(() => server.close());
   const listening = await server.listen();
   await announceMember(bootDeps, {
     id: ids.memberId,
@@ -144,7 +171,7 @@ async function serve(parts: Parts): Promise<Member> {
   return {
     listening,
     issueToken: (order) => identity.issueToken({ ...order, groups: [] }),
-    stop: () => (stopping ??= stopAll({ server, node, identity, keyring, files })),
+    stop: () => (stopping ??= endAll(ends)),
   };
 }
 
@@ -211,7 +238,8 @@ function createNode({ config, host, ids, metrics, files }: Parts, machine: Fsm):
  * missing file is a mistake that a new key would make worse.
  */
 function ensureRootKey(config: ServerConfig, log: Logger): void {
-  if (existsSync(config.rootKeyFile) || existsSync(join(config.dataDir, "state.db"))) return;
+  const hasData = ["state.db", "raft.db"].some((name) => existsSync(join(config.dataDir, name)));
+  if (existsSync(config.rootKeyFile) || hasData) return;
   createRootKeyFile(config.rootKeyFile);
   log.warn("Root key made: back this file up, without it the data cannot be opened", {
     file: config.rootKeyFile,
@@ -252,20 +280,6 @@ async function closeFiles({ raftLog, store, audit }: Files): Promise<void> {
   await audit.close();
   store.close();
   raftLog.close();
-}
-
-async function stopAll(parts: {
-  readonly server: Server;
-  readonly node: MemberNode;
-  readonly identity: { close(): void };
-  readonly keyring: { close(): void };
-  readonly files: Files;
-}): Promise<void> {
-  await parts.server.close();
-  parts.node.stop();
-  parts.identity.close();
-  parts.keyring.close();
-  await closeFiles(parts.files);
 }
 
 function readTls(config: ServerConfig): Parameters<typeof createServer>[0]["tls"] {

@@ -1,0 +1,181 @@
+import type { Audit, AuditEvent } from "../audit/mod.ts";
+import { CLUSTER_SCOPE, type StateReader, type TenantId } from "../core/types/mod.ts";
+import { CofferError } from "../errors.ts";
+import type { Logger } from "../telemetry/mod.ts";
+
+/**
+ * Notices data files that were put back to an older state. A raft.db or state.db of yesterday is whole
+ * and consistent in itself, so nothing inside them can tell; the audit log beside them can, since every
+ * reply is recorded there with the revisions it was given at, after what it tells of was on the disk.
+ * Marks with the log's index, written every few seconds, bound how much of it is read at a start.
+ *
+ * Who also puts back or cuts the audit log is not noticed by a member alone: that takes an audit
+ * checkpoint kept elsewhere, or a second member. And one who edits it can only cause a refusal.
+ */
+
+const MARK_ACTION = "log-mark";
+const MARK_KEY = /^index:(\d{1,16})$/;
+const MARK_MS = 5000;
+/** Records after the last mark that are looked at: some seconds of a loaded member. */
+const RECORDS_MAX = 50_000;
+
+export interface AcknowledgedDeps {
+  readonly audit: Audit;
+  readonly dataDir: string;
+  readonly log: Logger;
+}
+
+/** The state that a member is about to serve. */
+export interface Found {
+  /** The last index of raft.db. */
+  readonly lastIndex: number;
+  readonly state: StateReader;
+}
+
+/** Throws `corrupt`, and records it, if the audit log proves that `found` is not the newest. */
+export async function refuseOlderData(deps: AcknowledgedDeps, found: Found): Promise<void> {
+  const problem = await findProblem(deps.audit, found);
+  if (problem === undefined) return;
+  await refuse(
+    deps,
+    `it is older than what this member has acknowledged: ${problem}. Put the newest raft.db and ` +
+      "state.db back; or, to go on with the loss, move the folder audit away, which is the evidence " +
+      "of it",
+  );
+}
+
+/**
+ * Throws `corrupt`, and records it, if state.db cannot be of the same time as raft.db. One that is
+ * older is made good by replay, as long as the log reaches back to it.
+ */
+export async function refuseMixedFiles(
+  deps: AcknowledgedDeps,
+  log: { readonly firstIndex: number; readonly lastIndex: number },
+  appliedIndex: number,
+): Promise<void> {
+  const next = "put the newest of both back";
+  if (appliedIndex > log.lastIndex) {
+    const text = `state.db has log entry ${appliedIndex} in it, raft.db ends at ${log.lastIndex}`;
+    await refuse(deps, `it holds files of different times: ${text}; ${next}`);
+  }
+  if (appliedIndex < log.firstIndex - 1) {
+    const text = `state.db ends at log entry ${appliedIndex}, raft.db begins at ${log.firstIndex}`;
+    await refuse(deps, `it holds files of different times: ${text}; ${next}`);
+  }
+}
+
+async function refuse(deps: AcknowledgedDeps, reason: string): Promise<never> {
+  deps.log.error("The data folder is not served", { folder: deps.dataDir, reason });
+  await deps.audit.append(memberEvent({ action: "start", outcome: "refused", reason }));
+  throw new CofferError("corrupt", `"${deps.dataDir}" is not served: ${reason}`);
+}
+
+async function findProblem(audit: Audit, found: Found): Promise<string | undefined> {
+  const any = { afterSeq: 0, subject: "", outcome: "", tenant: "" };
+  const [line] = await audit.tail({ ...any, limit: 1, action: MARK_ACTION });
+  const mark = line === undefined ? undefined : readRecord(line);
+  const marked = Number(MARK_KEY.exec(mark?.key ?? "")?.[1] ?? 0);
+  if (marked > found.lastIndex) {
+    return `the audit log knows log entry ${marked}, raft.db ends at ${found.lastIndex}`;
+  }
+  const limit = Math.min(audit.head.seq - (mark?.seq ?? 0), RECORDS_MAX);
+  return findInRecords(await audit.tail({ ...any, limit, action: "" }), found.state);
+}
+
+interface Revisions {
+  revision: number;
+  policyRevision: number;
+}
+
+function findInRecords(lines: readonly string[], state: StateReader): string | undefined {
+  const known = new Map<string, Revisions>();
+  let deletes = false;
+  for (const line of lines) {
+    const record = readRecord(line);
+    if (record?.outcome !== "ok") continue;
+    if (record.action === "tenant-delete") deletes = true;
+    if (record.tenant === "") continue;
+    const seen = known.get(record.tenant) ?? { revision: 0, policyRevision: 0 };
+    seen.revision = Math.max(seen.revision, record.revision);
+    seen.policyRevision = Math.max(seen.policyRevision, record.policyRevision);
+    known.set(record.tenant, seen);
+  }
+  for (const [id, seen] of known) {
+    const scope = id as TenantId;
+    const now = state.tenant(scope);
+    if (now === undefined && scope !== CLUSTER_SCOPE) {
+      // Its name is in the record of its deletion, its id is not; the next mark settles it.
+      if (!deletes) return `tenant ${id} is in the audit log and not in the data`;
+      continue;
+    }
+    if (now !== undefined && seen.revision > now.revision) {
+      return `tenant ${id} was at revision ${seen.revision} and is at ${now.revision}`;
+    }
+    const policy = state.policyRevision(scope);
+    if (seen.policyRevision > policy) {
+      return `the policy of ${id} was at revision ${seen.policyRevision} and is at ${policy}`;
+    }
+  }
+  return undefined;
+}
+
+interface MarkedRecord extends Revisions {
+  readonly seq: number;
+  readonly tenant: string;
+  readonly action: string;
+  readonly key: string;
+  readonly outcome: string;
+}
+
+/** Undefined for a line that is none of ours; `coffer audit verify` is who judges those. */
+function readRecord(line: string): MarkedRecord | undefined {
+  try {
+    return JSON.parse(line) as MarkedRecord;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes marks while the member runs, and the last one when it stops. */
+export function keepMarks(
+  { audit, log }: AcknowledgedDeps,
+  appliedIndex: () => number,
+): { stop(): Promise<void> } {
+  let marked = 0;
+  const mark = async (): Promise<void> => {
+    const index = appliedIndex();
+    if (index === marked) return;
+    marked = index;
+    try {
+      await audit.append(memberEvent({ action: MARK_ACTION, key: `index:${index}` }));
+    } catch (cause) {
+      log.warn("The place in the log was not recorded, it will be with the next", { cause });
+    }
+  };
+  const timer = setInterval(() => void mark(), MARK_MS).unref();
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      await mark();
+    },
+  };
+}
+
+function memberEvent(event: Partial<AuditEvent> & Pick<AuditEvent, "action">): AuditEvent {
+  return {
+    tenant: "",
+    revision: 0,
+    policyRevision: 0,
+    requestId: "",
+    issuer: "",
+    subject: "system:member",
+    tokenId: "",
+    certThumbprint: "",
+    peerAddress: "",
+    key: "",
+    rangeEnd: "",
+    outcome: "ok",
+    reason: "",
+    ...event,
+  };
+}
