@@ -145,7 +145,7 @@ export function createMemoryBackend(): FsmBackend {
       const rows = rowsOf(slot).filter(
         ({ kv }) => kv.key === key && (before <= 0 || kv.modRevision < before),
       );
-      return rows.reverse().slice(0, limit > 0 ? limit : undefined);
+      return rows.toReversed().slice(0, limit > 0 ? limit : undefined);
     },
     hashAt: (slot, revision) =>
       rowsOf(slot).find((row) => row.kv.modRevision === revision && row.sub === 0)?.hash,

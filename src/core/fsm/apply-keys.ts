@@ -3,9 +3,13 @@ import {
   type AppliedChange,
   type ApplyResult,
   type Command,
+  type DeleteRangeRequest,
+  type Guard,
   type LeaseId,
   type Proposal,
-  revision,
+  type PutRequest,
+  type Revision,
+  type TxnRequest,
 } from "../types/mod.ts";
 import type { ErrorCode } from "../../errors.ts";
 import {
@@ -46,21 +50,24 @@ export interface KeyApplier {
   ): ApplyResult;
 }
 
-export function createKeyApplier(backend: FsmBackend, scopes: Scopes, chain: Chain): KeyApplier {
-  const contextOf = (scope: Scope): TxnContext => ({
-    reader: backend,
-    view: scope,
-    leaseExists: (id: LeaseId) => backend.lease(scope.slot, id) !== undefined,
-  });
+/** What applying one command works on. */
+interface Work {
+  readonly backend: FsmBackend;
+  readonly scope: Scope;
+  readonly scopes: Scopes;
+  readonly writer: KeyWriter;
+  /** Milliseconds since the epoch, of the proposal. */
+  readonly time: number;
+}
 
+export function createKeyApplier(backend: FsmBackend, scopes: Scopes, chain: Chain): KeyApplier {
   /** Ends a transaction: moves the revision, links the chain and keeps the history. */
   const finish = (
     scope: Scope,
     writer: KeyWriter,
     by: { readonly actor: Actor; readonly time: number },
-  ): AppliedChange | undefined => {
+  ): AppliedChange => {
     const { events } = writer;
-    if (events.length === 0) return undefined;
     const { actor, time } = by;
     const next = writer.revision;
     const link = { previous: scope.hash, revision: next, actor, time, events };
@@ -74,79 +81,106 @@ export function createKeyApplier(backend: FsmBackend, scopes: Scopes, chain: Cha
     return { tenant: scope.id, revision: next, events };
   };
 
-  const compact = (scope: Scope, target: number): ApplyResult => {
-    const code = checkCompact(scope, target);
-    if (code !== undefined) return refused(code);
-    // Revisions 0 and 1 precede every change, so the chain there is where it began.
-    if (target > 1) {
-      const hash = backend.hashAt(scope.slot, target);
-      assert(hash !== undefined, "History lost the hash of a revision that can be compacted");
-      scope.compactHash = hash;
-    }
-    scope.compactRevision = target;
-    scopes.touch(scope);
-    return { kind: "compact", revision: revision(scope.revision) };
-  };
-
   return {
     apply(scope, proposal, changes) {
-      const { command, time } = proposal;
       const writer = new KeyWriter(backend, scope);
-      const end = <R extends ApplyResult>(result: R): R => {
-        const change = finish(scope, writer, proposal);
-        if (change !== undefined) changes.push(change);
-        return result;
-      };
-      switch (command.kind) {
-        case "put": {
-          const code = validatePut(contextOf(scope), command.request);
-          if (code !== undefined) return refused(code);
-          const { prevKv } = applyPut(writer, command.request);
-          return end({ kind: "put", revision: writer.revision, prevKv });
-        }
-        case "delete-range": {
-          const code = checkDeleteRange(command.request);
-          if (code !== undefined) return refused(code);
-          const response = applyDeleteRange(writer, command.request);
-          return end({ kind: "delete-range", revision: writer.revision, response });
-        }
-        case "txn": {
-          const context = contextOf(scope);
-          const { request, guards } = command;
-          const shape = checkTxn(request, Number.MAX_SAFE_INTEGER);
-          if (shape !== undefined) return refused(shape);
-          if (!guards.every((guard) => guardHolds(backend, scope, guard))) {
-            return { kind: "guard-failed", revision: revision(scope.revision) };
-          }
-          const plan = planTxn(context, request);
-          const code = validateTxn(context, request, plan);
-          if (code !== undefined) return refused(code);
-          const response = applyTxn(writer, request, plan);
-          return end({ kind: "txn", revision: writer.revision, response });
-        }
-        case "compact":
-          return compact(scope, command.revision);
-        case "lease-grant": {
-          const code = grantLease(backend, scope.slot, { ...command, time });
-          if (code !== undefined) return refused(code);
-          return { kind: "lease-grant", revision: revision(scope.revision) };
-        }
-        case "lease-revoke": {
-          const code = checkRevoke(backend, scope.slot, { ...command, time });
-          if (code !== undefined) return refused(code);
-          for (const key of backend.leaseKeys(scope.slot, command.id)) writer.deleteKey(key);
-          backend.removeLease(scope.slot, command.id);
-          return end({ kind: "lease-revoke", revision: writer.revision });
-        }
-        case "lease-renew": {
-          const ttl = renewLease(backend, scope.slot, { id: command.id, time });
-          return { kind: "lease-renew", revision: revision(scope.revision), ttl };
-        }
-        default:
-          return assertNever(command);
-      }
+      const work: Work = { backend, scope, scopes, writer, time: proposal.time };
+      const result = applyCommand(work, proposal.command);
+      if (writer.events.length > 0) changes.push(finish(scope, writer, proposal));
+      return result;
     },
   };
+}
+
+function applyCommand(work: Work, command: KeyCommand): ApplyResult {
+  switch (command.kind) {
+    case "put":
+      return put(work, command.request);
+    case "delete-range":
+      return deleteRange(work, command.request);
+    case "txn":
+      return txn(work, command.request, command.guards);
+    case "compact":
+      return compact(work, command.revision);
+    case "lease-grant": {
+      const code = grantLease(work.backend, work.scope.slot, { ...command, time: work.time });
+      return code === undefined ? { kind: "lease-grant", revision: now(work) } : refused(code);
+    }
+    case "lease-revoke":
+      return revoke(work, command);
+    case "lease-renew": {
+      const ttl = renewLease(work.backend, work.scope.slot, { id: command.id, time: work.time });
+      return { kind: "lease-renew", revision: now(work), ttl };
+    }
+    default:
+      return assertNever(command);
+  }
+}
+
+function put(work: Work, request: PutRequest): ApplyResult {
+  const code = validatePut(contextOf(work), request);
+  if (code !== undefined) return refused(code);
+  const { prevKv } = applyPut(work.writer, request);
+  return { kind: "put", revision: now(work), prevKv };
+}
+
+function deleteRange(work: Work, request: DeleteRangeRequest): ApplyResult {
+  const code = checkDeleteRange(request);
+  if (code !== undefined) return refused(code);
+  const response = applyDeleteRange(work.writer, request);
+  return { kind: "delete-range", revision: now(work), response };
+}
+
+function txn(work: Work, request: TxnRequest, guards: readonly Guard[]): ApplyResult {
+  const { backend, scope, writer } = work;
+  const shape = checkTxn(request, Number.MAX_SAFE_INTEGER);
+  if (shape !== undefined) return refused(shape);
+  if (!guards.every((guard) => guardHolds(backend, scope, guard))) {
+    return { kind: "guard-failed", revision: now(work) };
+  }
+  const context = contextOf(work);
+  const plan = planTxn(context, request);
+  const code = validateTxn(context, request, plan);
+  if (code !== undefined) return refused(code);
+  const response = applyTxn(writer, request, plan);
+  return { kind: "txn", revision: now(work), response };
+}
+
+function compact(work: Work, target: number): ApplyResult {
+  const { backend, scope, scopes } = work;
+  const code = checkCompact(scope, target);
+  if (code !== undefined) return refused(code);
+  // Revisions 0 and 1 precede every change, so the chain there is where it began.
+  if (target > 1) {
+    const hash = backend.hashAt(scope.slot, target);
+    assert(hash !== undefined, "History lost the hash of a revision that can be compacted");
+    scope.compactHash = hash;
+  }
+  scope.compactRevision = target;
+  scopes.touch(scope);
+  return { kind: "compact", revision: now(work) };
+}
+
+function revoke(
+  work: Work,
+  command: { readonly id: LeaseId; readonly cause: "revoked" | "expired" },
+): ApplyResult {
+  const { backend, scope, writer, time } = work;
+  const code = checkRevoke(backend, scope.slot, { ...command, time });
+  if (code !== undefined) return refused(code);
+  for (const key of backend.leaseKeys(scope.slot, command.id)) writer.deleteKey(key);
+  backend.removeLease(scope.slot, command.id);
+  return { kind: "lease-revoke", revision: now(work) };
+}
+
+function contextOf({ backend, scope }: Work): TxnContext {
+  const leaseExists = (id: LeaseId): boolean => backend.lease(scope.slot, id) !== undefined;
+  return { reader: backend, view: scope, leaseExists };
+}
+
+/** The tenant's revision with what the command has changed so far. */
+function now(work: Work): Revision {
+  return work.writer.revision;
 }
 
 export function refused(code: ErrorCode, detail?: string): ApplyResult {
