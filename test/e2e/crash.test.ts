@@ -39,7 +39,7 @@ interface Round {
 test(`no acknowledged write is lost in ${CRASHES} kills`, async (context) => {
   const seed = Number(process.env["COFFER_SEED"] ?? Date.now() % 2 ** 31);
   try {
-    using folder = await MemberFolder.make([...["--snapshot-entries", String(SNAPSHOT_ENTRIES)]]);
+    using folder = await MemberFolder.make(["--snapshot-entries", String(SNAPSHOT_ENTRIES)]);
     const acknowledged = await crashOften(folder, createPrng(seed));
     context.diagnostic(`${acknowledged} acknowledged writes survived, seed ${seed}`);
   } catch (error) {

@@ -89,7 +89,8 @@ export class MemberFolder implements Disposable {
       ...[MAIN, "server", "--name", "m1", "--data-dir", this.data],
       ...["--listen-client-urls", this.endpoint, "--root-key-file", this.rootKeyFile],
       ...["--tls-cert", this.#file("server.crt"), "--tls-key", this.#file("server.key")],
-      ...["--client-ca", this.#file("ca.crt"), ...this.#flags],
+      ...["--client-ca", this.#file("ca.crt")],
+      ...this.#flags,
     ];
     // The environment of whoever runs the tests must not configure the member.
     const env = { PATH: process.env["PATH"] ?? "" };
