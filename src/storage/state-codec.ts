@@ -65,6 +65,9 @@ export function keyValueOfFull(row: FullRow): KeyValue {
   };
 }
 
+/** The value of a row of `current` or `history`; NULL for a delete. */
+export const RECORD = "(SELECT record FROM sealed WHERE id = sealed_id)";
+
 /** The columns of history, in the order of `HISTORY_COLUMNS`. */
 export type HistoryTuple = readonly [
   Buffer,
@@ -79,8 +82,7 @@ export type HistoryTuple = readonly [
   string,
 ];
 
-export const HISTORY_COLUMNS =
-  "key, create_rev, mod_rev, version, lease, record, sub, time, hash, actor";
+export const HISTORY_COLUMNS: string = `key, create_rev, mod_rev, version, lease, ${RECORD}, sub, time, hash, actor`;
 
 export function historyRowOf(row: HistoryTuple): HistoryRow {
   const [key, create, mod, version, lease, record, sub, time, hash, actor] = row;

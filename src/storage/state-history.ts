@@ -1,5 +1,7 @@
 import type { Database, Statement } from "better-sqlite3";
 import type { KeyBackend, KeyReader } from "../core/fsm/mod.ts";
+import type { Key, KeyValue } from "../core/types/mod.ts";
+import { assert } from "../stdx/mod.ts";
 import {
   HISTORY_COLUMNS,
   type HistoryTuple,
@@ -17,31 +19,85 @@ export type KeyWrites = Omit<KeyBackend, keyof KeyReader>;
 /** SQLite's "no limit" and "no bound". */
 const UNLIMITED = -1;
 
-export function createKeyWrites(database: Database): KeyWrites {
-  return { ...createCurrentWrites(database), ...createHistory(database) };
+export interface KeyWriter extends KeyWrites {
+  /** A transaction begins: what one that was rolled back has left is forgotten. */
+  begin(): void;
 }
 
-function createCurrentWrites(database: Database): Pick<KeyWrites, "put" | "remove"> {
+export function createKeyWrites(database: Database): KeyWriter {
+  const values = new SealedValues(database);
+  return {
+    begin: () => values.forget(),
+    ...createCurrentWrites(database, values),
+    ...createHistory(database, values),
+  };
+}
+
+/**
+ * The `sealed` rows of the transaction under way. A put and the history row appended for it share one:
+ * `put` adds it, `append` takes it, and compaction removes it with the history row. So the current row
+ * of a key never outlives its value, as compaction keeps the newest version of each key.
+ */
+class SealedValues {
+  readonly #insert: Statement;
+  /** By key: what was put and has no history row yet. */
+  readonly #added = new Map<Key, { slot: number; modRevision: number; id: number | bigint }>();
+
+  constructor(database: Database) {
+    this.#insert = database.prepare("INSERT INTO sealed (record) VALUES (?)");
+  }
+
+  add(slot: number, kv: KeyValue): number | bigint {
+    const { key, modRevision, value } = kv;
+    const added = this.#added.get(key);
+    const isTwice = added?.slot === slot && added.modRevision === modRevision;
+    assert(!isTwice, "A key was put twice in one revision");
+    const id = this.#insert.run(value).lastInsertRowid;
+    this.#added.set(key, { slot, modRevision, id });
+    return id;
+  }
+
+  /** The id for a history row: the put's, or a new one where history is written by itself. */
+  take(slot: number, kv: KeyValue): number | bigint {
+    const { key, modRevision, value } = kv;
+    const added = this.#added.get(key);
+    if (added?.slot !== slot || added.modRevision !== modRevision) {
+      return this.#insert.run(value).lastInsertRowid;
+    }
+    this.#added.delete(key);
+    return added.id;
+  }
+
+  forget(): void {
+    this.#added.clear();
+  }
+}
+
+function createCurrentWrites(
+  database: Database,
+  values: SealedValues,
+): Pick<KeyWrites, "put" | "remove"> {
   const insert = database.prepare("INSERT INTO current VALUES (?, ?, ?, ?, ?, ?, ?)");
   // The lease column is left out where it stays, so that its index is not looked at.
   const update = database.prepare(
-    "UPDATE current SET mod_rev = ?, version = ?, record = ? WHERE slot = ? AND key = ?",
+    "UPDATE current SET mod_rev = ?, version = ?, sealed_id = ? WHERE slot = ? AND key = ?",
   );
   const updateLease = database.prepare(
-    `UPDATE current SET create_rev = ?, mod_rev = ?, version = ?, record = ?, lease = ?
+    `UPDATE current SET create_rev = ?, mod_rev = ?, version = ?, sealed_id = ?, lease = ?
      WHERE slot = ? AND key = ?`,
   );
   const remove = database.prepare("DELETE FROM current WHERE slot = ? AND key = ?");
   return {
     put(slot, kv, previous) {
-      const { key, createRevision, modRevision, version, lease, value } = kv;
+      const { key, createRevision, modRevision, version, lease } = kv;
       const blob = keyBlob(key);
+      const id = values.add(slot, kv);
       if (previous === undefined) {
-        insert.run(slot, blob, createRevision, modRevision, version, leaseBlob(lease), value);
+        insert.run(slot, blob, createRevision, modRevision, version, leaseBlob(lease), id);
       } else if (previous.lease === lease) {
-        update.run(modRevision, version, value, slot, blob);
+        update.run(modRevision, version, id, slot, blob);
       } else {
-        const change = [createRevision, modRevision, version, value, leaseBlob(lease)];
+        const change = [createRevision, modRevision, version, id, leaseBlob(lease)];
         updateLease.run(...change, slot, blob);
       }
     },
@@ -51,13 +107,20 @@ function createCurrentWrites(database: Database): Pick<KeyWrites, "put" | "remov
   };
 }
 
-function createHistory(database: Database): Omit<KeyWrites, "put" | "remove"> {
+function createHistory(
+  database: Database,
+  values: SealedValues,
+): Omit<KeyWrites, "put" | "remove"> {
   const statements = prepareHistory(database);
+  const remove = (slot: number, revision: number, sub: number): void => {
+    const id = statements.removeChange.get(slot, revision, sub)?.[0] ?? null;
+    if (id !== null) statements.removeSealed.run(id);
+  };
   return {
     append(slot, { type, sub, kv, actor, time, hash }) {
       const version = type === "delete" ? 0 : kv.version;
       const lease = leaseBlob(kv.lease);
-      const { key, createRevision, modRevision, value } = kv;
+      const { key, createRevision, modRevision } = kv;
       statements.append.run(
         slot,
         modRevision,
@@ -69,7 +132,7 @@ function createHistory(database: Database): Omit<KeyWrites, "put" | "remove"> {
         time,
         hash ?? null,
         actorText(actor),
-        value,
+        type === "delete" ? null : values.take(slot, kv),
       );
     },
     changedAfter(slot, range, revision) {
@@ -108,15 +171,11 @@ function createHistory(database: Database): Omit<KeyWrites, "put" | "remove"> {
       }));
     },
     removeBefore(slot, key, { revision, sub }) {
-      let removed = 0;
-      for (const [rev, at] of statements.before.all(slot, keyBlob(key), revision, sub)) {
-        removed += statements.removeChange.run(slot, rev, at).changes;
-      }
-      return removed;
+      const rows = statements.before.all(slot, keyBlob(key), revision, sub);
+      for (const [rev, at] of rows) remove(slot, rev, at);
+      return rows.length;
     },
-    removeChange(slot, { revision, sub }) {
-      statements.removeChange.run(slot, revision, sub);
-    },
+    removeChange: (slot, { revision, sub }) => remove(slot, revision, sub),
   };
 }
 
@@ -180,8 +239,9 @@ function prepareHistory(database: Database) {
       `SELECT mod_rev, sub FROM ${byKey}
        WHERE slot = ? AND key = ? AND (mod_rev, sub) < (?, ?)`,
     ),
-    removeChange: database.prepare<unknown[], never>(
-      "DELETE FROM history WHERE slot = ? AND mod_rev = ? AND sub = ?",
+    removeChange: raw<[number | null]>(
+      "DELETE FROM history WHERE slot = ? AND mod_rev = ? AND sub = ? RETURNING sealed_id",
     ),
+    removeSealed: database.prepare<unknown[], never>("DELETE FROM sealed WHERE id = ?"),
   };
 }

@@ -4,6 +4,7 @@ import type { KeyReader, ScanOptions, Slot } from "../core/fsm/mod.ts";
 import {
   type FullRow,
   type KeyedRow,
+  RECORD,
   keyBlob,
   keyOf,
   keyValueOf,
@@ -165,11 +166,11 @@ function prepareReads(database: Database) {
     database.prepare<unknown[], Row>(sql).raw();
   const open = "slot = ? AND key >= ?";
   const closed = "slot = ? AND key >= ? AND key < ?";
-  const keys = "current INDEXED BY current_keys";
+  const keys = "current";
   const columns = (record: string): string => `key, create_rev, mod_rev, version, lease, ${record}`;
   const scansOf = (pair: (record: string, order: Order) => ScanPair): Scans => ({
-    ascending: { wide: pair("record", "ASC"), narrow: pair("NULL", "ASC") },
-    descending: { wide: pair("record", "DESC"), narrow: pair("NULL", "DESC") },
+    ascending: { wide: pair(RECORD, "ASC"), narrow: pair("NULL", "ASC") },
+    descending: { wide: pair(RECORD, "DESC"), narrow: pair("NULL", "DESC") },
   });
   const scan = (record: string, where: string, order: string): Statement<unknown[], FullRow> =>
     raw(`SELECT ${columns(record)} FROM current WHERE ${where} ORDER BY key ${order} LIMIT ?`);
@@ -191,10 +192,11 @@ function prepareReads(database: Database) {
   };
   return {
     get: raw<KeyedRow>(
-      "SELECT create_rev, mod_rev, version, lease, record FROM current WHERE slot = ? AND key = ?",
+      `SELECT create_rev, mod_rev, version, lease, ${RECORD} FROM current
+       WHERE slot = ? AND key = ?`,
     ),
     getAt: raw<KeyedRow>(
-      `SELECT create_rev, mod_rev, version, lease, record FROM history INDEXED BY history_keys
+      `SELECT create_rev, mod_rev, version, lease, ${RECORD} FROM history INDEXED BY history_keys
        WHERE slot = ? AND key = ? AND mod_rev <= ? ORDER BY mod_rev DESC, sub DESC LIMIT 1`,
     ),
     scans: scansOf((record, order) => ({

@@ -8,8 +8,9 @@ const APPLICATION_ID = 0x436f5374;
 export const STATE_SCHEMA_VERSION = 1;
 
 /**
- * `current` answers reads at the latest revision and never grows with history. `current_keys` is the
- * same key order without the wide rows, for counting. `history_keys` finds the versions of a key;
+ * `sealed` holds the values, appended and never moved, so that the other tables stay narrow: a wide row
+ * in one of them would spill to pages of its own, and counting would walk it. `current` answers reads
+ * at the latest revision and does not grow with history. `history_keys` finds the versions of a key;
  * `version` in it (0 for a delete) lets counts at a past revision stay inside the index. Every integer
  * column is declared INTEGER: better-sqlite3 binds numbers as doubles, and the affinity turns them back.
  */
@@ -25,18 +26,19 @@ CREATE TABLE scope (
 CREATE INDEX scope_id ON scope (id);
 CREATE TABLE cleaned (slot INTEGER PRIMARY KEY, revision INTEGER NOT NULL) STRICT;
 
+CREATE TABLE sealed (id INTEGER PRIMARY KEY, record BLOB NOT NULL) STRICT;
+
 CREATE TABLE current (
   slot INTEGER NOT NULL, key BLOB NOT NULL, create_rev INTEGER NOT NULL, mod_rev INTEGER NOT NULL,
-  version INTEGER NOT NULL, lease BLOB, record BLOB NOT NULL,
+  version INTEGER NOT NULL, lease BLOB, sealed_id INTEGER NOT NULL,
   PRIMARY KEY (slot, key)
 ) WITHOUT ROWID, STRICT;
-CREATE INDEX current_keys ON current (slot, key);
 CREATE INDEX current_leases ON current (slot, lease, key) WHERE lease IS NOT NULL;
 
 CREATE TABLE history (
   slot INTEGER NOT NULL, mod_rev INTEGER NOT NULL, sub INTEGER NOT NULL, key BLOB NOT NULL,
   create_rev INTEGER NOT NULL, version INTEGER NOT NULL, lease BLOB, time INTEGER NOT NULL,
-  hash BLOB, actor TEXT NOT NULL, record BLOB NOT NULL,
+  hash BLOB, actor TEXT NOT NULL, sealed_id INTEGER,
   PRIMARY KEY (slot, mod_rev, sub)
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX history_keys ON history (slot, key, mod_rev, sub, version);

@@ -116,13 +116,17 @@ function createStore(database: Database, options: StateStoreOptions): StateStore
   const { path, walBytes = WAL_BYTES } = options;
   const checkpointer = createCheckpointer(database, { path, walBytes });
   const meter = createWriteMeter();
+  const writes = createKeyWrites(database);
   const scopes = createScopeTables(database);
   const snapshots = createSnapshotPool(path);
   return {
     path,
-    ...createTransaction(database, path, () => checkpointer.committed(meter.take())),
+    ...createTransaction(database, path, {
+      begun: () => writes.begin(),
+      committed: () => checkpointer.committed(meter.take()),
+    }),
     ...createKeyReader(database),
-    ...meter.over(createKeyWrites(database)),
+    ...meter.over(writes),
     ...createLeaseTables(database),
     ...scopes,
     ...createSpace(database),
@@ -158,7 +162,7 @@ function syncWal(path: string): void {
   }
 }
 
-/** Guesses how much a transaction adds to the log: two pages per change, and the value twice. */
+/** Guesses how much a transaction adds to the log: three pages per change, and the value. */
 function createWriteMeter(): { take(): number; over(writes: KeyWrites): KeyWrites } {
   let bytes = 0;
   return {
@@ -170,7 +174,7 @@ function createWriteMeter(): { take(): number; over(writes: KeyWrites): KeyWrite
     over: (writes) => ({
       ...writes,
       append(slot, row) {
-        bytes += 2 * (PAGE_BYTES + row.kv.value.length);
+        bytes += 3 * PAGE_BYTES + row.kv.value.length;
         writes.append(slot, row);
       },
     }),
@@ -180,7 +184,7 @@ function createWriteMeter(): { take(): number; over(writes: KeyWrites): KeyWrite
 function createTransaction(
   database: Database,
   path: string,
-  committed: () => void,
+  on: { readonly begun: () => void; readonly committed: () => void },
 ): Pick<FsmBackend, "transaction"> {
   const begin = database.prepare("BEGIN IMMEDIATE");
   const commit = database.prepare("COMMIT");
@@ -189,9 +193,10 @@ function createTransaction(
     transaction(work) {
       try {
         begin.run();
+        on.begun();
         const result = work();
         commit.run();
-        committed();
+        on.committed();
         return result;
       } catch (failure) {
         // SQLite has already rolled back after some failures, such as a full disk.
@@ -203,14 +208,26 @@ function createTransaction(
 }
 
 function createSpace(database: Database): Pick<StateStore, "purge" | "vacuum" | "size"> {
-  const purges = ["current", "history", "lease", "record"].map((table) =>
+  const purges = ["current", "lease", "record"].map((table) =>
     database.prepare(`DELETE FROM ${table} WHERE slot = ? LIMIT ?`),
   );
+  // Every value has its history row, so that the values go with the history.
+  const purgeHistory = database
+    .prepare<unknown[], [number | null]>(
+      "DELETE FROM history WHERE slot = ? RETURNING sealed_id LIMIT ?",
+    )
+    .raw();
+  const purgeSealed = database.prepare("DELETE FROM sealed WHERE id = ?");
   return {
     purge(slot, rows) {
       let left = rows;
       for (const statement of purges) {
         if (left > 0) left -= statement.run(slot, left).changes;
+      }
+      if (left > 0) {
+        const removed = purgeHistory.all(slot, left);
+        for (const [id] of removed) if (id !== null) purgeSealed.run(id);
+        left -= removed.length;
       }
       return rows - left;
     },
