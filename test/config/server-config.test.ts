@@ -50,7 +50,6 @@ describe("server configuration", () => {
       tlsKey: "s.key",
       clientCa: undefined,
       clientCrl: undefined,
-      clientCrl: undefined,
       clientCertAuth: false,
       natsUrls: [],
       natsCa: undefined,
