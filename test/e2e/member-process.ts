@@ -85,13 +85,17 @@ export class MemberFolder implements Disposable {
 
   /** Starts the member; use `ready` to wait until it serves. */
   spawn(): MemberProcess {
-    const args = [
-      ...[MAIN, "server", "--name", "m1", "--data-dir", this.data],
-      ...["--listen-client-urls", this.endpoint, "--root-key-file", this.rootKeyFile],
-      ...["--tls-cert", this.#file("server.crt"), "--tls-key", this.#file("server.key")],
-      ...["--client-ca", this.#file("ca.crt")],
-      ...this.#flags,
-    ];
+    const options = {
+      name: "m1",
+      "data-dir": this.data,
+      "listen-client-urls": this.endpoint,
+      "root-key-file": this.rootKeyFile,
+      "tls-cert": this.#file("server.crt"),
+      "tls-key": this.#file("server.key"),
+      "client-ca": this.#file("ca.crt"),
+    };
+    const flags = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
+    const args = [MAIN, "server", ...flags, ...this.#flags];
     // The environment of whoever runs the tests must not configure the member.
     const env = { PATH: process.env["PATH"] ?? "" };
     return new MemberProcess(

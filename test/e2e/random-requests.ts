@@ -22,7 +22,7 @@ export type Request =
       readonly kind: "time-to-live";
       readonly make: (at: Resolve) => Fields<rpc.LeaseTimeToLiveRequest>;
     }
-  | { readonly kind: "leases"; readonly make: (at: Resolve) => Fields<rpc.LeaseLeasesRequest> }
+  | { readonly kind: "leases"; readonly make: (at: Resolve) => object }
   | { readonly kind: "keep-alive"; readonly id: bigint }
   | {
       readonly kind: "watch";
