@@ -19,6 +19,7 @@ import { keepMarks, refuseMixedFiles, refuseOlderData } from "./acknowledged.ts"
 import { announceMember, bootstrap } from "./bootstrap.ts";
 import { processClock } from "./clock.ts";
 import { createEdgeDeps } from "./edge-deps.ts";
+import { boundHeapGrowth } from "./heap.ts";
 import { openMemberIdentity } from "./member-identity.ts";
 import { type MemberFile, deriveIds, openMemberFile } from "./member-file.ts";
 import { versionsOf } from "./versions.ts";
@@ -59,6 +60,7 @@ export async function startMember(config: ServerConfig, host: MemberHost): Promi
       "this version runs clusters of one member; leave --initial-cluster out",
     );
   }
+  boundHeapGrowth();
   const ids = openMemberFile(config.dataDir, deriveIds(config));
   ensureRootKey(config, host.log);
   const policies = loadPolicyFiles(findPolicyFolder(import.meta.url));

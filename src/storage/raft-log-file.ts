@@ -74,6 +74,8 @@ function prepareFile(path: string): void {
 function takeLock(database: Database, path: string): void {
   try {
     database.pragma("journal_mode = WAL");
+    // Appended at its end and hardly ever read: a larger cache would only take memory.
+    database.pragma("cache_size = -1024");
     // In this mode the lock that the first transaction takes is kept until the file is closed.
     database.exec("BEGIN IMMEDIATE; COMMIT");
   } catch (failure) {

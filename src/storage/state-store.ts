@@ -21,7 +21,7 @@ import { stateError, withStateErrors } from "./state-errors.ts";
 export interface StateStoreOptions {
   /** The file; `state.db` in the data folder. Folder and file are made if missing. */
   readonly path: string;
-  /** SQLite's page cache of the writing connection. 32 MiB unless given. */
+  /** SQLite's page cache of the writing connection. 16 MiB unless given. */
   readonly cacheBytes?: number;
   /** The write-ahead log is copied back each time it grows by this much. 16 MiB unless given. */
   readonly walBytes?: number;
@@ -95,7 +95,7 @@ function prepareFile(path: string): void {
 
 function configure(database: Database, options: StateStoreOptions): void {
   const walBytes = options.walBytes ?? WAL_BYTES;
-  const cacheKib = Math.ceil((options.cacheBytes ?? 32 * MIB) / 1024);
+  const cacheKib = Math.ceil((options.cacheBytes ?? 16 * MIB) / 1024);
   // Takes effect in an empty file only, and only before the log mode writes the first page.
   database.pragma("auto_vacuum = INCREMENTAL");
   database.pragma("journal_mode = WAL");
