@@ -241,7 +241,14 @@ function createNode({ config, host, ids, metrics, files }: Parts, machine: Fsm):
  */
 function ensureRootKey(config: ServerConfig, log: Logger): void {
   const hasData = ["state.db", "raft.db"].some((name) => existsSync(join(config.dataDir, name)));
-  if (existsSync(config.rootKeyFile) || hasData) return;
+  if (existsSync(config.rootKeyFile)) return;
+  if (hasData) {
+    throw new CofferError(
+      "sealed",
+      `key file '${config.rootKeyFile}' is not there, and "${config.dataDir}" holds data that only ` +
+        "its key opens; restore the file from its backup or name it with --root-key-file",
+    );
+  }
   createRootKeyFile(config.rootKeyFile);
   log.warn("Root key made: back this file up, without it the data cannot be opened", {
     file: config.rootKeyFile,
