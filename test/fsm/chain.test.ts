@@ -110,6 +110,16 @@ test("every part of a change moves the chain", () => {
   assert.equal(chainOf(PUT), chains[0]);
 });
 
+test("what came before moves the chain", () => {
+  const chainAfter = (first: string): string => {
+    const machine = machineOn(createMemoryBackend());
+    machine.run({ kind: "put", request: put(first, "v") });
+    machine.run(PUT);
+    return hex(machine.fsm);
+  };
+  assert.notEqual(chainAfter("x"), chainAfter("y"));
+});
+
 test("the chain tells where it can be checked from, and nothing compacted", () => {
   const machine: Machine = machineOn(createMemoryBackend());
   const { fsm } = machine;

@@ -99,6 +99,40 @@ test("a deleted tenant is gone at once, its rows in slices, and its name is free
   assert.equal(found.ok && found.value.count, 0);
 });
 
+test("the records of a deleted tenant, its wrapped keys, go with the same entry", () => {
+  const backend = createMemoryBackend();
+  const machine = machineOn(backend);
+  const slot = backend.scopes().find((scope) => scope.id === TENANT)?.slot ?? 0;
+  const key = change("k", "wrapped", { table: "wrapped-key" });
+  machine.run({ kind: "records", changes: [key] });
+  assert.equal(backend.records(slot, "wrapped-key").length, 1);
+  machine.run({ kind: "tenant-delete", id: TENANT }, inCluster);
+  assert.deepEqual(backend.records(slot, "wrapped-key"), []);
+});
+
+test("removal goes on after a restart in the middle of the compacted revision", () => {
+  const backend = createMemoryBackend();
+  const machine = machineOn(backend);
+  const slot = backend.scopes().find((scope) => scope.id === TENANT)?.slot ?? 0;
+  const all = ["a", "b", "c", "d", "e"].map((name) => {
+    return { kind: "put", request: put(name, "v") } as const;
+  });
+  const request = { compare: [], success: all, failure: [] };
+  machine.run({ kind: "txn", request, guards: [] });
+  machine.run({ kind: "txn", request, guards: [] });
+  machine.run({ kind: "compact", revision: 3 });
+  // Five changes before the compacted revision's own five: the second slice ends inside of those.
+  machine.fsm.compactStep(4);
+  machine.fsm.compactStep(4);
+  const after = machineOn(backend);
+  while (after.fsm.compactStep(4));
+  const left = backend.marks(slot, { revision: 0, sub: -1 }, { to: 9, limit: 99 });
+  assert.deepEqual(
+    left.map(({ revision, sub }) => [revision, sub]),
+    [0, 1, 2, 3, 4].map((sub) => [3, sub]),
+  );
+});
+
 test("a command checked against another policy revision changes nothing", () => {
   const machine = fresh();
   assert.equal(machine.fsm.reader.policyRevision(TENANT), 1);
