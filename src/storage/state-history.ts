@@ -11,7 +11,7 @@ import {
   keyOf,
   leaseBlob,
 } from "./state-codec.ts";
-import type { HistoryRow } from "../core/fsm/mod.ts";
+import type { HistoryMark, HistoryRow } from "../core/fsm/mod.ts";
 
 /** All of the key backend but reading keys. */
 export type KeyWrites = Omit<KeyBackend, keyof KeyReader>;
@@ -162,13 +162,7 @@ function createHistory(
     },
     hashAt: (slot, revision) => statements.hashAt.get(slot, revision)?.[0] ?? undefined,
     marks(slot, after, { to, limit }) {
-      const rows = statements.marks.all(slot, after.revision, after.sub, to, limit);
-      return rows.map(([revision, sub, key, version]) => ({
-        revision,
-        sub,
-        key: keyOf(key),
-        type: version === 0 ? ("delete" as const) : ("put" as const),
-      }));
+      return statements.marks.all(slot, after.revision, after.sub, to, limit).map(markOf);
     },
     removeBefore(slot, key, { revision, sub }) {
       const rows = statements.before.all(slot, keyBlob(key), revision, sub);
@@ -177,6 +171,10 @@ function createHistory(
     },
     removeChange: (slot, { revision, sub }) => remove(slot, revision, sub),
   };
+}
+
+function markOf([revision, sub, key, version]: [number, number, Buffer, number]): HistoryMark {
+  return { revision, sub, key: keyOf(key), type: version === 0 ? "delete" : "put" };
 }
 
 /** Takes rows up to the end of the revision that reaches `bytesMax`. */

@@ -49,14 +49,22 @@ export async function startEtcd(like: Peer & { readonly pki: string }): Promise<
   const peerPort = await freePort();
   const url = `https://127.0.0.1:${port}`;
   const peerUrl = `http://127.0.0.1:${peerPort}`;
-  const args = [
-    ...["--data-dir", folder, "--name", "m1", "--log-level", "error"],
-    ...["--listen-client-urls", url, "--advertise-client-urls", url],
-    ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
-    ...["--initial-cluster", `m1=${peerUrl}`, "--quota-backend-bytes", String(8 * 2 ** 30)],
-    ...["--cert-file", join(like.pki, "server.crt"), "--key-file", join(like.pki, "server.key")],
-    ...["--trusted-ca-file", join(like.pki, "ca.crt"), "--client-cert-auth"],
-  ];
+  const flags = {
+    "data-dir": folder,
+    name: "m1",
+    "log-level": "error",
+    "listen-client-urls": url,
+    "advertise-client-urls": url,
+    "listen-peer-urls": peerUrl,
+    "initial-advertise-peer-urls": peerUrl,
+    "initial-cluster": `m1=${peerUrl}`,
+    "quota-backend-bytes": String(8 * 2 ** 30),
+    "cert-file": join(like.pki, "server.crt"),
+    "key-file": join(like.pki, "server.key"),
+    "trusted-ca-file": join(like.pki, "ca.crt"),
+    "client-cert-auth": "true",
+  };
+  const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
   const child = spawn("etcd", args, { stdio: ["ignore", "ignore", "ignore"] });
   await once(child, "spawn");
   await acceptsConnections(port);
