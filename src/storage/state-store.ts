@@ -236,7 +236,8 @@ function createSpace(database: Database): Pick<StateStore, "purge" | "vacuum" | 
       const kept = numberPragma(database, "page_count") * FREE_SHARE_KEPT;
       if (free <= Math.max(kept, FREE_PAGES_KEPT)) return false;
       database.pragma(`incremental_vacuum(${pages})`);
-      return true;
+      // A file made without the vacuum mode gives nothing back, ever.
+      return numberPragma(database, "freelist_count") < free;
     },
     size() {
       const pages = numberPragma(database, "page_count");

@@ -230,6 +230,10 @@ test("history tells who wrote each revision and when, newest first", () => {
   }
   machine.run({ kind: "compact", revision: 5 });
   assert.deepEqual(shown(0, 10), [three]);
+  machine.run({ kind: "delete-range", request: del("k") });
+  machine.run({ kind: "put", request: put("other", "v") });
+  machine.run({ kind: "compact", revision: 7 });
+  assert.deepEqual(shown(0, 10), []);
 });
 
 test("the last change of a range is its newest put or delete", () => {
