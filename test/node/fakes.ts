@@ -37,6 +37,8 @@ export interface Fake {
   readonly compactions: number[];
   /** Moves the clock, and lets all ticks that are due happen. */
   advance(ms: number): Promise<void>;
+  /** Ticks that come before anything else has its turn, as after a long pause. */
+  tick(times: number): void;
 }
 
 export interface Disk {
@@ -129,6 +131,7 @@ export function startFake(context: TestContext, options: FakeOptions = {}): Fake
       }
       await turn();
     },
+    tick: (times) => context.mock.timers.tick(times * HEARTBEAT_MS),
   };
 }
 

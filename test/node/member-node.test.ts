@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { createFsm } from "../../src/core/fsm/mod.ts";
 import { NO_LEASE, leaseId, memberId } from "../../src/core/types/mod.ts";
+import { CofferError } from "../../src/errors.ts";
 import { decodeProposals } from "../../src/wire/mod.ts";
 import { createMemoryBackend } from "../fsm/memory-backend.ts";
 import { TENANT, proposal, put, range, sha256 } from "../fsm/fixtures.ts";
@@ -120,10 +121,14 @@ test("started on a full disk, it refuses reads too: acknowledged entries may not
 });
 
 test("any other failure of the disk is fatal", async (context) => {
-  for (const place of ["saveFails", "applyFails"] as const) {
+  const failures = [new Error("the disk is gone"), new CofferError("corrupt")];
+  const cases = failures.flatMap((failure) => [
+    { place: "saveFails", failure } as const,
+    { place: "applyFails", failure } as const,
+  ]);
+  for (const { place, failure } of cases) {
     const fake = startFake(context);
     await makeTenant(fake);
-    const failure = new Error("the disk is gone");
     fake.disk[place] = failure;
     const work = proposePut(fake, "k");
     await turn();
@@ -228,6 +233,24 @@ test("leases end by the clock that was given, once, and by the log", async (cont
   assert.equal(revokes.length, 1);
   assert.equal(revokes[0]?.actor.subject, "system:lease-expired");
   assert.notEqual(id, NO_LEASE);
+});
+
+test("a lease that ended during a pause of the process is revoked once", async (context) => {
+  const fake = startFake(context);
+  await makeTenant(fake);
+  const id = leaseId(7n);
+  const grant = { kind: "lease-grant", id, ttl: 1 } as const;
+  await fake.node.propose(proposal(grant, { time: fake.disk.now }));
+  fake.disk.now += 5000;
+  fake.tick(3);
+  await turn();
+  await turn();
+  assert.equal(fake.node.state.lease(TENANT, id, false), undefined);
+  const revokes = fake.saves
+    .flat()
+    .flatMap(({ data }) => (data.length === 0 ? [] : decodeProposals(data)))
+    .filter(({ command }) => command.kind === "lease-revoke");
+  assert.equal(revokes.length, 1);
 });
 
 test("a lease whose end is held up by a full disk is proposed once", async (context) => {
