@@ -79,7 +79,19 @@ async function findProblem(audit: Audit, found: Found): Promise<string | undefin
     return `the audit log knows log entry ${marked}, raft.db ends at ${found.lastIndex}`;
   }
   const limit = Math.min(audit.head.seq - (mark?.seq ?? 0), RECORDS_MAX);
-  return findInRecords(await audit.tail({ ...any, limit, action: "" }), found.state);
+  const known = revisionsOf(await audit.tail({ ...any, limit, action: "" }));
+  const lost = [...known.keys()].find((id) => isLost(found.state, id as TenantId));
+  // A record holds the name of a tenant that was deleted and not its id, and a slow read of it may be
+  // recorded after its end. So once any was deleted, only the marks can tell.
+  const deleted = { ...any, limit: 1, action: "tenant-delete", outcome: "ok" };
+  if (lost !== undefined && (await audit.tail(deleted)).length === 0) {
+    return `tenant ${lost} is in the audit log and not in the data`;
+  }
+  return findOlder(known, found.state);
+}
+
+function isLost(state: StateReader, id: TenantId): boolean {
+  return id !== CLUSTER_SCOPE && state.tenant(id) === undefined;
 }
 
 interface Revisions {
@@ -87,29 +99,27 @@ interface Revisions {
   policyRevision: number;
 }
 
-function findInRecords(lines: readonly string[], state: StateReader): string | undefined {
+/** The newest that each scope's records tell of. */
+function revisionsOf(lines: readonly string[]): ReadonlyMap<string, Revisions> {
   const known = new Map<string, Revisions>();
-  let deletes = false;
   for (const line of lines) {
     const record = readRecord(line);
-    if (record?.outcome !== "ok") continue;
-    if (record.action === "tenant-delete") deletes = true;
-    if (record.tenant === "") continue;
+    if (record?.outcome !== "ok" || record.tenant === "") continue;
     const seen = known.get(record.tenant) ?? { revision: 0, policyRevision: 0 };
     seen.revision = Math.max(seen.revision, record.revision);
     seen.policyRevision = Math.max(seen.policyRevision, record.policyRevision);
     known.set(record.tenant, seen);
   }
+  return known;
+}
+
+function findOlder(known: ReadonlyMap<string, Revisions>, state: StateReader): string | undefined {
   for (const [id, seen] of known) {
     const scope = id as TenantId;
-    const now = state.tenant(scope);
-    if (now === undefined && scope !== CLUSTER_SCOPE) {
-      // Its name is in the record of its deletion, its id is not; the next mark settles it.
-      if (!deletes) return `tenant ${id} is in the audit log and not in the data`;
-      continue;
-    }
-    if (now !== undefined && seen.revision > now.revision) {
-      return `tenant ${id} was at revision ${seen.revision} and is at ${now.revision}`;
+    if (isLost(state, scope)) continue;
+    const revision = state.tenant(scope)?.revision;
+    if (revision !== undefined && seen.revision > revision) {
+      return `tenant ${id} was at revision ${seen.revision} and is at ${revision}`;
     }
     const policy = state.policyRevision(scope);
     if (seen.policyRevision > policy) {

@@ -10,7 +10,7 @@ import { createEdge } from "../edge/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { IssuedToken } from "../identity/mod.ts";
 import { MemberNode } from "../node/mod.ts";
-import { createRootKeyFile, createKeyring, keyFileProvider } from "../seal/mod.ts";
+import { type Keyring, createKeyring, createRootKeyFile, keyFileProvider } from "../seal/mod.ts";
 import { createPrng } from "../stdx/mod.ts";
 import { type RaftLog, type StateStore, openRaftLog, openStateStore } from "../storage/mod.ts";
 import type { Logger, Metrics } from "../telemetry/mod.ts";
@@ -96,9 +96,14 @@ interface Parts {
   readonly files: Files;
 }
 
-/** Adds to `ends` as it goes, so that what was started ends whether all of it was or not. */
-async function serve(parts: Parts, ends: End[]): Promise<Member> {
-  const { config, host, ids, policies, metrics, files } = parts;
+interface Core {
+  readonly keyring: Keyring;
+  readonly node: MemberNode;
+}
+
+/** Runs the node over the files, unless they are not the newest. Adds to `ends` as it goes. */
+async function startNode(parts: Parts, ends: End[]): Promise<Core> {
+  const { config, host, ids, files } = parts;
   const machine = createFsm(files.store, sha256);
   const acknowledged = { audit: files.audit, dataDir: config.dataDir, log: host.log };
   await refuseMixedFiles(acknowledged, files.raftLog, machine.appliedIndex);
@@ -108,15 +113,14 @@ async function serve(parts: Parts, ends: End[]): Promise<Member> {
     records: (scope) => machine.reader.records(scope, "wrapped-key"),
     clock: processClock,
   });
+  ends.push(() => keyring.close());
   const node = createNode(parts, machine);
-  ends.push(
-    () => keyring.close(),
-    () => node.stop(),
-  );
   node.onRecords(({ scope, table }) => {
     if (table === "wrapped-key") keyring.invalidate(scope);
   });
   node.onTenantDeleted((tenant) => keyring.invalidate(tenant));
+  const stopNode = (): void => node.stop();
+  ends.push(stopNode);
   node.start();
   await node.readIndex();
   await refuseOlderData(acknowledged, {
@@ -125,7 +129,14 @@ async function serve(parts: Parts, ends: End[]): Promise<Member> {
   });
   const marks = keepMarks(acknowledged, () => machine.appliedIndex);
   // Ends after the node, which may apply a last batch as it stops.
-  ends.splice(1, 0, () => marks.stop());
+  ends.splice(ends.indexOf(stopNode), 0, () => marks.stop());
+  return { keyring, node };
+}
+
+/** Adds to `ends` as it goes, so that what was started ends whether all of it was or not. */
+async function serve(parts: Parts, ends: End[]): Promise<Member> {
+  const { config, host, ids, policies, metrics, files } = parts;
+  const { keyring, node } = await startNode(parts, ends);
   const bootDeps = { node, keyring, policies, clock: processClock };
   await bootstrap(bootDeps);
   const identity = openMemberIdentity({ config, node, keyring, log: host.log });

@@ -244,6 +244,31 @@ test("refusal 51: databases that were removed are not begun anew under an audit 
   await assertNoStart(/older than what this member has acknowledged/, mend);
 });
 
+test("refusal 51: a tenant that is gone: deleted it starts, unmade it does not", async () => {
+  await world.restart(() => keep("day7"));
+  await world.admin.tenantCreate({ name: "short", owner: "user:short" });
+  const short = await world.as("user:short", { tenants: ["short"] });
+  await short.put({ key: bytes("/a") });
+  const killed = join(world.folder, "killed7");
+  cpSync(world.dataDir, killed, { recursive: true });
+  await world.stop();
+  const fromKilled = (): void => {
+    rmSync(world.dataDir, { recursive: true });
+    cpSync(killed, world.dataDir, { recursive: true });
+  };
+  fromKilled();
+  putBack("day7", "raft.db", "state.db");
+  await assertNoStart(/older than what this member has acknowledged: tenant/, fromKilled);
+  await world.admin.tenantDelete({ name: "short" });
+  const ended = join(world.folder, "ended7");
+  cpSync(world.dataDir, ended, { recursive: true });
+  await world.restart(() => {
+    rmSync(world.dataDir, { recursive: true });
+    cpSync(ended, world.dataDir, { recursive: true });
+  });
+  await failure(world.admin.tenantShow({ name: "short" }), "not-found");
+});
+
 /** A record of another request is in the file, so all before it are. */
 async function waitForAudit(): Promise<void> {
   await world.admin.range({ key: bytes("/a") });
