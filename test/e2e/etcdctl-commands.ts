@@ -128,6 +128,7 @@ const leases: readonly Step[] = [
   run("lease timetolive {lease1}"),
   run("lease timetolive {lease1} --keys"),
   run("lease list"),
+  watch("lease keep-alive {lease1}", 1),
   run("lease keep-alive --once {lease1}"),
   run("put l/2 c"),
   run("lease timetolive {lease1} --keys"),
@@ -151,7 +152,9 @@ const watches: readonly Step[] = [
   watch("watch a --rev=3 --prev-kv", 11),
   watch("watch dir/a dir/c --rev=1", 6),
   watch("watch  --prefix --rev=1", 21),
-  watch("watch a --rev=2 -w json", 2),
+  // A line of JSON for each response: what is caught up with comes in one.
+  watch("watch a --rev=2 -w json", 1),
+  watch("watch dir/ --prefix --rev=1 --prev-kv -w json", 1),
 ];
 
 const compactions: readonly Step[] = [
@@ -178,6 +181,13 @@ const rest: readonly Step[] = [
   run("get a -w json"),
 ];
 
+/** The client does these with keys, leases and watches alone (clientv3/concurrency). */
+const recipes: readonly Step[] = [
+  run("lock mutex echo held"),
+  run("get mutex --prefix --keys-only"),
+  watch("elect election first", 2),
+];
+
 export const session: readonly Step[] = [
   ...puts,
   ...gets,
@@ -187,4 +197,5 @@ export const session: readonly Step[] = [
   ...watches,
   ...compactions,
   ...rest,
+  ...recipes,
 ];

@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Peer } from "../bench/peers.ts";
+import { buffer, text } from "node:stream/consumers";
+import type { LoadTarget } from "../bench/load-connection.ts";
 import type { Step } from "./etcdctl-commands.ts";
 
 /** What one command answered, made comparable between two servers. */
@@ -17,15 +18,15 @@ const COMMAND_MS_MAX = 20_000;
 
 /** etcdctl against one server, remembering the lease ids that it was given. */
 export class Etcdctl implements Disposable {
-  readonly #peer: Peer;
+  readonly #target: LoadTarget;
   readonly #folder = mkdtempSync(join(tmpdir(), "coffer-etcdctl-"));
   readonly #leases: string[] = [];
 
-  constructor(peer: Peer) {
-    this.#peer = peer;
-    writeFileSync(this.#file("ca.crt"), peer.target.ca);
-    writeFileSync(this.#file("client.crt"), peer.target.cert);
-    writeFileSync(this.#file("client.key"), peer.target.key, { mode: 0o600 });
+  constructor({ target }: { readonly target: LoadTarget }) {
+    this.#target = target;
+    writeFileSync(this.#file("ca.crt"), target.ca);
+    writeFileSync(this.#file("client.crt"), target.cert);
+    writeFileSync(this.#file("client.key"), target.key, { mode: 0o600 });
   }
 
   [Symbol.dispose](): void {
@@ -36,7 +37,7 @@ export class Etcdctl implements Disposable {
     const args = step.args.map((arg) =>
       arg.replace(/\{lease(\d+)\}/, (_, n: string) => this.#leases[Number(n) - 1] ?? "none"),
     );
-    const child = spawn("etcdctl", args, { env: this.#environment() });
+    const child = spawn("etcdctl", args, { env: this.environment() });
     child.stdin.on("error", () => undefined); // It may end before it reads.
     child.stdin.end(step.stdin ?? "");
     let stdout = "";
@@ -47,9 +48,14 @@ export class Etcdctl implements Disposable {
       if (lines !== undefined && stdout.split("\n").length > lines) child.kill("SIGKILL");
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-    const timer = setTimeout(() => child.kill("SIGKILL"), COMMAND_MS_MAX);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL");
+    }, COMMAND_MS_MAX);
     const [code] = (await once(child, "close")) as [number | null];
     clearTimeout(timer);
+    if (late) throw new Error(`etcdctl ${args.join(" ")} did not end, and printed:\n${stdout}`);
     const granted = /^lease ([0-9a-f]+) granted/m.exec(stdout)?.[1];
     if (granted !== undefined) this.#leases.push(granted);
     const cut = lines === undefined ? stdout : stdout.split("\n").slice(0, lines).join("\n");
@@ -61,15 +67,29 @@ export class Etcdctl implements Disposable {
     };
   }
 
+  /** Standard output as it is. Throws unless the command succeeds. */
+  async bytes(args: readonly string[], stdin: Uint8Array = Buffer.alloc(0)): Promise<Buffer> {
+    const child = spawn("etcdctl", args, { env: this.environment() });
+    child.stdin.on("error", () => undefined); // It may end before it reads.
+    child.stdin.end(stdin);
+    const [out, complaint, [code]] = await Promise.all([
+      buffer(child.stdout),
+      text(child.stderr),
+      once(child, "close") as Promise<[number | null]>,
+    ]);
+    if (code !== 0) throw new Error(`etcdctl ${args.join(" ")} failed: ${complaint}`);
+    return out;
+  }
+
   #file(name: string): string {
     return join(this.#folder, name);
   }
 
-  #environment(): NodeJS.ProcessEnv {
+  environment(): NodeJS.ProcessEnv {
     return {
       PATH: process.env["PATH"],
       ETCDCTL_API: "3",
-      ETCDCTL_ENDPOINTS: `https://127.0.0.1:${this.#peer.target.port}`,
+      ETCDCTL_ENDPOINTS: `https://127.0.0.1:${this.#target.port}`,
       ETCDCTL_CACERT: this.#file("ca.crt"),
       ETCDCTL_CERT: this.#file("client.crt"),
       ETCDCTL_KEY: this.#file("client.key"),
@@ -89,6 +109,7 @@ export class Etcdctl implements Disposable {
       .join("\n")
       .replaceAll(/("(?:cluster_id|member_id|raft_term)":)"?\d+"?/g, "$1N")
       .replaceAll(/("(?:ClusterID|MemberID|RaftTerm)" : )\d+/g, "$1N")
+      .replaceAll(/\b(election\/)[0-9a-f]+/g, "$1LEASE")
       .replaceAll(/127\.0\.0\.1:\d+/g, "ADDRESS")
       .replaceAll(/remaining\(\d+s\)/g, "remaining(N)")
       .replaceAll(/took = [^ \n]+/g, "took = N");

@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Client, type ClientOptions, connect } from "../../src/client/mod.ts";
 import { createAuthority, issueCertificate, savePem } from "../../src/pki/mod.ts";
+import type { LoadTarget } from "../bench/load-connection.ts";
 import { freePort } from "../bench/peers.ts";
 
-const MAIN = fileURLToPath(new URL("../../src/main.js", import.meta.url));
+export const MAIN: string = fileURLToPath(new URL("../../src/main.js", import.meta.url));
 const STARTED = '"Serving clients"';
 const START_MS_MAX = 30_000;
 const STOP_MS_MAX = 20_000;
@@ -66,6 +67,11 @@ export class MemberFolder implements Disposable {
   get credentials(): { readonly ca: string; readonly cert: string; readonly key: string } {
     const read = (name: string): string => readFileSync(this.#file(name), "utf8");
     return { ca: read("ca.crt"), cert: read("admin.crt"), key: read("admin.key") };
+  }
+
+  /** As the peers of the benchmark have it. */
+  get target(): LoadTarget {
+    return { host: "127.0.0.1", port: this.port, token: "", ...this.credentials };
   }
 
   client(options: Partial<ClientOptions> = {}): Client {

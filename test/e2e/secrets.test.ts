@@ -50,6 +50,8 @@ test("no plaintext, token or private key is found where it does not belong", asy
     addPrivateKeys(folder, search);
     metrics = await get(folder, "/metrics");
     // The process is there still: write-ahead logs and shared memory are searched as they are.
+    const names = filesBelow(folder.data).map((path) => basename(path));
+    for (const name of ["raft.db-wal", "state.db-wal"]) assert.ok(names.includes(name), name);
     assertNowhere(folder, search, "while it runs");
     await member.kill();
     outputs.push(member.output);
