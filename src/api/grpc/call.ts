@@ -98,6 +98,7 @@ export class ServerCall implements StreamCall {
   serveStream(method: StreamMethod, headers: IncomingHttpHeaders): void {
     if (!this.#arm(headers)) return;
     const stream = this.#stream;
+    if (this.#isGone) return this.#closed();
     this.#context.streams.add(this);
     // Headers go out at once: clients hold a stream for open from then on.
     stream.respond(RESPONSE_HEADERS, TRAILERS_FOLLOW);
@@ -168,12 +169,14 @@ export class ServerCall implements StreamCall {
   #answer(frame: Buffer): void {
     if (this.#done) return;
     this.#settle(OK);
+    if (this.#isGone) return;
     this.#stream.respond(RESPONSE_HEADERS, TRAILERS_FOLLOW);
     this.#stream.end(frame);
   }
 
   #end(outcome: Outcome): void {
     this.#settle(outcome);
+    if (this.#isGone) return;
     const stream = this.#stream;
     this.#trailers = trailersOf(outcome);
     if (stream.headersSent) {
@@ -204,8 +207,16 @@ export class ServerCall implements StreamCall {
     onHandled(this.#path, outcome.status, now() - this.#started);
   }
 
+  /**
+   * Reset by the client, or lost with its connection. node says so here at once, but tells of the end of
+   * what was sent before it tells of the close, and throws if the stream is answered in between.
+   */
+  get #isGone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed;
+  }
+
   #sendTrailers(): void {
-    if (this.#stream.destroyed || this.#stream.closed) return;
+    if (this.#isGone) return;
     this.#stream.sendTrailers(this.#trailers);
     // node sends trailers in a setImmediate of its own, which comes before this one.
     if (!this.#ended) setImmediate(() => this.#stopClient());
