@@ -178,8 +178,9 @@ function matterRange(matter: AdminMatter): KeyRange {
 
 /** Refuses a caller that holds no right at all in its tenant. */
 export function authoriseAny(context: RequestContext): void {
-  const { access } = context.deps;
+  const { access, node } = context.deps;
   if (!access.hasGrant(context.principal, context.scope)) throw denied("no right in this tenant");
+  context.policyRevision = node.state.policyRevision(context.scope);
 }
 
 /**

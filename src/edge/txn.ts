@@ -14,6 +14,7 @@ import {
   type Outcome,
   type RequestContext,
   authorise,
+  authoriseAny,
   currentRevision,
   linearize,
   proposeChecked,
@@ -73,27 +74,43 @@ export function txn(
   });
 }
 
-/** Both branches, nested transactions, and what comparing tells about a key. */
+/**
+ * Both branches, nested transactions, and what comparing tells about a key. One that names no key tells
+ * the revision all the same, so it takes some right in the tenant.
+ */
 export function authoriseTxn(context: RequestContext, request: TxnRequest): void {
+  if (!authoriseKeys(context, request)) authoriseAny(context);
+}
+
+/** Whether there were any keys to ask for. */
+function authoriseKeys(context: RequestContext, request: TxnRequest): boolean {
+  let asked = false;
   for (const compare of request.compare) {
     if (compare.target === "decided") continue;
     authorise(context, "read", keyRange(compare.key, compare.rangeEnd));
+    asked = true;
   }
-  for (const op of [...request.success, ...request.failure]) authoriseOp(context, op);
+  for (const op of [...request.success, ...request.failure]) {
+    if (authoriseOp(context, op)) asked = true;
+  }
+  return asked;
 }
 
-function authoriseOp(context: RequestContext, op: RequestOp): void {
+function authoriseOp(context: RequestContext, op: RequestOp): boolean {
   switch (op.kind) {
     case "range":
-      return authoriseRange(context, op.request);
+      authoriseRange(context, op.request);
+      return true;
     case "put":
-      return authorisePut(context, op.request);
+      authorisePut(context, op.request);
+      return true;
     case "delete-range":
-      return authoriseDelete(context, op.request);
+      authoriseDelete(context, op.request);
+      return true;
     case "txn":
-      return authoriseTxn(context, op.request);
+      return authoriseKeys(context, op.request);
     case "empty":
-      return;
+      return false;
   }
 }
 

@@ -199,6 +199,29 @@ test("refusal 8: denied operations deep in a transaction, in the branch not take
   await assertRefused(world, { subject, action }, () => client.txn({ compare: wide }));
 });
 
+test("a transaction that names no key takes some right in the tenant, and no more", async () => {
+  const inner = [{ request: { $case: "requestTxn", value: {} } as const }];
+  const subject = "user:without-a-row";
+  const nobody = await world.as(subject);
+  const reader = await someone({ "/one": ["read"] });
+  for (const success of [[], inner]) {
+    await assertRefused(world, { subject, action: "txn" }, () => nobody.txn({ success }));
+    for (const allowed of [reader.client, world.admin]) {
+      assert.equal((await allowed.txn({ success })).succeeded, true);
+    }
+  }
+});
+
+test("a watch of the empty key is one of the lowest key, for who may watch that", async () => {
+  const { client } = await someone({ "/one": READ });
+  const denied = await createWatch(client, { key: bytes("") });
+  assert.equal(denied.created.cancelReason, DENIED_WATCH);
+  await denied.watch[Symbol.asyncDispose]();
+  const { watch, created } = await createWatch(world.admin, { key: bytes("") });
+  assert.equal(created.canceled, false);
+  await watch[Symbol.asyncDispose]();
+});
+
 test("refusal 9: a lease with a foreign key: attach, revoke, renew, look", async () => {
   const owner = await someone({ "/two": ["write"], "*": ["lease"] });
   const { ID } = await owner.client.leaseGrant({ TTL: 600n });
