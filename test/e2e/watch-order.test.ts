@@ -109,10 +109,10 @@ test("no event comes after the progress that covers it, each once, whole and in 
       assert.ok(value !== undefined, "The stream ended");
       check.take(value);
     }
-    await writing;
   } finally {
     clearInterval(asking);
     clearInterval(late);
+    await writing;
   }
   assert.ok(written.size > 500, `Only ${written.size} writes`);
   assert.ok(check.progressMessages > 100, `Only ${check.progressMessages} progress messages`);
