@@ -18,7 +18,8 @@ import {
   createWatchHub,
 } from "../core/watch/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { decodeProposals, encodeProposals } from "../wire/mod.ts";
+import { encodeProposals } from "../wire/mod.ts";
+import { Applier, proposalsIn } from "./applier.ts";
 import type { Node, NodeStatus, RecordListener } from "./node-port.ts";
 import type {
   LogStore,
@@ -75,6 +76,7 @@ export class MemberNode implements Node {
   readonly #hub: WatchHub;
   readonly #proposals = new ProposalQueue();
   readonly #reads: ReadQueue;
+  readonly #applier: Applier;
   readonly #listeners = new Set<RecordListener>();
   readonly #deletionListeners: ((tenant: TenantId) => void)[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
@@ -119,6 +121,11 @@ export class MemberNode implements Node {
       // Applied entries are kept for peers that lag; without peers nobody asks for them again.
       limits: this.#isSoleVoter() ? { cacheBytesMax: 0 } : {},
     });
+    this.#applier = new Applier({
+      machine: options.machine,
+      log: options.log,
+      onFailure: (error) => this.#onStateFailure(error),
+    });
     this.#reads = new ReadQueue((ctx) => this.#raft.readIndex(ctx), options.clock.now());
   }
 
@@ -145,7 +152,7 @@ export class MemberNode implements Node {
     const raft = this.#raft;
     const alone = this.#isSoleVoter() && raft.role === "leader";
     // Even while a full disk holds work up: what has been acknowledged is applied by then.
-    if (alone && this.#readableTerm === raft.term) return undefined;
+    if (alone && this.#readableTerm === raft.term && !this.#applier.isBehind) return undefined;
     if (this.#blocked !== undefined) return Promise.reject(this.#blocked);
     const deadline = this.#options.clock.now() + this.#options.times.requestTimeoutMs;
     const done = this.#reads.add(deadline);
@@ -186,6 +193,7 @@ export class MemberNode implements Node {
   stop(): void {
     if (this.#stopped) return;
     if (this.#held === undefined) this.#flush();
+    this.#commitState();
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
     this.#proposals.failAll(new CofferError("stopped"));
@@ -275,12 +283,43 @@ export class MemberNode implements Node {
       return true;
     } catch (error) {
       if (!(error instanceof CofferError) || error.code !== "no-space") throw error;
-      if (this.#blocked === undefined) {
-        this.#options.logger.error("Disk is full: writes are refused until there is room again");
-      }
-      this.#blocked = error;
-      this.#proposals.refusePending(error);
+      this.#block(error);
       return false;
+    }
+  }
+
+  #block(error: CofferError): void {
+    if (this.#blocked === undefined) {
+      this.#options.logger.error("Disk is full: writes are refused until there is room again");
+    }
+    this.#blocked = error;
+    this.#proposals.refusePending(error);
+  }
+
+  #commitState(): void {
+    try {
+      this.#applier.flush();
+    } catch (error) {
+      this.#onStateFailure(error);
+    }
+  }
+
+  #onStateFailure(error: unknown): void {
+    if (error instanceof CofferError && error.code === "no-space") this.#block(error);
+    else this.#options.onFatal(error);
+  }
+
+  /** Tries to apply again what a failed commit of the state took back, and to go on. */
+  #recoverState(): void {
+    if (this.#held !== undefined) return; // Whose next try applies again first.
+    if (this.#blocked === undefined && !this.#applier.isBehind) return;
+    try {
+      this.#applier.catchUp();
+      this.#applier.flush();
+      this.#blocked = undefined;
+      this.#reads.answer([], this.#options.machine.appliedIndex);
+    } catch (error) {
+      this.#onStateFailure(error);
     }
   }
 
@@ -288,7 +327,9 @@ export class MemberNode implements Node {
     const { machine, observer } = this.#options;
     const raft = this.#raft;
     const batch: CommittedEntry[] = [];
+    let bytes = 0;
     for (const entry of entries) {
+      bytes += entry.data.length;
       if (entry.kind === "conf-change") this.#confState = raft.applyConfChange(entry);
       batch.push({
         index: entry.index,
@@ -296,7 +337,7 @@ export class MemberNode implements Node {
         proposals: this.#proposalsOf(entry),
       });
     }
-    const applied = machine.apply(batch);
+    const applied = this.#applier.apply(batch, bytes);
     const last = batch[batch.length - 1];
     assert(last !== undefined && machine.appliedIndex === last.index, "All entries are applied");
     raft.applied(last.index);
@@ -316,8 +357,7 @@ export class MemberNode implements Node {
   }
 
   #proposalsOf(entry: Entry): readonly Proposal[] {
-    if (entry.kind !== "normal" || entry.data.length === 0) return [];
-    return this.#proposals.proposalsOf(entry.index, entry.term) ?? decodeProposals(entry.data);
+    return this.#proposals.proposalsOf(entry.index, entry.term) ?? proposalsIn(entry);
   }
 
   #tick(): void {
@@ -328,6 +368,7 @@ export class MemberNode implements Node {
     this.#reads.expire(now);
     this.#pumpWatches();
     this.#options.observer.pending(this.#proposals.size);
+    this.#recoverState();
     this.#expireLeases(now);
     this.#scheduleFlush();
     if (!this.#compacting) this.#compactSlice();
@@ -379,10 +420,11 @@ export class MemberNode implements Node {
     this.#compacting = false;
     if (this.#stopped || this.#held !== undefined) return;
     try {
-      if (!this.#options.machine.compactStep(COMPACT_STEP_ROWS)) return;
+      const isLeft = this.#options.machine.compactStep(COMPACT_STEP_ROWS);
+      this.#applier.commitSoon();
+      if (!isLeft) return;
     } catch (error) {
-      if (error instanceof CofferError && error.code === "no-space") return;
-      this.#options.onFatal(error);
+      this.#onStateFailure(error);
       return;
     }
     this.#compacting = true;
@@ -396,6 +438,8 @@ export class MemberNode implements Node {
     if (this.#checkpointing || grown < snapshotEntries) return;
     this.#checkpointing = true;
     try {
+      this.#commitState();
+      if (this.#blocked !== undefined) return;
       const durable = await storage.checkpoint();
       const upTo = durable - LOG_MARGIN_ENTRIES;
       if (this.#stopped || upTo <= this.#compactedIndex) return;

@@ -277,7 +277,7 @@ async function openFiles(
     onFsync: (seconds) => deps.metrics.walFsync.observe(seconds),
   });
   try {
-    const store = openStateStore({ path: join(config.dataDir, "state.db") });
+    const store = openStateStore({ path: join(config.dataDir, "state.db"), commit: "later" });
     try {
       const audit = await openAudit({
         folder: join(config.dataDir, "audit"),

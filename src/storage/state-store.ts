@@ -25,6 +25,12 @@ export interface StateStoreOptions {
   readonly cacheBytes?: number;
   /** The write-ahead log is copied back each time it grows by this much. 16 MiB unless given. */
   readonly walBytes?: number;
+  /**
+   * "each" transaction by itself, or "later": several together, at `flush`. What a crash takes is
+   * replayed from the Raft log either way; later writes a page that many changes touch only once.
+   * "each" unless given.
+   */
+  readonly commit?: "each" | "later";
   /** Above this the file takes no more: `no-space`. Unbounded unless given. */
   readonly fileBytesMax?: number;
 }
@@ -121,7 +127,7 @@ function createStore(database: Database, options: StateStoreOptions): StateStore
   const snapshots = createSnapshotPool(path);
   return {
     path,
-    ...createTransaction(database, path, {
+    ...createTransaction(database, options, {
       begun: () => writes.begin(),
       committed: () => checkpointer.committed(meter.take()),
     }),
@@ -133,7 +139,7 @@ function createStore(database: Database, options: StateStoreOptions): StateStore
     snapshot: snapshots.take,
     checkpoint() {
       return withStateErrors(path, () => {
-        assert(!database.inTransaction, "Checkpoint inside a transaction");
+        assert(!database.inTransaction, "Checkpoint before the state was flushed");
         const index = scopes.appliedIndex();
         database.pragma("wal_checkpoint(PASSIVE)");
         syncWal(path);
@@ -141,6 +147,8 @@ function createStore(database: Database, options: StateStoreOptions): StateStore
       });
     },
     close() {
+      // What is not flushed is in the Raft log.
+      if (database.open && database.inTransaction) database.exec("ROLLBACK");
       checkpointer.close();
       snapshots.close();
       if (database.open) database.close();
@@ -183,26 +191,36 @@ function createWriteMeter(): { take(): number; over(writes: KeyWrites): KeyWrite
 
 function createTransaction(
   database: Database,
-  path: string,
+  { path, commit: when = "each" }: StateStoreOptions,
   on: { readonly begun: () => void; readonly committed: () => void },
-): Pick<FsmBackend, "transaction"> {
+): Pick<FsmBackend, "transaction" | "flush"> {
   const begin = database.prepare("BEGIN IMMEDIATE");
   const commit = database.prepare("COMMIT");
   const rollback = database.prepare("ROLLBACK");
+  const end = (): void => {
+    commit.run();
+    on.committed();
+  };
+  const guarded = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (failure) {
+      // SQLite has already rolled back after some failures, such as a full disk.
+      if (database.inTransaction) rollback.run();
+      throw stateError(path, failure);
+    }
+  };
   return {
-    transaction(work) {
-      try {
-        begin.run();
+    transaction: (work) =>
+      guarded(() => {
+        if (!database.inTransaction) begin.run();
         on.begun();
         const result = work();
-        commit.run();
-        on.committed();
+        if (when === "each") end();
         return result;
-      } catch (failure) {
-        // SQLite has already rolled back after some failures, such as a full disk.
-        if (database.inTransaction) rollback.run();
-        throw stateError(path, failure);
-      }
+      }),
+    flush() {
+      if (database.inTransaction) guarded(end);
     },
   };
 }

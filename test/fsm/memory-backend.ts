@@ -120,6 +120,7 @@ export function createMemoryBackend(): FsmBackend {
         throw failure;
       }
     },
+    flush: () => undefined,
     appliedIndex: () => t.applied,
     setAppliedIndex: (index) => void (t.applied = index),
     put: (slot, kv) => void t.current.set(at(slot, kv.key), kv),

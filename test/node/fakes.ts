@@ -178,6 +178,7 @@ function machineOver(
       applies.push(entries);
       return fsm.apply(entries);
     },
+    flush: () => fsm.flush(),
     reader: fsm.reader,
     watchSource: fsm.watchSource,
     expiredLeases: (now, max) => fsm.expiredLeases(now, max),

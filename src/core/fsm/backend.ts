@@ -30,8 +30,13 @@ export const CLUSTER_SLOT: Slot = 0;
  * Expected failures of the medium are thrown as CofferError (`no-space`, `corrupt`, `storage-failed`).
  */
 export interface FsmBackend extends KeyBackend, LeaseBackend {
-  /** Runs `work` in one transaction; if it throws, nothing it changed remains. */
+  /**
+   * Runs `work` in one transaction; if it throws, nothing it changed remains. A backend that commits
+   * later may then have lost what was not flushed too: `appliedIndex` tells.
+   */
   transaction<T>(work: () => T): T;
+  /** Commits what a backend that commits later holds back; throws as `transaction`. */
+  flush(): void;
 
   /** 0 when nothing has been applied. */
   appliedIndex(): number;

@@ -51,6 +51,11 @@ export interface Fsm {
    * `corrupt`, `storage-failed`); nothing of the batch remains then, and it can be applied again.
    */
   apply(entries: readonly CommittedEntry[]): AppliedBatch;
+  /**
+   * Commits what the backend holds back. Throws what it throws; then, as after a failed `apply`, what
+   * was not committed is gone, and `appliedIndex` says from where the log is to be applied again.
+   */
+  flush(): void;
   readonly reader: StateReader;
   readonly watchSource: WatchSource;
   /** At most `max` leases with a deadline at or before `now`, earliest first. */
@@ -103,7 +108,7 @@ class StateMachine implements Fsm {
     this.#keys = createKeyApplier(backend, this.#scopes, this.#chain);
     this.#clean = createCleaner(backend, this.#scopes);
     this.#appliedIndex = backend.appliedIndex();
-    this.reader = createStateReader(backend, this.#scopes);
+    this.reader = createStateReader(backend, this.#scopes, () => this.flush());
     this.watchSource = createWatchSource(backend, this.#scopes);
   }
 
@@ -127,11 +132,26 @@ class StateMachine implements Fsm {
         return made;
       });
     } catch (failure) {
-      this.#scopes.load();
+      this.#reload();
       throw failure;
     }
     this.#appliedIndex = last.index;
     return { results, ...gathered };
+  }
+
+  flush(): void {
+    try {
+      this.#backend.flush();
+    } catch (failure) {
+      this.#reload();
+      throw failure;
+    }
+  }
+
+  /** Goes back to what the backend holds. */
+  #reload(): void {
+    this.#scopes.load();
+    this.#appliedIndex = this.#backend.appliedIndex();
   }
 
   #applyProposal(proposal: Proposal, gathered: Gathered): ApplyResult {
@@ -210,7 +230,12 @@ class StateMachine implements Fsm {
   }
 
   compactStep(budgetRows: number): boolean {
-    return this.#clean(budgetRows);
+    try {
+      return this.#clean(budgetRows);
+    } catch (failure) {
+      this.#reload();
+      throw failure;
+    }
   }
 
   chainAt(

@@ -14,7 +14,11 @@ import { type Scope, type Scopes, tenantInfo } from "./scopes.ts";
 const NO_TENANT = { ok: false, code: "not-found" } as const;
 
 /** The applied state as the node reads it. */
-export function createStateReader(backend: FsmBackend, scopes: Scopes): StateReader {
+export function createStateReader(
+  backend: FsmBackend,
+  scopes: Scopes,
+  flush: () => void,
+): StateReader {
   const infoOf = (scope: Scope | undefined) =>
     scope === undefined ? undefined : tenantInfo(scope);
   return {
@@ -59,7 +63,10 @@ export function createStateReader(backend: FsmBackend, scopes: Scopes): StateRea
         return { id, grantedTtl: ttl, deadline, keys: [] };
       });
     },
-    snapshot: () => createSnapshot(backend),
+    snapshot() {
+      flush(); // A snapshot reads what is committed.
+      return createSnapshot(backend);
+    },
   };
 }
 

@@ -1,0 +1,95 @@
+import type { AppliedBatch, CommittedEntry } from "../core/fsm/mod.ts";
+import type { Entry } from "../core/raft/mod.ts";
+import { decodeProposals } from "../wire/mod.ts";
+import type { LogStore, StateMachine } from "./ports.ts";
+
+/**
+ * Applies committed entries and has the state committed a little later, many batches together: the
+ * log holds them already, so that only a page that changed, and not each change of it, is written.
+ * When committing fails, on a full disk, the state machine is back where it was last committed; what
+ * has been answered since is then applied again from the log before anything else.
+ */
+
+/** Milliseconds that applied entries may wait for the commit of the state. */
+const COMMIT_DELAY_MS = 25;
+/** Bytes of entries past which the state is committed at once. */
+const UNCOMMITTED_BYTES_MAX = 4 * 1024 * 1024;
+/** Bytes of entries that one step of applying again reads. */
+const REPLAY_BYTES_MAX = 4 * 1024 * 1024;
+
+export interface ApplierDeps {
+  readonly machine: StateMachine;
+  readonly log: LogStore;
+  /** Committing failed as `flush` does; called from a timer. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+export class Applier {
+  readonly #deps: ApplierDeps;
+  /** The last entry whose effects have been answered. */
+  #index: number;
+  #uncommittedBytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(deps: ApplierDeps) {
+    this.#deps = deps;
+    this.#index = deps.machine.appliedIndex;
+  }
+
+  /** Whether the state has lost what was answered; it must not be read as the latest then. */
+  get isBehind(): boolean {
+    return this.#deps.machine.appliedIndex < this.#index;
+  }
+
+  /** Throws `no-space`; nothing of the batch is applied then, and it can be applied again. */
+  apply(batch: readonly CommittedEntry[], bytes: number): AppliedBatch {
+    this.catchUp();
+    const applied = this.#deps.machine.apply(batch);
+    this.#index = this.#deps.machine.appliedIndex;
+    this.#uncommittedBytes += bytes;
+    if (this.#uncommittedBytes > UNCOMMITTED_BYTES_MAX) this.#commitNow();
+    else this.commitSoon();
+    return applied;
+  }
+
+  /** Something has changed the state: it is committed within `COMMIT_DELAY_MS`. */
+  commitSoon(): void {
+    this.#timer ??= setTimeout(() => this.#commitNow(), COMMIT_DELAY_MS);
+  }
+
+  /** Applies again what a failed commit took back. Throws as `apply`. */
+  catchUp(): void {
+    const { machine, log } = this.#deps;
+    while (machine.appliedIndex < this.#index) {
+      const entries = log.entries(machine.appliedIndex + 1, this.#index + 1, REPLAY_BYTES_MAX);
+      machine.apply(entries.map(committedEntry));
+      machine.flush();
+    }
+  }
+
+  /** Commits the state. Throws `no-space`; see `isBehind`. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#uncommittedBytes = 0;
+    this.#deps.machine.flush();
+  }
+
+  #commitNow(): void {
+    try {
+      this.flush();
+    } catch (error) {
+      this.#deps.onFailure(error);
+    }
+  }
+}
+
+function committedEntry(entry: Entry): CommittedEntry {
+  return { index: entry.index, term: entry.term, proposals: proposalsIn(entry) };
+}
+
+/** What the entry of the log asks the state machine to do. */
+export function proposalsIn(entry: Entry): CommittedEntry["proposals"] {
+  const isEmpty = entry.kind !== "normal" || entry.data.length === 0;
+  return isEmpty ? [] : decodeProposals(entry.data);
+}

@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { FsmBackend } from "../../src/core/fsm/mod.ts";
+import { openStateStore } from "../../src/storage/mod.ts";
+import { TENANT, range } from "../fsm/fixtures.ts";
+import {
+  HEARTBEAT_MS,
+  createDisk,
+  ending,
+  makeTenant,
+  noSpace,
+  proposePut,
+  startFake,
+} from "./fakes.ts";
+
+/** The state is committed some time after the answers; here a full disk takes back what was not. */
+
+test("what a failed commit of the state takes back is applied again, and not read before", async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), "coffer-state-loss-"));
+  const store = openStateStore({ path: join(folder, "state.db"), commit: "later" });
+  context.after(() => {
+    store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  let isFull = false;
+  const backend: FsmBackend = {
+    ...store,
+    transaction: (work) =>
+      store.transaction(() => {
+        const result = work();
+        if (isFull) throw noSpace();
+        return result;
+      }),
+  };
+  const fake = startFake(context, { disk: createDisk(backend) });
+  await makeTenant(fake);
+  store.flush();
+  const early = await Promise.all(["a", "b", "c"].map((name) => proposePut(fake, name)));
+  assert.deepEqual(
+    early.map((result) => result.kind === "put" && result.revision),
+    [2, 3, 4],
+  );
+  isFull = true;
+  const late = proposePut(fake, "d");
+  await fake.advance(HEARTBEAT_MS);
+  assert.equal(fake.node.state.tenant(TENANT)?.revision, 1, "the failure took nothing back");
+  assert.equal(await ending(fake.node.readIndex()), "no-space", "a stale state was readable");
+  assert.equal(await ending(proposePut(fake, "e")), "no-space");
+  isFull = false;
+  await fake.advance(HEARTBEAT_MS);
+  const result = await late;
+  assert.ok(result.kind === "put" && result.revision === 5, "the put under way was lost");
+  assert.equal(fake.node.readIndex(), undefined);
+  const all = fake.node.state.range(TENANT, range("\0", "\0"));
+  assert.ok(all.ok);
+  assert.deepEqual(
+    all.value.kvs.map(({ key, modRevision }) => [key, modRevision]),
+    [
+      ["a", 2],
+      ["b", 3],
+      ["c", 4],
+      ["d", 5],
+    ],
+  );
+  assert.deepEqual(fake.fatals, []);
+});
