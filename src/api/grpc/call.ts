@@ -170,8 +170,13 @@ export class ServerCall implements StreamCall {
     if (this.#done) return;
     this.#settle(OK);
     if (this.#isGone) return;
-    this.#stream.respond(RESPONSE_HEADERS, TRAILERS_FOLLOW);
-    this.#stream.end(frame);
+    const stream = this.#stream;
+    stream.respond(RESPONSE_HEADERS, TRAILERS_FOLLOW);
+    stream.end(frame);
+    // Where trailers follow, node closes the write side only after the frame has left, and asks for
+    // the trailers a turn of the event loop later. Closed here, it asks as the frame leaves; node's own
+    // call then finds it done. Without trailers node does the same (lib/internal/http2/core.js).
+    stream._final(() => undefined);
   }
 
   #end(outcome: Outcome): void {
