@@ -54,7 +54,8 @@ export class Applier {
 
   /** Something has changed the state: it is committed within `COMMIT_DELAY_MS`. */
   commitSoon(): void {
-    this.#timer ??= setTimeout(() => this.#commitNow(), COMMIT_DELAY_MS);
+    // It keeps no process alive: what it would commit is in the log.
+    this.#timer ??= setTimeout(() => this.#commitNow(), COMMIT_DELAY_MS).unref();
   }
 
   /** Applies again what a failed commit took back. Throws as `apply`. */

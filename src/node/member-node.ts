@@ -420,9 +420,8 @@ export class MemberNode implements Node {
     this.#compacting = false;
     if (this.#stopped || this.#held !== undefined) return;
     try {
-      const isLeft = this.#options.machine.compactStep(COMPACT_STEP_ROWS);
+      if (!this.#options.machine.compactStep(COMPACT_STEP_ROWS)) return;
       this.#applier.commitSoon();
-      if (!isLeft) return;
     } catch (error) {
       this.#onStateFailure(error);
       return;
