@@ -91,6 +91,10 @@ async function failureOf(deps: EdgeDeps, check: HealthCheck): Promise<string | u
         return raisedAlarms(deps).some((raised) => raised.alarm === "corrupt")
           ? "alarm activated: CORRUPT"
           : undefined;
+      case "space":
+        return raisedAlarms(deps).some((raised) => raised.alarm === "nospace")
+          ? "alarm activated: NOSPACE"
+          : undefined;
       case "audit":
         return deps.audit.blocked === undefined ? undefined : "audit-blocked";
       case "non-learner":

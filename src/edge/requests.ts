@@ -78,7 +78,7 @@ export interface StatusBody {
 }
 
 export type HealthCheck =
-  "serializable-read" | "linearizable-read" | "data-corruption" | "audit" | "non-learner";
+  "serializable-read" | "linearizable-read" | "data-corruption" | "space" | "audit" | "non-learner";
 
 export interface HealthResult {
   readonly check: HealthCheck;

@@ -53,10 +53,12 @@ test("healthy: /health, /livez, /readyz", async () => {
 test("unhealthy: 503 with the reason", async () => {
   server.edge.failure = "etcdserver: no leader";
   try {
-    const health = await request("/health?exclude=CORRUPT");
+    const health = await request("/health?exclude=CORRUPT&exclude=NOSPACE");
     assert.equal(health.status, 503);
     assert.equal(health.body, '{"health":"false","reason":"RAFT NO LEADER"}');
-    assert.equal((await request("/health")).body, '{"health":"false","reason":"ALARM CORRUPT"}');
+    assert.equal((await request("/health")).body, '{"health":"false","reason":"ALARM NOSPACE"}');
+    const corrupt = await request("/health?exclude=NOSPACE");
+    assert.equal(corrupt.body, '{"health":"false","reason":"ALARM CORRUPT"}');
     const probe = await request("/livez");
     assert.equal(probe.status, 503);
     assert.equal(

@@ -18,7 +18,7 @@ const CHECKS_OF = {
 /** `GET /health`: one JSON object, 503 when it is not healthy. */
 export async function health(edge: Health, query: URLSearchParams): Promise<WebResponse> {
   const read = query.get("serializable") === "true" ? "serializable-read" : "linearizable-read";
-  const results = await edge.health(["data-corruption", read]);
+  const results = await edge.health(["space", "data-corruption", read]);
   const excluded = query.getAll("exclude");
   const failed = results.find(
     (result) => result.failure !== undefined && !excluded.includes(alarmOf(result)),
@@ -70,13 +70,19 @@ function etcdName(check: HealthCheck): string {
   return check.replaceAll("-", "_");
 }
 
+const ALARMS: Partial<Record<HealthCheck, string>> = {
+  space: "NOSPACE",
+  "data-corruption": "CORRUPT",
+};
+
 /** The name that `?exclude=` knows a failure by. */
 function alarmOf({ check }: HealthResult): string {
-  return check === "data-corruption" ? "CORRUPT" : "";
+  return ALARMS[check] ?? "";
 }
 
 function reasonOf({ check, failure }: HealthResult): string {
-  if (check === "data-corruption") return "ALARM CORRUPT";
+  const alarm = ALARMS[check];
+  if (alarm !== undefined) return `ALARM ${alarm}`;
   if (failure === errorRow("no-leader").text) return "RAFT NO LEADER";
   return `RANGE ERROR:${failure ?? ""}`;
 }
