@@ -54,6 +54,9 @@ export const SYSTEM_TENANT_NAME = "system";
 /** The whole key space. */
 export const ALL_KEYS: KeyRange = { lo: key(""), hi: undefined };
 
+/** Before a request has found its scope. */
+const NO_SCOPE = "" as TenantId;
+
 /** What a request touched, for its audit record. */
 export interface Target {
   readonly key: string;
@@ -66,10 +69,12 @@ export const NO_TARGET: Target = { key: "", rangeEnd: "" };
 export interface RequestContext {
   readonly deps: EdgeDeps;
   readonly caller: Caller;
-  readonly principal: Principal;
+  principal: Principal;
   /** The tenant, or CLUSTER_SCOPE. */
-  readonly scope: TenantId;
+  scope: TenantId;
   readonly actor: Actor;
+  /** Whose audit trail the request belongs to: the scope's, or the cluster's for its operators' work. */
+  auditScope: TenantId;
   /** The policy revision that `authorise` decided at. */
   policyRevision: number;
   /** More operations of this request, each of which gets a record of its own. */
@@ -97,7 +102,8 @@ export async function runRequest<T>(
   let outcome: Outcome<T>;
   try {
     if (deps.audit.blocked !== undefined) await probeAudit(deps, caller, what);
-    context = await openContext(deps, caller);
+    context = await identify(deps, caller);
+    await enterScope(context);
     outcome = await work(context);
   } catch (error) {
     const failure = asCofferError(deps, error, what.action);
@@ -125,16 +131,21 @@ export function replyHeader(deps: EdgeDeps, revision: Revision): ReplyHeader {
   };
 }
 
-/** Authenticates the caller and finds the scope it asks for. */
-export async function openContext(deps: EdgeDeps, caller: Caller): Promise<RequestContext> {
-  const verified = deps.identity.authenticate(caller);
+/** Authenticates the caller; the scope it asks for is still to be found. */
+async function identify(deps: EdgeDeps, caller: Caller): Promise<RequestContext> {
+  const { authorization, certificate } = caller;
+  const verified = deps.identity.authenticate({
+    authorization,
+    certificate,
+    tenantName: undefined,
+  });
   const principal = verified instanceof Promise ? await verified : verified;
-  if (caller.requireLeader && deps.node.status().leader === 0n) throw new CofferError("no-leader");
   return {
     deps,
     caller,
     principal,
-    scope: scopeOf(deps, principal),
+    scope: NO_SCOPE,
+    auditScope: NO_SCOPE,
     actor: {
       issuer: principal.issuer,
       subject: principal.subject,
@@ -143,6 +154,18 @@ export async function openContext(deps: EdgeDeps, caller: Caller): Promise<Reque
     policyRevision: 0,
     touched: [],
   };
+}
+
+/** Finds the scope that the caller asks for; who asks is known by now, for the record of a refusal. */
+async function enterScope(context: RequestContext): Promise<void> {
+  const { deps, caller } = context;
+  if (caller.tenantName !== undefined) {
+    const picked = deps.identity.authenticate(caller);
+    context.principal = picked instanceof Promise ? await picked : picked;
+  }
+  if (caller.requireLeader && deps.node.status().leader === 0n) throw new CofferError("no-leader");
+  context.scope = scopeOf(deps, context.principal);
+  context.auditScope = context.scope;
 }
 
 /** An unknown tenant is refused in the words of a forbidden one: names are not to be probed. */
@@ -192,6 +215,8 @@ export function authoriseOperator(context: RequestContext, matter: AdminMatter):
   if (!isSystemBound(principal)) throw denied("credentials are not bound to the system scope");
   const decision = deps.access.check(principal, CLUSTER_SCOPE, "admin", matterRange(matter));
   if (!decision.allowed) throw denied(`no right to ${matter} in the system scope`);
+  // The names of other tenants are not for the trail of the one that the operator came by.
+  context.auditScope = CLUSTER_SCOPE;
 }
 
 /** Whether `authoriseOperator` would let the caller through. */
@@ -310,7 +335,7 @@ export function auditEvent(
   const principal = context?.principal;
   const failure = typeof end === "number" ? undefined : end;
   return {
-    tenant: context?.scope ?? "",
+    tenant: context?.auditScope ?? "",
     revision: typeof end === "number" ? end : 0,
     policyRevision: context?.policyRevision ?? 0,
     requestId: caller.requestId,

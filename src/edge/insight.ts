@@ -103,6 +103,10 @@ export function tokenIssue(
     }
     const onlyOwn = tenants.every((name) => name === own) && own !== SYSTEM_TENANT_NAME;
     if (!onlyOwn || !mayAdmin(context, "token/issue")) authoriseOperator(context, "token/issue");
+    else if (request.subject !== context.principal.subject || request.groups.length > 0) {
+      // To speak as another is to have that one's rights, as who writes the policy can.
+      authoriseAdmin(context, "policy/change");
+    }
     const { ttlSeconds } = request;
     if (!(ttlSeconds > 0 && ttlSeconds <= TOKEN_TTL_SECONDS_MAX)) {
       throw new CofferError(
@@ -111,6 +115,8 @@ export function tokenIssue(
       );
     }
     const { token, expires } = await deps.tokens.issue({ ...request, tenants });
+    const issued = JSON.stringify({ tenants, groups: request.groups, ttl: ttlSeconds });
+    context.touched.push({ action: "token-issued", target: { key: issued, rangeEnd: "" } });
     return { body: { token, expires }, revision: revision(0) };
   });
 }

@@ -7,6 +7,7 @@ import {
   authoriseAdmin,
   authoriseAny,
   linearize,
+  mayAdmin,
   proposeChecked,
   resultOf,
   runRequest,
@@ -83,7 +84,9 @@ export function policyAsk(
     const asked = own ? context.principal : { subject, groups: [] };
     const range = keyRange(question.key, question.rangeEnd);
     const decision = deps.access.check(asked, context.scope, action, range);
-    return { body: { allowed: decision.allowed, row: decision.row }, revision: revision(0) };
+    // A row that denies names a hole, which its subject must not learn of.
+    const row = mayAdmin(context, "policy/read") ? decision.row : undefined;
+    return { body: { allowed: decision.allowed, row }, revision: revision(0) };
   });
 }
 

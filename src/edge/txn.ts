@@ -41,6 +41,12 @@ import { isSortedByValue, sortByValue, valueHolds } from "./value-order.ts";
 /** A failed guard means that another client made progress; past this many the request times out. */
 const GUARD_RETRIES_MAX = 32;
 
+/**
+ * Operations and comparisons of a whole transaction. etcd bounds each path by --max-txn-ops, which lets
+ * siblings multiply: checking 160,000 of them would stop the member for a minute.
+ */
+const TXN_OPS_TOTAL_MAX = 2048;
+
 export function txn(
   deps: EdgeDeps,
   caller: Caller,
@@ -48,6 +54,7 @@ export function txn(
 ): Promise<Reply<TxnResult>> {
   const target = firstTarget(request);
   return runRequest(deps, caller, { action: "txn", target }, async (context) => {
+    if (countOps(request) > TXN_OPS_TOTAL_MAX) throw new CofferError("too-many-ops");
     const refusal = deps.checkTxn(request, deps.limits.txnOpsMax);
     if (refusal !== undefined) throw new CofferError(refusal);
     const tenant = requireTenant(context);
@@ -150,6 +157,14 @@ function putsSomething(request: TxnRequest): boolean {
   return [...request.success, ...request.failure].some(
     (op) => op.kind === "put" || (op.kind === "txn" && putsSomething(op.request)),
   );
+}
+
+function countOps(request: TxnRequest): number {
+  let count = request.compare.length;
+  for (const op of [...request.success, ...request.failure]) {
+    count += op.kind === "txn" ? 1 + countOps(op.request) : 1;
+  }
+  return count;
 }
 
 function isSerializable(request: TxnRequest): boolean {

@@ -47,18 +47,12 @@ export async function watch(deps: EdgeDeps, caller: Caller): Promise<WatchSessio
 
 type Stream = ReturnType<Node["openWatch"]>;
 
-interface Watched {
-  readonly range: KeyRange;
-  readonly prevKv: boolean;
-}
-
 class GatedWatchSession implements WatchSession {
   onReadable: () => void = () => undefined;
   ended: CofferError | undefined;
   readonly #context: RequestContext;
   readonly #tenant: TenantId;
   readonly #stream: Stream;
-  readonly #watched = new Map<number, Watched>();
   readonly #endings: (() => void)[] = [];
   /** Requests take effect in order, each after its audit record. */
   #queue: Promise<void> = Promise.resolve();
@@ -90,10 +84,7 @@ class GatedWatchSession implements WatchSession {
   }
 
   cancel(watchId: number): void {
-    this.#enqueue(() => {
-      this.#watched.delete(watchId);
-      this.#stream.cancel(watchId);
-    });
+    this.#enqueue(() => this.#stream.cancel(watchId));
   }
 
   progress(): void {
@@ -107,7 +98,6 @@ class GatedWatchSession implements WatchSession {
       if (this.#stream.ended) this.#end(new CofferError("permission-denied"));
       return undefined;
     }
-    if (response.canceled) this.#watched.delete(response.watchId);
     const { deps } = this.#context;
     try {
       const body = { ...response, events: response.events.map((event) => this.#open(event)) };
@@ -133,15 +123,20 @@ class GatedWatchSession implements WatchSession {
       // etcd reads an empty key as "\0", and checks rights before it makes sense of the range's end.
       const asked = keyRange(request.key === "" ? FROM_KEY : request.key, request.rangeEnd);
       if (request.key !== "") checkKey(deps, request.key);
+      // Replies that belong to no watch carry -1 (etcd v3rpc/watch.go), so no watch may have it.
+      if (request.watchId < 0) throw new CofferError("invalid-argument", "negative watch id");
       authoriseWatch(context, asked, request.prevKv);
       return Promise.resolve({ body: asked, revision: currentRevision(context) });
     }).catch((error: unknown) => this.#refuse(error));
     if (reply === undefined || this.#closed) return;
-    const watchId = this.#stream.create(request);
-    if (watchId === undefined) return;
-    this.#watched.set(watchId, { range: reply.body, prevKv: request.prevKv });
-    // Policy may have moved between the check and now.
-    this.#recheck();
+    // Policy may have moved while the record was written; from here to the watch nothing comes between.
+    try {
+      authoriseWatch(this.#context, reply.body, request.prevKv);
+    } catch (error) {
+      this.#refuse(error);
+      return;
+    }
+    this.#stream.create(request);
   }
 
   /** A refused watcher ends alone: created and canceled, the stream goes on (v3rpc/watch.go). */
@@ -153,15 +148,14 @@ class GatedWatchSession implements WatchSession {
 
   /** Cancels the watchers that policy no longer allows. */
   #recheck(): void {
-    for (const [watchId, watched] of this.#watched) {
+    for (const { watchId, range, prevKv } of this.#stream.watches()) {
       try {
-        authoriseWatch(this.#context, watched.range, watched.prevKv);
+        authoriseWatch(this.#context, range, prevKv);
       } catch (error) {
         if (!(error instanceof CofferError)) throw error;
-        this.#watched.delete(watchId);
         this.#stream.cancelWith(watchId, error.message);
         const { deps, caller } = this.#context;
-        const target = { key: watched.range.lo, rangeEnd: watched.range.hi ?? "\0" };
+        const target = { key: range.lo, rangeEnd: range.hi ?? "\0" };
         const what = { action: "watch-recheck", target };
         deps.audit
           .append(auditEvent(caller, this.#context, what, error))

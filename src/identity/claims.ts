@@ -144,6 +144,8 @@ function groupsOf(record: IssuerRecord, claims: JsonObject): readonly string[] {
   return [...new Set(names)];
 }
 
+const SYSTEM_SCOPE = "system";
+
 function tenantsOf(record: IssuerRecord, claims: JsonObject): readonly string[] | "*" {
   const binding = record.tenants;
   if (binding.kind === "fixed") return binding.tenants;
@@ -152,6 +154,10 @@ function tenantsOf(record: IssuerRecord, claims: JsonObject): readonly string[] 
   if (binding.any && names.length === 1 && names[0] === "*") return "*";
   if (names.length === 0 || names.length > TENANTS_MAX || !names.every(isTenantName)) {
     throw refused("the tenants claim is not a list of tenant names");
+  }
+  // The cluster's own scope is no tenant: only an issuer that may bind to any can name it.
+  if (!binding.any && names.includes(SYSTEM_SCOPE)) {
+    throw refused("the tenants claim names the system scope");
   }
   return names;
 }

@@ -1,5 +1,6 @@
 import { CofferError } from "../errors.ts";
 import { assert } from "../stdx/mod.ts";
+import { proposalBytes } from "../wire/mod.ts";
 import type { ApplyResult, Proposal } from "../core/types/mod.ts";
 
 /** Proposals on their way: waiting for the next flush, then in an entry of the log. */
@@ -10,8 +11,6 @@ const PROPOSALS_MAX = 20_000;
 const PENDING_BYTES_MAX = 64 * 1024 * 1024;
 /** An entry takes no more proposals past this many bytes. */
 const ENTRY_BYTES_SOFT_MAX = 256 * 1024;
-/** An estimate of what a proposal takes beside its values. */
-const PROPOSAL_OVERHEAD_BYTES = 256;
 
 interface Waiting {
   readonly proposal: Proposal;
@@ -44,7 +43,7 @@ export class ProposalQueue {
   }
 
   add(proposal: Proposal, deadline: number): Promise<ApplyResult> {
-    const bytes = bytesOfProposal(proposal);
+    const bytes = proposalBytes(proposal);
     if (this.size >= PROPOSALS_MAX || this.#pendingBytes + bytes > PENDING_BYTES_MAX) {
       return Promise.reject(new CofferError("too-many-requests"));
     }
@@ -142,22 +141,3 @@ export class ProposalQueue {
 }
 
 export type { Waiting };
-
-/** About how many bytes the proposal takes in the log. */
-function bytesOfProposal(proposal: Proposal): number {
-  const { command } = proposal;
-  switch (command.kind) {
-    case "put":
-      return PROPOSAL_OVERHEAD_BYTES + command.request.key.length + command.request.value.length;
-    case "txn": {
-      let bytes = PROPOSAL_OVERHEAD_BYTES;
-      for (const op of [...command.request.success, ...command.request.failure]) {
-        if (op.kind === "put") bytes += op.request.key.length + op.request.value.length;
-        bytes += 64;
-      }
-      return bytes;
-    }
-    default:
-      return PROPOSAL_OVERHEAD_BYTES;
-  }
-}

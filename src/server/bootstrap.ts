@@ -32,6 +32,8 @@ export const TOKEN_AUDIENCE = "coffer";
 export const ISSUER_KEY_SETTING = "issuer-key/coffer";
 /** The purpose it is sealed under. */
 export const ISSUER_KEY_PURPOSE = "issuer-key";
+/** Record (table `setting`) that says that all steps were done. */
+const DONE_SETTING = "bootstrapped";
 const DEFAULT_TENANT = "default";
 /** The greatest age of a token of the built-in issuer, in seconds: 30 days and a little. */
 const TOKEN_AGE_SECONDS_MAX = 30 * 24 * 3600 + 60;
@@ -56,10 +58,19 @@ export async function bootstrap(deps: BootstrapDeps): Promise<void> {
   if (state.record(CLUSTER_SCOPE, "setting", ISSUER_KEY_SETTING) === undefined) {
     await propose(deps, { kind: "records", changes: await issuerChanges(deps) });
   }
+  // Once only: whoever takes the first operators or tenants away must not get them back at a start.
+  if (state.record(CLUSTER_SCOPE, "setting", DONE_SETTING) !== undefined) return;
   if (state.records(CLUSTER_SCOPE, "policy").length === 0) {
     await propose(deps, { kind: "records", changes: operatorChanges() });
   }
   if (state.tenants().length === 0) await propose(deps, defaultTenant(deps));
+  const done = {
+    table: "setting",
+    id: DONE_SETTING,
+    data: Uint8Array.of(1),
+    expect: "any",
+  } as const;
+  await propose(deps, { kind: "records", changes: [done] });
 }
 
 /** Tells the cluster this member's name and addresses, where they have changed. */

@@ -1,7 +1,7 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 
 import type { Caller } from "../../edge/mod.ts";
-import { type GrpcStatus, grpcStatus } from "../../errors.ts";
+import { CofferError, type GrpcStatus, grpcStatus } from "../../errors.ts";
 import type { Logger } from "../../telemetry/mod.ts";
 import { FrameReader } from "../../proto/mod.ts";
 import { endsWithinMessage, errorOfFault, noMessage, tooManyMessages } from "./fault.ts";
@@ -14,11 +14,16 @@ export interface CallContext {
   readonly messageBytesMax: number;
   /** Calls whose request is not complete yet, with the time they came: swept by the server. */
   readonly incomplete: Map<ServerCall, number>;
+  /** Bytes of their messages so far, all connections together. */
+  readonly receiving: { bytes: number };
   /** Open calls of streaming methods, which a stopping server must end itself. */
   readonly streams: Set<ServerCall>;
   readonly now: () => number;
   onHandled(path: string, status: GrpcStatus, milliseconds: number): void;
 }
+
+/** Bytes of requests under way that all clients together may have us hold. */
+const RECEIVING_BYTES_MAX = 64 * 1024 * 1024;
 
 const RESPONSE_HEADERS = { ":status": 200, "content-type": "application/grpc" } as const;
 const TRAILERS_FOLLOW = { waitForTrailers: true, sendDate: false } as const;
@@ -45,6 +50,7 @@ export class ServerCall implements StreamCall {
   readonly #started: number;
   #handler: StreamHandler | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #heldBytes = 0;
   #paused = false;
   /** The client has sent all it will. */
   #ended = false;
@@ -76,6 +82,7 @@ export class ServerCall implements StreamCall {
     this.#stream.on("data", (chunk: Buffer) => {
       if (this.#done) return;
       try {
+        this.#hold(chunk.length);
         this.#reader.push(chunk);
         for (let next = this.#reader.next(); next !== undefined; next = this.#reader.next()) {
           if (message !== undefined) throw tooManyMessages();
@@ -87,7 +94,7 @@ export class ServerCall implements StreamCall {
     });
     this.#stream.on("end", () => {
       this.#ended = true;
-      this.#context.incomplete.delete(this);
+      this.#letGo();
       if (this.#done) return;
       if (this.#reader.partial) return this.finish(endsWithinMessage());
       if (message === undefined) return this.finish(noMessage());
@@ -148,6 +155,20 @@ export class ServerCall implements StreamCall {
     this.finish(error);
   }
 
+  /** Counts what has come of a message before anybody has looked who sends it. */
+  #hold(bytes: number): void {
+    const { receiving } = this.#context;
+    this.#heldBytes += bytes;
+    receiving.bytes += bytes;
+    if (receiving.bytes > RECEIVING_BYTES_MAX) throw new CofferError("too-many-requests");
+  }
+
+  #letGo(): void {
+    this.#context.incomplete.delete(this);
+    this.#context.receiving.bytes -= this.#heldBytes;
+    this.#heldBytes = 0;
+  }
+
   #deliver(): void {
     try {
       while (!this.#paused && !this.#done) {
@@ -203,7 +224,7 @@ export class ServerCall implements StreamCall {
   #settle(outcome: Outcome): void {
     this.#done = true;
     clearTimeout(this.#timer);
-    this.#context.incomplete.delete(this);
+    this.#letGo();
     this.#context.streams.delete(this);
     const handler = this.#handler;
     this.#handler = undefined;

@@ -45,6 +45,7 @@ export function createGrpcService(options: GrpcServiceOptions): GrpcService {
     log: options.log,
     messageBytesMax: options.messageBytesMax ?? MESSAGE_BYTES_MAX,
     incomplete: new Map(),
+    receiving: { bytes: 0 },
     streams: new Set(),
     now: () => performance.now(),
     onHandled: options.onHandled ?? (() => undefined),
