@@ -58,10 +58,11 @@ export function createServer(options: ServerOptions): Server {
   const listeners = new Listeners(options, limits, connections);
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
-    await Promise.all([
-      listeners.close(),
-      connections.close(() => grpc.endStreams(new CofferError("stopped"))),
-    ]);
+    const closed = listeners.close();
+    await connections.close(() => grpc.endStreams(new CofferError("stopped")));
+    // A listener is closed when its last socket is, and a session that was cut off may leave one.
+    listeners.cutOff();
+    await closed;
     grpc.close();
   };
   return {
@@ -78,6 +79,8 @@ class Listeners {
   readonly #limits: ServerLimits;
   readonly #connections: Connections;
   readonly #servers: net.Server[] = [];
+  /** Below TLS: what the listeners wait for when they close. */
+  readonly #sockets = new Set<net.Socket>();
   #tls: TlsOptions | undefined;
 
   constructor(options: ServerOptions, limits: ServerLimits, connections: Connections) {
@@ -111,9 +114,18 @@ class Listeners {
     );
   }
 
+  /** Ends the sockets that are still there. */
+  cutOff(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
   async #bind(address: ListenAddress): Promise<ListenAddress> {
     const server = address.scheme === "https" ? this.#secure() : this.#plaintext(address.host);
     server.maxConnections = this.#limits.connectionsMax;
+    server.on("connection", (socket: net.Socket) => {
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#sockets.delete(socket));
+    });
     server.on("drop", (data) => {
       const from = `${data?.remoteAddress ?? "?"}:${String(data?.remotePort ?? "?")}`;
       this.#refused("too many connections", from);
