@@ -88,8 +88,15 @@ function startSession(
   const timer = setTimeout(() => session.destroy(), limits.firstRequestMs);
   session.once("remoteSettings", () => clearTimeout(timer));
   session.on("close", () => clearTimeout(timer));
+  let openStreams = 0;
+  // Clients take up a connection again by themselves; one that nobody uses is not theirs to keep.
+  session.setTimeout(limits.idleMs, () => {
+    if (openStreams === 0) session.close();
+  });
   session.on("error", (error) => log.debug("HTTP/2 connection failed", { error }));
   session.on("stream", (stream, headers) => {
+    openStreams++;
+    stream.on("close", () => openStreams--);
     if (headers[":method"] === "POST" && grpc.accepts(headers)) {
       grpc.handle(stream, headers, peer);
     } else {

@@ -10,6 +10,8 @@ export interface ServerLimits {
   readonly handshakeMs: number;
   /** From the handshake to the client's SETTINGS (HTTP/2) or the whole request (HTTP/1.1). */
   readonly firstRequestMs: number;
+  /** A connection that neither has an open stream nor sends anything is closed after it. */
+  readonly idleMs: number;
   /** Memory of one HTTP/2 connection in MiB: beyond it new streams are refused. */
   readonly sessionMebibytesMax: number;
   /** Bytes that a client may send on one stream before it must wait for us. */
@@ -26,6 +28,7 @@ export const DEFAULT_LIMITS: ServerLimits = {
   headerBytesMax: 16 * 1024,
   handshakeMs: 10_000,
   firstRequestMs: 10_000,
+  idleMs: 300_000,
   sessionMebibytesMax: 64,
   streamWindowBytes: 1024 * 1024,
   connectionWindowBytes: 4 * 1024 * 1024,

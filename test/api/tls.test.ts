@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
 import { once } from "node:events";
+import http2 from "node:http2";
 import net from "node:net";
 import { test } from "node:test";
 import tls from "node:tls";
@@ -120,6 +121,25 @@ test("refusal 57: connections that never finish their handshake or first request
       return once(socket, "close");
     }),
   );
+});
+
+test("refusal 57: an HTTP/2 connection that nobody uses is closed, one with an open stream is not", async () => {
+  await using server = await startServer({ limits: { idleMs: 100 } });
+  const open = (): http2.ClientHttp2Session =>
+    http2.connect(`https://127.0.0.1:${String(server.port)}`, { ca: ca.pem });
+  const used = open();
+  const stream = used.request({
+    ":method": "POST",
+    ":path": "/etcdserverpb.Watch/Watch",
+    "content-type": "application/grpc",
+    te: "trailers",
+  });
+  stream.on("error", () => undefined);
+  await once(stream, "response");
+  const idle = open();
+  await once(idle, "close");
+  assert.equal(used.closed, false);
+  used.destroy();
 });
 
 test("connections over the limit are dropped and told of", async () => {
