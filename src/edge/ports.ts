@@ -65,12 +65,6 @@ export interface Subject {
   readonly groups: readonly string[];
 }
 
-/** A subject of the policy that may do something, with the row that lets it. */
-export interface AccessHolder {
-  readonly subject: string;
-  readonly row: PolicyRow | undefined;
-}
-
 export interface AccessPort {
   check(subject: Subject, tenant: TenantId, action: Action, range: KeyRange): Decision;
   /** Whether any allow row of the tenant reaches the subject. */
@@ -84,8 +78,6 @@ export interface AccessPort {
     change: { readonly add: readonly PolicyRow[]; readonly remove: readonly PolicyRow[] },
   ): readonly RecordChange[];
   rowOf(record: StoredRecord): PolicyRow;
-  /** The subjects that may, one by one. */
-  whoCan(tenant: TenantId, action: Action, range: KeyRange): Iterable<AccessHolder>;
   /** The rows a new tenant starts with. */
   seedRows(owner: string): readonly PolicyRow[];
 }

@@ -1,4 +1,4 @@
-import type { ConfState, Entry, HardState, LogReader, Message } from "../core/raft/mod.ts";
+import type { Entry, HardState, LogReader, Message } from "../core/raft/mod.ts";
 import type { Fsm } from "../core/fsm/mod.ts";
 
 /** What the node needs of the rooms below main; the simulator hands it fakes. */
@@ -53,5 +53,3 @@ export interface NodeStorage {
    */
   checkpoint(): Promise<number>;
 }
-
-export type { ConfState };

@@ -44,7 +44,6 @@ export function createEdgeDeps(parts: {
     access: {
       check: access.check,
       hasGrant: access.hasGrant,
-      whoCan: access.whoCan,
       planPolicyChange,
       rowOf,
       seedRows: (owner) => policies.seedRows({ owner }),

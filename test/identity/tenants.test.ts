@@ -29,6 +29,14 @@ test("a tenant comes from a claim only if the record says so", async () => {
   }
 });
 
+test("the system scope by a claim only if the record binds to any", async () => {
+  const token = await sign({ tenants: ["system"] });
+  const narrow = bench([recordOf({ tenants: { kind: "claim", claim: "tenants" } })]);
+  assert.match(await narrow.refusal(token), /system scope/);
+  const wide = bench([recordOf({ tenants: { kind: "claim", claim: "tenants", any: true } })]);
+  assert.deepEqual((await wide.authenticate(token)).tenants, ["system"]);
+});
+
 test("every tenant only by a record that allows it; then any well-formed name may be asked for", async () => {
   const b = bench([recordOf({ tenants: { kind: "claim", claim: "tenants", any: true } })]);
   const token = await sign({ tenants: ["*"] });
