@@ -5,15 +5,17 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { LoadJob, LoadResult } from "./load-worker.ts";
+import { startCofferCluster, startEtcdCluster } from "./cluster-peers.ts";
 import { type Peer, residentBytes, startCoffer, startEtcd } from "./peers.ts";
 import { watchLatency } from "./watch-latency.ts";
 import type { Workload } from "./workloads.ts";
 
 /**
- * `npm run bench [-- --vs etcd] [--rounds N] [--requests N] [--big]`: runs the same load against this
- * build and Debian's etcd in turn, and prints medians and ratios. `--big` adds the cost of a request
- * at 1,000,000 keys against that at 1,000. Durable on both sides, TLS on both sides; Coffer also
- * checks a token and a policy, seals, and audits.
+ * `npm run bench [-- --vs etcd] [--rounds N] [--requests N] [--members 3] [--big]`: runs the same load
+ * against this build and Debian's etcd in turn, and prints medians and ratios. `--members 3` measures
+ * clusters of three by their leaders instead. `--big` adds the cost of a request at 1,000,000 keys
+ * against that at 1,000. Durable on both sides, TLS on both sides; Coffer also checks a token and a
+ * policy, seals, and audits.
  */
 
 interface Row {
@@ -162,24 +164,34 @@ const { values } = parseArgs({
     vs: { type: "string" },
     rounds: { type: "string", default: "3" },
     requests: { type: "string", default: "20000" },
+    members: { type: "string", default: "1" },
     big: { type: "boolean", default: false },
   },
 });
 if (values.vs !== undefined && values.vs !== "etcd") {
   throw new Error(`--vs '${values.vs}' is not known; it can be 'etcd'`);
 }
+if (values.members !== "1" && values.members !== "3") {
+  throw new Error(`--members '${values.members}' is not known; it can be 1 or 3`);
+}
 const requests = Number(values.requests);
 const rounds = Number(values.rounds);
 const machine = `${cpus().length} x ${cpus()[0]?.model ?? "?"}, ${Math.round(totalmem() / 2 ** 30)} GiB`;
 process.stdout.write(`Node ${process.version}, ${machine}; medians of ${rounds} rounds\n\n`);
-const coffer = await startCoffer();
-const peers: Peer[] = [coffer];
+const peers: Peer[] = [];
 try {
-  if (values.vs === "etcd") peers.push(await startEtcd(coffer));
+  if (values.members === "3") {
+    peers.push(await startCofferCluster());
+    if (values.vs === "etcd") peers.push(await startEtcdCluster());
+  } else {
+    const coffer = await startCoffer();
+    peers.push(coffer);
+    if (values.vs === "etcd") peers.push(await startEtcd(coffer));
+  }
   for (const peer of peers) await fill(peer, 0, KEYS, VALUE_BYTES);
   await compare(peers, requests, rounds);
 } finally {
   for (const peer of peers) await peer.stop();
 }
-await memory();
+if (values.members === "1") await memory();
 if (values.big) await growth(requests, rounds);

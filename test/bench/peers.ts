@@ -18,7 +18,7 @@ export interface Peer {
   stop(): Promise<void>;
 }
 
-const MAIN = fileURLToPath(new URL("../../src/main.js", import.meta.url));
+export const MAIN: string = fileURLToPath(new URL("../../src/main.js", import.meta.url));
 const STOP_MS_MAX = 20_000;
 
 export async function startCoffer(): Promise<Peer & { readonly pki: string }> {
@@ -94,7 +94,7 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-async function stopAndRemove(child: ChildProcess, folder: string): Promise<void> {
+export async function stopAndRemove(child: ChildProcess, folder: string): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) {
     const gone = once(child, "exit");
     child.kill("SIGTERM");
@@ -105,7 +105,7 @@ async function stopAndRemove(child: ChildProcess, folder: string): Promise<void>
   await rm(folder, { recursive: true, force: true });
 }
 
-async function lineStarting(child: ChildProcess, start: string): Promise<void> {
+export async function lineStarting(child: ChildProcess, start: string): Promise<void> {
   if (child.stdout === null) throw new Error("The child has no standard output");
   for await (const line of createInterface({ input: child.stdout })) {
     if (line.startsWith(start)) return;
@@ -113,7 +113,7 @@ async function lineStarting(child: ChildProcess, start: string): Promise<void> {
   throw new Error(`The server ended before it printed '${start}'`);
 }
 
-async function acceptsConnections(port: number): Promise<void> {
+export async function acceptsConnections(port: number): Promise<void> {
   const { connect } = await import("node:net");
   const end = Date.now() + STOP_MS_MAX;
   for (;;) {
@@ -129,7 +129,7 @@ async function acceptsConnections(port: number): Promise<void> {
   }
 }
 
-function readEnv(path: string): ReadonlyMap<string, string> {
+export function readEnv(path: string): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   for (const line of readFileSync(path, "utf8").split("\n")) {
     const match = /^export ([A-Z_]+)=(?:'(.*)'|(.*))$/.exec(line);
