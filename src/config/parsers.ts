@@ -172,6 +172,21 @@ export const address: Parser<Address> = {
   },
 };
 
+/** A NATS server as `tls://host:port`; certificates identify members, so no user may stand in it. */
+export const natsUrl: Parser<string> = {
+  placeholder: "URL",
+  kind: "text",
+  parse: (value) => {
+    if (value.includes("@")) return bad("holds a user; members are known by their certificate");
+    const match =
+      /^(?:(?:tls|nats):\/\/)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]+))?\/?$/.exec(value);
+    if (match === null) return bad("is not an address such as tls://127.0.0.1:4222");
+    const [, host = "", port = "4222"] = match;
+    if (Number(port) > 65_535) return bad("has a port above 65535");
+    return good(`tls://${host}:${Number(port)}`);
+  },
+};
+
 /** Whether only this machine can reach the address. */
 export function isLoopback({ host }: Address): boolean {
   return host === "localhost" || host === "::1" || /^127(?:\.[0-9]{1,3}){3}$/.test(host);

@@ -105,6 +105,7 @@ function withDefaults(given: Given): ServerConfig {
     natsCert: given.natsCert,
     natsKey: given.natsKey,
     initialCluster: given.initialCluster ?? [name],
+    initialClusterState: given.initialClusterState ?? "new",
     clusterToken: given.clusterToken ?? "coffer",
     rootKeyFile: given.rootKeyFile,
     issuersFile: given.issuersFile,
@@ -120,20 +121,39 @@ function withDefaults(given: Given): ServerConfig {
 /** What no single value shows. */
 function checkConfig(config: ServerConfig): void {
   checkListeners(config);
-  const nats = [config.natsCa, config.natsCert, config.natsKey];
-  if (config.natsUrls.length > 0 && nats.includes(undefined)) {
-    throw usage("--nats-urls needs --nats-ca, --nats-cert and --nats-key: members talk over TLS");
-  }
-  const cluster = config.initialCluster;
-  if (!cluster.includes(config.name)) {
-    throw usage(`--initial-cluster does not name this member, "${config.name}"`);
-  }
-  if (new Set(cluster).size < cluster.length) throw usage("--initial-cluster names a member twice");
-  if (cluster.length > 1 && config.natsUrls.length === 0) {
-    throw usage("--initial-cluster names several members, which need --nats-urls to talk over");
-  }
+  checkCluster(config);
   if (config.electionMs < 5 * config.heartbeatMs) {
     throw usage("--election-ms must be at least five times --heartbeat-ms");
+  }
+}
+
+/** Names stand in NATS subjects and in DNS names of certificates. */
+const MEMBER_NAME = /^[a-z0-9-]{1,63}$/;
+
+function checkCluster(config: ServerConfig): void {
+  const { name, natsUrls, initialCluster: cluster, initialClusterState: state } = config;
+  const nats = [config.natsCa, config.natsCert, config.natsKey];
+  if (natsUrls.length > 0 && nats.includes(undefined)) {
+    throw usage("--nats-urls needs --nats-ca, --nats-cert and --nats-key: members talk over TLS");
+  }
+  if (natsUrls.length === 0 && nats.some((file) => file !== undefined)) {
+    throw usage("--nats-ca, --nats-cert and --nats-key need --nats-urls to be of use");
+  }
+  if (state === "new" && !cluster.includes(name)) {
+    throw usage(`--initial-cluster does not name this member, "${name}"`);
+  }
+  if (new Set(cluster).size < cluster.length) throw usage("--initial-cluster names a member twice");
+  if (state === "existing" && cluster.every((one) => one === name)) {
+    throw usage("--initial-cluster-state existing needs --initial-cluster: members to ask");
+  }
+  const isAlone = state === "new" && cluster.length === 1;
+  if (!isAlone && natsUrls.length === 0) {
+    throw usage("--initial-cluster names several members, which need --nats-urls to talk over");
+  }
+  if (isAlone && natsUrls.length === 0) return;
+  const odd = [name, ...cluster].find((one) => !MEMBER_NAME.test(one));
+  if (odd !== undefined) {
+    throw usage(`member name "${odd}" is not made of 1 to 63 of a-z, 0-9 and -`);
   }
 }
 

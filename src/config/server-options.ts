@@ -6,6 +6,7 @@ import {
   duration,
   integer,
   list,
+  natsUrl,
   onOff,
   oneOf,
   path,
@@ -27,12 +28,18 @@ export interface ServerConfig {
   readonly clientCrl: string | undefined;
   /** Refuse connections without a certificate of `clientCa`. */
   readonly clientCertAuth: boolean;
+  /** `tls://host:port` of each NATS server that members talk over; a cluster of one needs none. */
   readonly natsUrls: readonly string[];
   readonly natsCa: string | undefined;
   readonly natsCert: string | undefined;
   readonly natsKey: string | undefined;
-  /** Names of all voters; only this member's for a cluster of one. */
+  /**
+   * Names of the voters that a new cluster begins with, only this member's for a cluster of one; or,
+   * for a member that joins, of members it may ask.
+   */
   readonly initialCluster: readonly string[];
+  /** Whether a member without data begins a new cluster or joins one that is there. */
+  readonly initialClusterState: "new" | "existing";
   readonly clusterToken: string;
   readonly rootKeyFile: string;
   /** Records of trusted token issuers beside the built-in one. */
@@ -82,14 +89,19 @@ export const serverOptions: ServerOptions = {
     parser: onOff,
     help: "refuse clients without a certificate",
   },
-  natsUrls: { name: "nats-urls", parser: list(text("URL")), help: "NATS servers between members" },
+  natsUrls: { name: "nats-urls", parser: list(natsUrl), help: "NATS servers between members" },
   natsCa: { name: "nats-ca", parser: path("FILE"), help: "authority of the NATS servers" },
   natsCert: { name: "nats-cert", parser: path("FILE"), help: "this member's NATS certificate" },
   natsKey: { name: "nats-key", parser: path("FILE"), help: "key of the NATS certificate" },
   initialCluster: {
     name: "initial-cluster",
     parser: list(memberName),
-    help: "names of all members of a new cluster (only this one)",
+    help: "names of all members of a new cluster, or of some to join (only this one)",
+  },
+  initialClusterState: {
+    name: "initial-cluster-state",
+    parser: oneOf(["new", "existing"]),
+    help: "whether to begin a cluster or to join the one that has added this member (new)",
   },
   clusterToken: {
     name: "cluster-token",

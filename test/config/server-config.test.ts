@@ -11,6 +11,11 @@ import { CofferError } from "../../src/errors.ts";
 
 const tls = ["--tls-cert", "s.pem", "--tls-key", "s.key", "--root-key-file", "root.key"];
 
+const nats = [
+  ...["--nats-urls", "n1,nats://n2:4333,tls://[::1]:5"],
+  ...["--nats-ca", "n.pem", "--nats-cert", "n.crt", "--nats-key", "n.key"],
+];
+
 interface Sources {
   readonly argv?: readonly string[];
   readonly env?: { readonly [name: string]: string };
@@ -56,6 +61,7 @@ describe("server configuration", () => {
       natsCert: undefined,
       natsKey: undefined,
       initialCluster: ["default"],
+      initialClusterState: "new",
       clusterToken: "coffer",
       rootKeyFile: "root.key",
       issuersFile: undefined,
@@ -110,6 +116,17 @@ describe("server configuration", () => {
       );
       assert.equal(config.clientCertAuth, true);
     }
+  });
+
+  test("a member of three, and one that joins", () => {
+    const argv = [...nats, "--name", "m1", "--initial-cluster", "m1,m2,m3"];
+    const { natsUrls, initialCluster } = load({ argv });
+    assert.deepEqual(natsUrls, ["tls://n1:4222", "tls://n2:4333", "tls://[::1]:5"]);
+    assert.deepEqual(initialCluster, ["m1", "m2", "m3"]);
+    const join = ["--initial-cluster", "m2,m3", "--initial-cluster-state", "existing"];
+    const joiner = load({ argv: [...nats, "--name", "m4", ...join] });
+    assert.equal(joiner.initialClusterState, "existing");
+    assert.deepEqual(joiner.initialCluster, ["m2", "m3"]);
   });
 
   const mistakes: readonly (readonly [Sources, string])[] = [
@@ -192,6 +209,42 @@ describe("server configuration", () => {
     [
       { argv: ["--initial-cluster", "default,m2"] },
       "--initial-cluster names several members, which need --nats-urls to talk over",
+    ],
+    [
+      { argv: ["--initial-cluster", "default,m2,m2"] },
+      "--initial-cluster names a member twice",
+    ],
+    [
+      { argv: [...nats, "--name", "m_1", "--initial-cluster", "m_1,m2"] },
+      'member name "m_1" is not made of 1 to 63 of a-z, 0-9 and -',
+    ],
+    [
+      { argv: [...nats, "--name", "m1", "--initial-cluster", `m1,${"x".repeat(64)}`] },
+      `member name "${"x".repeat(64)}" is not made of 1 to 63 of a-z, 0-9 and -`,
+    ],
+    [
+      { argv: ["--initial-cluster-state", "existing"] },
+      "--initial-cluster-state existing needs --initial-cluster: members to ask",
+    ],
+    [
+      { argv: ["--initial-cluster-state", "joining"] },
+      '--initial-cluster-state: "joining" is not one of new, existing',
+    ],
+    [
+      { argv: ["--initial-cluster-state", "existing", "--initial-cluster", "m2"] },
+      "--initial-cluster names several members, which need --nats-urls to talk over",
+    ],
+    [
+      { argv: ["--nats-ca", "ca.pem"] },
+      "--nats-ca, --nats-cert and --nats-key need --nats-urls to be of use",
+    ],
+    [
+      { argv: ["--nats-urls", "http://n:4222"] },
+      '--nats-urls: "http://n:4222" is not an address such as tls://127.0.0.1:4222',
+    ],
+    [
+      { argv: ["--nats-urls", "tls://user:pass@n:4222"] },
+      '--nats-urls: "tls://user:pass@n:4222" holds a user; members are known by their certificate',
     ],
     [
       { argv: ["--election-ms", "200"] },
