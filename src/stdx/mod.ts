@@ -4,3 +4,4 @@ export type { Brand } from "./brand.ts";
 export { byteStringOf, bytesOf, compareByteStrings, prefixEnd } from "./byte-string.ts";
 export type { Clock } from "./clock.ts";
 export { type Prng, createPrng } from "./prng.ts";
+export type { Cancel, Scheduler } from "./scheduler.ts";
