@@ -137,6 +137,7 @@ export type ErrorCode =
   | "record-invalid"
   | "audit-blocked"
   | "storage-failed"
+  | "state-replaced"
   | "unreachable";
 
 const rows: { readonly [code in ErrorCode]: ErrorRow } = {
@@ -258,6 +259,7 @@ const rows: { readonly [code in ErrorCode]: ErrorRow } = {
   },
   "audit-blocked": unavailable("coffer: audit log cannot be written, request refused"),
   "storage-failed": unavailable("coffer: the member's storage cannot be used"),
+  "state-replaced": unavailable("coffer: state was replaced by a snapshot, ask again"),
   // Said by the client, not by a server.
   unreachable: unavailable("coffer: cannot reach the server"),
 };
