@@ -1,2 +1,11 @@
-/** Everything for a laptop. */
+/** Everything for a laptop, and the files of a cluster on machines of its own. */
+export {
+  type ClusterFolderOptions,
+  type ClusterPlan,
+  ensureClusterFolder,
+  NATS_CONFIG_NAME,
+  type NatsPlace,
+  readPlan,
+} from "./cluster-folder.ts";
+export { Leash } from "./leash.ts";
 export { type DevCluster, type DevHost, startDev } from "./run-dev.ts";

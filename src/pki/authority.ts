@@ -1,4 +1,9 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+} from "node:crypto";
 import { CofferError } from "../errors.ts";
 import { certificateFields, keyIdentifier, newSerial, signCertificate } from "./certificate.ts";
 import { contentOf, type Asn1 } from "./der.ts";
@@ -33,9 +38,15 @@ const DAY_MS = 86_400_000;
 const CLOCK_DIFFERENCE_MS = 5 * 60_000;
 const AUTHORITY_MS = 3650 * DAY_MS;
 
-/** A new self-signed authority with a P-256 key; valid for ten years unless told. */
-export function createAuthority(name: SubjectName & Validity): Authority {
-  const { privateKey, publicKey } = newKeyPair();
+/**
+ * A new self-signed authority with a fresh P-256 key; valid for ten years unless told. Given the key
+ * and the name of an earlier one it renews that: what the earlier one has signed is good under it.
+ */
+export function createAuthority(
+  name: SubjectName & Validity & { readonly privateKey?: KeyObject },
+): Authority {
+  const privateKey = name.privateKey ?? newKeyPair().privateKey;
+  const publicKey = createPublicKey(privateKey);
   const now = Date.now();
   const notBefore = name.notBefore ?? now - CLOCK_DIFFERENCE_MS;
   const notAfter = name.notAfter ?? now + AUTHORITY_MS;

@@ -1,5 +1,18 @@
-/** The certificate authority: issue, revoke, inspect. Verifying a chain is TLS's. */
+/** The certificate authority: issue, renew, revoke, inspect. Verifying a chain is TLS's. */
 export { type Authority, createAuthority, loadAuthority, type Validity } from "./authority.ts";
+export {
+  type ClusterHosts,
+  ensureClusterFiles,
+  type EnsuredFile,
+  type Host,
+} from "./cluster-files.ts";
+export {
+  ensureAuthority,
+  ensureCertificate,
+  type Ensured,
+  type EnsureOptions,
+  type PairFiles,
+} from "./ensure.ts";
 export type { Usage } from "./extension.ts";
 export { checkClientCertificate, checkValidity, inspectCertificate } from "./inspect.ts";
 export type { CertificateInfo } from "./inspect.ts";
