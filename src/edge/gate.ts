@@ -259,7 +259,6 @@ export async function proposeChecked(
     const command = prepared instanceof Promise ? await prepared : prepared;
     const result = await deps.node.propose({
       tenant: context.scope,
-      time: deps.clock.now(),
       policyRevision: context.policyRevision,
       actor: context.actor,
       command,

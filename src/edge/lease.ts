@@ -88,7 +88,7 @@ export function leaseTimeToLive(
     authorise(context, "lease", ALL_KEYS);
     if (request.keys) authoriseLeaseKeys(context, request.id, "read");
     const lease = deps.node.state.lease(tenant, request.id, request.keys);
-    const left = lease === undefined ? -1 : (lease.deadline - deps.clock.now()) / 1000;
+    const left = lease === undefined ? -1 : (lease.deadline - deps.node.leaseNow()) / 1000;
     const remaining = lease === undefined ? -1 : Math.max(0, Math.floor(left));
     return { body: { lease, remaining }, revision: currentRevision(context) };
   });

@@ -128,7 +128,6 @@ async function proposeAsOperator(
     authoriseOperator(context, matter);
     const result = await deps.node.propose({
       tenant: CLUSTER_SCOPE,
-      time: deps.clock.now(),
       policyRevision: deps.node.state.policyRevision(CLUSTER_SCOPE),
       actor: context.actor,
       command,

@@ -1,6 +1,6 @@
 import type { AppliedBatch, CommittedEntry } from "../core/fsm/mod.ts";
 import type { Entry } from "../core/raft/mod.ts";
-import { decodeProposals } from "../wire/mod.ts";
+import { decodeBatch } from "../wire/mod.ts";
 import type { LogStore, StateMachine } from "./ports.ts";
 
 /**
@@ -85,12 +85,11 @@ export class Applier {
   }
 }
 
-function committedEntry(entry: Entry): CommittedEntry {
-  return { index: entry.index, term: entry.term, proposals: proposalsIn(entry) };
-}
-
 /** What the entry of the log asks the state machine to do. */
-export function proposalsIn(entry: Entry): CommittedEntry["proposals"] {
+export function committedEntry(entry: Entry): CommittedEntry {
+  const { index, term } = entry;
   const isEmpty = entry.kind !== "normal" || entry.data.length === 0;
-  return isEmpty ? [] : decodeProposals(entry.data);
+  if (isEmpty) return { index, term, time: 0, leaseTime: 0, proposals: [] };
+  const { header, proposals } = decodeBatch(entry.data);
+  return { index, term, time: header.time, leaseTime: header.leaseTime, proposals };
 }

@@ -10,6 +10,7 @@ import {
   systemActor,
 } from "../core/types/mod.ts";
 import type { CommittedEntry } from "../core/fsm/mod.ts";
+import { LeaseClock } from "../core/lease/mod.ts";
 import { type ConfState, type Entry, type Raft, type Ready, createRaft } from "../core/raft/mod.ts";
 import {
   type WatchHub,
@@ -18,8 +19,9 @@ import {
   createWatchHub,
 } from "../core/watch/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { encodeProposals } from "../wire/mod.ts";
-import { Applier, proposalsIn } from "./applier.ts";
+import { type BatchHeader, decodeHeader } from "../wire/mod.ts";
+import { Applier, committedEntry } from "./applier.ts";
+import { encodeBatch } from "./encode-batch.ts";
 import type { Node, NodeStatus, RecordListener } from "./node-port.ts";
 import type {
   LogStore,
@@ -29,7 +31,7 @@ import type {
   PeerSender,
   StateMachine,
 } from "./ports.ts";
-import { ProposalQueue, type Waiting } from "./proposal-queue.ts";
+import { ProposalQueue } from "./proposal-queue.ts";
 import { ReadQueue } from "./read-queue.ts";
 
 export interface NodeOptions {
@@ -77,6 +79,10 @@ export class MemberNode implements Node {
   readonly #proposals = new ProposalQueue();
   readonly #reads: ReadQueue;
   readonly #applier: Applier;
+  readonly #leaseClock: LeaseClock;
+  /** Tells this life's batches from those of another. */
+  readonly #life: number;
+  #seq = 0;
   readonly #listeners = new Set<RecordListener>();
   readonly #deletionListeners: ((tenant: TenantId) => void)[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
@@ -126,6 +132,8 @@ export class MemberNode implements Node {
       log: options.log,
       onFailure: (error) => this.#onStateFailure(error),
     });
+    this.#leaseClock = new LeaseClock(options.machine.leaseTime, options.clock.now());
+    this.#life = options.random.below(2 ** 32);
     this.#reads = new ReadQueue((ctx) => this.#raft.readIndex(ctx), options.clock.now());
   }
 
@@ -158,6 +166,10 @@ export class MemberNode implements Node {
     const done = this.#reads.add(deadline);
     this.#scheduleFlush();
     return done;
+  }
+
+  leaseNow(): number {
+    return this.#leaseClock.read(this.#options.clock.now());
   }
 
   openWatch(tenant: TenantId): WatchStream {
@@ -232,7 +244,7 @@ export class MemberNode implements Node {
   #launch(): void {
     if (this.#held !== undefined) return;
     while (this.#proposals.hasPending) {
-      const { batch, data } = encodeBatch(this.#proposals.takeBatch());
+      const { batch, data } = encodeBatch(this.#nextHeader(), this.#proposals.takeBatch());
       if (batch.length === 0) continue;
       const result = this.#raft.propose(data);
       if (result.kind === "appended") {
@@ -243,6 +255,14 @@ export class MemberNode implements Node {
       const code = result.kind === "refused" ? result.code : "not-leader";
       for (const waiting of batch) waiting.reject(new CofferError(code));
     }
+  }
+
+  #nextHeader(): BatchHeader {
+    this.#seq = (this.#seq + 1) % 2 ** 32;
+    const { clock, memberId: origin } = this.#options;
+    const time = clock.now();
+    const leaseTime = this.#leaseClock.read(time);
+    return { time, leaseTime, origin, life: this.#life, seq: this.#seq };
   }
 
   /** Does all the work that raft has: save, send, apply, answer. */
@@ -268,6 +288,7 @@ export class MemberNode implements Node {
         if (ready.leadership !== undefined) {
           const { leader, role } = ready.leadership;
           observer.leadership({ leader, isLeader: role === "leader" });
+          this.#leaseClock.leads(role === "leader");
           this.#reads.askAgain();
         }
         if (ready.messages.length > 0) peers.send(ready.messages);
@@ -331,16 +352,13 @@ export class MemberNode implements Node {
     for (const entry of entries) {
       bytes += entry.data.length;
       if (entry.kind === "conf-change") this.#confState = raft.applyConfChange(entry);
-      batch.push({
-        index: entry.index,
-        term: entry.term,
-        proposals: this.#proposalsOf(entry),
-      });
+      batch.push(this.#committed(entry));
     }
     const applied = this.#applier.apply(batch, bytes);
     const last = batch[batch.length - 1];
     assert(last !== undefined && machine.appliedIndex === last.index, "All entries are applied");
     raft.applied(last.index);
+    this.#leaseClock.applied(machine.leaseTime, this.#options.clock.now());
     if (last.term === raft.term && raft.role === "leader") this.#readableTerm = last.term;
     for (const [i, entry] of batch.entries()) {
       this.#proposals.landed(entry.index, entry.term, applied.results[i] ?? []);
@@ -356,8 +374,12 @@ export class MemberNode implements Node {
     }
   }
 
-  #proposalsOf(entry: Entry): readonly Proposal[] {
-    return this.#proposals.proposalsOf(entry.index, entry.term) ?? proposalsIn(entry);
+  #committed(entry: Entry): CommittedEntry {
+    const { index, term, data } = entry;
+    const proposals = this.#proposals.proposalsOf(index, term);
+    if (proposals === undefined) return committedEntry(entry);
+    const { time, leaseTime } = decodeHeader(data);
+    return { index, term, time, leaseTime, proposals };
   }
 
   #tick(): void {
@@ -369,7 +391,7 @@ export class MemberNode implements Node {
     this.#pumpWatches();
     this.#options.observer.pending(this.#proposals.size);
     this.#recoverState();
-    this.#expireLeases(now);
+    this.#expireLeases();
     this.#scheduleFlush();
     if (!this.#compacting) this.#compactSlice();
     void this.#compactLog();
@@ -390,10 +412,10 @@ export class MemberNode implements Node {
   }
 
   /** The leader proposes what time has ended; apply checks the deadline again. */
-  #expireLeases(now: number): void {
+  #expireLeases(): void {
     if (this.#raft.role !== "leader" || this.#blocked !== undefined) return;
     for (const { tenant, id } of this.#options.machine.expiredLeases(
-      now,
+      this.leaseNow(),
       EXPIRED_LEASES_PER_TICK,
     )) {
       const name = `${tenant}/${id}`;
@@ -401,7 +423,6 @@ export class MemberNode implements Node {
       this.#expiring.add(name);
       this.propose({
         tenant,
-        time: now,
         policyRevision: undefined,
         actor: systemActor("lease-expired"),
         command: { kind: "lease-revoke", id, cause: "expired" },
@@ -451,30 +472,4 @@ export class MemberNode implements Node {
       this.#checkpointing = false;
     }
   }
-}
-
-/**
- * One entry's data. A proposal that cannot be written is refused by itself: what one client sent must
- * not take the others' writes with it.
- */
-function encodeBatch(batch: readonly Waiting[]): {
-  readonly batch: readonly Waiting[];
-  readonly data: Uint8Array;
-} {
-  try {
-    return { batch, data: encodeProposals(batch.map((waiting) => waiting.proposal)) };
-  } catch (error) {
-    if (!(error instanceof CofferError)) throw error;
-  }
-  const good = batch.filter((waiting) => {
-    try {
-      encodeProposals([waiting.proposal]);
-      return true;
-    } catch (error) {
-      if (!(error instanceof CofferError)) throw error;
-      waiting.reject(error);
-      return false;
-    }
-  });
-  return { batch: good, data: encodeProposals(good.map((waiting) => waiting.proposal)) };
 }

@@ -36,6 +36,8 @@ export interface Node {
    */
   readIndex(): Promise<void> | undefined;
   openWatch(tenant: TenantId): WatchStream;
+  /** The cluster's lease clock in milliseconds: what the deadlines of leases are in. */
+  leaseNow(): number;
   /** Calls back after records of a scope changed; returns what ends it. */
   onRecords(listener: RecordListener): () => void;
   status(): NodeStatus;

@@ -21,7 +21,14 @@ export interface LogStore extends LogReader {
 /** The replicated state, as far as the node drives it. */
 export type StateMachine = Pick<
   Fsm,
-  "appliedIndex" | "apply" | "flush" | "reader" | "watchSource" | "expiredLeases" | "compactStep"
+  | "appliedIndex"
+  | "leaseTime"
+  | "apply"
+  | "flush"
+  | "reader"
+  | "watchSource"
+  | "expiredLeases"
+  | "compactStep"
 >;
 
 /** Frames to other members. A cluster of one has none. */

@@ -123,7 +123,6 @@ function defaultTenant(deps: BootstrapDeps): Command {
 async function propose(deps: BootstrapDeps, command: Command): Promise<ApplyResult> {
   const result = await deps.node.propose({
     tenant: CLUSTER_SCOPE,
-    time: deps.clock.now(),
     policyRevision: undefined,
     actor: systemActor("bootstrap"),
     command,

@@ -5,7 +5,7 @@ import { CofferError } from "../errors.ts";
 const APPLICATION_ID = 0x436f5374;
 
 /** Raised with every change of the tables; a file of a higher version is refused. */
-export const STATE_SCHEMA_VERSION = 1;
+export const STATE_SCHEMA_VERSION = 2;
 
 /**
  * `sealed` holds the values, appended and never moved, so that the other tables stay narrow: a wide row
@@ -59,6 +59,21 @@ CREATE TABLE member (
 ) WITHOUT ROWID, STRICT;
 `;
 
+/**
+ * What each version adds to the one before; a new file takes them all. Version 2: the term of the
+ * applied entry, the configuration of the members, the ids of removed ones, and the lease clock. Before
+ * it deadlines were times of day, so the clock goes on from the last such time that a lease was granted
+ * or renewed: no lease of an older file ends early or gets more than its TTL.
+ */
+const MIGRATIONS: readonly string[] = [
+  `
+CREATE TABLE conf_state (id INTEGER PRIMARY KEY CHECK (id = 0), data BLOB NOT NULL) STRICT;
+CREATE TABLE removed_member (id BLOB PRIMARY KEY) WITHOUT ROWID, STRICT;
+INSERT INTO meta VALUES ('applied_term', 0),
+  ('lease_time', (SELECT ifnull(max(deadline - ttl * 1000), 0) FROM lease));
+`,
+];
+
 /** Checks that the file is ours and of a known version, and makes the tables in an empty one. */
 export function prepareSchema(database: Database, path: string): void {
   const version = numberPragma(database, "user_version");
@@ -81,14 +96,27 @@ export function prepareSchema(database: Database, path: string): void {
         `${STATE_SCHEMA_VERSION}: run a newer coffer`,
     );
   }
+  if (version < STATE_SCHEMA_VERSION) {
+    database.transaction(() => migrate(database, version))();
+  }
 }
 
 function createSchema(database: Database): void {
   database.transaction(() => {
     database.exec(SCHEMA);
     database.pragma(`application_id = ${APPLICATION_ID}`);
-    database.pragma(`user_version = ${STATE_SCHEMA_VERSION}`);
+    migrate(database, 1);
   })();
+}
+
+function migrate(database: Database, version: number): void {
+  for (const migration of MIGRATIONS.slice(version - 1)) database.exec(migration);
+  database.pragma(`user_version = ${STATE_SCHEMA_VERSION}`);
+}
+
+/** Whether the file is Coffer's state, of any version. */
+export function isStateSchema(database: Database): boolean {
+  return numberPragma(database, "application_id") === APPLICATION_ID;
 }
 
 export function numberPragma(database: Database, name: string): number {

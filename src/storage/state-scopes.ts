@@ -1,5 +1,5 @@
 import type { Database, Statement } from "better-sqlite3";
-import { type MemberInfo, type TenantId, memberId } from "../core/types/mod.ts";
+import { type MemberId, type MemberInfo, type TenantId, memberId } from "../core/types/mod.ts";
 import type { FsmBackend, LeaseBackend, ScopeRow } from "../core/fsm/mod.ts";
 import { keyOf, leaseIdBlob, leaseOf } from "./state-codec.ts";
 
@@ -7,7 +7,11 @@ import { keyOf, leaseIdBlob, leaseOf } from "./state-codec.ts";
 export type ScopeTables = Pick<
   FsmBackend,
   | "appliedIndex"
-  | "setAppliedIndex"
+  | "appliedTerm"
+  | "leaseTime"
+  | "setApplied"
+  | "confState"
+  | "setConfState"
   | "scopes"
   | "putScope"
   | "removeScope"
@@ -19,6 +23,8 @@ export type ScopeTables = Pick<
   | "removeRecords"
   | "members"
   | "putMember"
+  | "removeMember"
+  | "isRemovedMember"
   | "cleanRevision"
   | "setCleanRevision"
 >;
@@ -70,6 +76,7 @@ export function createScopeFinder(database: Database): (id: TenantId) => ScopeRo
 export function createScopeTables(database: Database): ScopeTables {
   return {
     ...createMeta(database),
+    ...createConfState(database),
     ...createScopes(database),
     ...createRecords(database),
     ...createMembers(database),
@@ -78,19 +85,38 @@ export function createScopeTables(database: Database): ScopeTables {
 
 function createMeta(
   database: Database,
-): Pick<ScopeTables, "appliedIndex" | "setAppliedIndex" | "nextSlot"> {
+): Pick<ScopeTables, "appliedIndex" | "appliedTerm" | "leaseTime" | "setApplied" | "nextSlot"> {
   const read = database.prepare<unknown[], [number]>("SELECT value FROM meta WHERE name = ?").raw();
   const write = database.prepare("UPDATE meta SET value = ? WHERE name = ?");
+  // One statement, as it runs with every batch.
+  const writeApplied = database.prepare(
+    `UPDATE meta SET value =
+       CASE name WHEN 'applied_index' THEN ? WHEN 'applied_term' THEN ? ELSE ? END
+     WHERE name IN ('applied_index', 'applied_term', 'lease_time')`,
+  );
   const valueOf = (name: string): number => read.get(name)?.[0] ?? 0;
   return {
     appliedIndex: () => valueOf("applied_index"),
-    setAppliedIndex(index) {
-      write.run(index, "applied_index");
+    appliedTerm: () => valueOf("applied_term"),
+    leaseTime: () => valueOf("lease_time"),
+    setApplied({ index, term, leaseTime }) {
+      writeApplied.run(index, term, leaseTime);
     },
     nextSlot() {
       const slot = valueOf("last_slot") + 1;
       write.run(slot, "last_slot");
       return slot;
+    },
+  };
+}
+
+function createConfState(database: Database): Pick<ScopeTables, "confState" | "setConfState"> {
+  const read = database.prepare<unknown[], [Buffer]>("SELECT data FROM conf_state").raw();
+  const write = database.prepare("INSERT OR REPLACE INTO conf_state VALUES (0, ?)");
+  return {
+    confState: () => read.get()?.[0],
+    setConfState(data) {
+      write.run(data);
     },
   };
 }
@@ -155,13 +181,18 @@ function createRecords(
   };
 }
 
-function createMembers(database: Database): Pick<ScopeTables, "members" | "putMember"> {
+function createMembers(
+  database: Database,
+): Pick<ScopeTables, "members" | "putMember" | "removeMember" | "isRemovedMember"> {
   const all = database
     .prepare<unknown[], [Buffer, string, string, string, number]>(
       "SELECT id, name, peer_urls, client_urls, is_learner FROM member ORDER BY id",
     )
     .raw();
   const put = database.prepare("INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?)");
+  const remove = database.prepare("DELETE FROM member WHERE id = ?");
+  const noteRemoved = database.prepare("INSERT OR IGNORE INTO removed_member VALUES (?)");
+  const removed = database.prepare("SELECT 1 FROM removed_member WHERE id = ?");
   return {
     members: () =>
       all.all().map(([id, name, peerUrls, clientUrls, isLearner]): MemberInfo => {
@@ -174,12 +205,21 @@ function createMembers(database: Database): Pick<ScopeTables, "members" | "putMe
         };
       }),
     putMember({ id, name, peerUrls, clientUrls, isLearner }) {
-      const blob = Buffer.alloc(8);
-      blob.writeBigUInt64BE(id);
       const urls = [JSON.stringify(peerUrls), JSON.stringify(clientUrls)];
-      put.run(blob, name, ...urls, isLearner ? 1 : 0);
+      put.run(memberIdBlob(id), name, ...urls, isLearner ? 1 : 0);
     },
+    removeMember(id) {
+      remove.run(memberIdBlob(id));
+      noteRemoved.run(memberIdBlob(id));
+    },
+    isRemovedMember: (id) => removed.get(memberIdBlob(id)) !== undefined,
   };
+}
+
+function memberIdBlob(id: MemberId): Buffer {
+  const blob = Buffer.allocUnsafe(8);
+  blob.writeBigUInt64BE(id);
+  return blob;
 }
 
 /** Leases, and through `current` the keys that they hold. */

@@ -17,9 +17,12 @@ interface SlicedBuffer extends Buffer {
  */
 export class ByteReader {
   readonly #bytes: SlicedBuffer;
+  /** What is read, for the text of errors. */
+  readonly #what: string;
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, what: string) {
+    this.#what = what;
     const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#bytes = view as SlicedBuffer;
   }
@@ -76,7 +79,11 @@ export class ByteReader {
 
   /** A view of the array read from, not a copy. */
   blob(): Uint8Array {
-    const size = this.uint();
+    return this.bytes(this.uint());
+  }
+
+  /** As `blob`, of a length that is known. */
+  bytes(size: number): Uint8Array {
     const at = this.#skip(size);
     return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + at, size);
   }
@@ -122,7 +129,7 @@ export class ByteReader {
   malformed(why: string): CofferError {
     return new CofferError(
       "corrupt",
-      `a batch of proposals cannot be read at byte ${this.#at} of ${this.#bytes.length}: ${why}`,
+      `${this.#what} cannot be read at byte ${this.#at} of ${this.#bytes.length}: ${why}`,
     );
   }
 

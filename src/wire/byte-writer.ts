@@ -26,6 +26,14 @@ export class ByteWriter {
     return new Uint8Array(buffer, byteOffset, this.#length);
   }
 
+  /** The next `count` bytes, to be filled in by the caller before it writes on. */
+  place(count: number): Uint8Array {
+    this.#reserve(count);
+    const from = this.#length;
+    this.#length += count;
+    return this.#bytes.subarray(from, this.#length);
+  }
+
   byte(value: number): void {
     if (this.#length === this.#bytes.length) this.#reserve(1);
     this.#bytes[this.#length++] = value;

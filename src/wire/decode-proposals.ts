@@ -21,9 +21,9 @@ import {
   type TxnRequest,
 } from "../core/types/mod.ts";
 import { assertNever } from "../stdx/mod.ts";
-import { CofferError } from "../errors.ts";
 import { ByteReader } from "./byte-reader.ts";
-import { BATCH_BYTES_MAX, PROPOSALS_VERSION, TXN_DEPTH_MAX } from "./limits.ts";
+import { BATCH_HEADER_BYTES, type BatchHeader, decodeHeader } from "./batch-header.ts";
+import { BATCH_BYTES_MAX, TXN_DEPTH_MAX } from "./limits.ts";
 import {
   commandKinds,
   compareResults,
@@ -47,37 +47,59 @@ const rangeFlags = 15;
  * The batch that `encodeProposals` wrote. Values are views of `bytes`, which must not change
  * afterwards. Errors: `corrupt` for anything malformed, `unimplemented` for another format version.
  */
-export function decodeProposals(bytes: Uint8Array): Proposal[] {
-  const from = new ByteReader(bytes);
+export function decodeBatch(bytes: Uint8Array): {
+  readonly header: BatchHeader;
+  readonly proposals: readonly Proposal[];
+} {
+  const from = new ByteReader(bytes, "a batch of proposals");
   if (bytes.length > BATCH_BYTES_MAX) {
     throw from.malformed(`it is longer than the limit of ${BATCH_BYTES_MAX} bytes`);
   }
-  const version = from.byte();
-  if (version !== PROPOSALS_VERSION) {
-    throw new CofferError(
-      "unimplemented",
-      `a log entry has format version ${version}, but this build of Coffer reads version ` +
-        `${PROPOSALS_VERSION}; run the version of Coffer that wrote the log, or a later one`,
-    );
-  }
+  if (bytes[0] === 1) return readVersion1(from);
+  const header = decodeHeader(bytes);
+  from.bytes(BATCH_HEADER_BYTES);
+  return { header, proposals: readProposals(from, () => undefined) };
+}
+
+/**
+ * Version 1 had a time with each proposal, and no header. The batch takes the latest of them, which
+ * also was the time of its leases.
+ */
+function readVersion1(from: ByteReader): ReturnType<typeof decodeBatch> {
+  from.byte();
+  let time = 0;
+  const proposals = readProposals(from, () => {
+    time = Math.max(time, from.uint());
+  });
+  return {
+    header: { time, leaseTime: time, origin: memberId(0n), life: 0, seq: 0 },
+    proposals,
+  };
+}
+
+function readProposals(from: ByteReader, readTime: () => void): Proposal[] {
   const proposals: Proposal[] = [];
   let before: Proposal | undefined;
   for (let left = from.count(); left > 0; left--) {
-    before = readProposal(from, before);
+    before = readProposal(from, before, readTime);
     proposals.push(before);
   }
   if (from.remaining > 0) throw from.malformed("bytes follow the last proposal");
   return proposals;
 }
 
-function readProposal(from: ByteReader, before: Proposal | undefined): Proposal {
+function readProposal(
+  from: ByteReader,
+  before: Proposal | undefined,
+  readTime: () => void,
+): Proposal {
   const flags = readFlags(from, proposalFlags);
   const tenant = readTenant(from, flags, before);
-  const time = from.uint();
+  readTime();
   const hasPolicyRevision = (flags & proposalFlag.hasPolicyRevision) !== 0;
   const policyRevision = hasPolicyRevision ? from.uint() : undefined;
   const actor = readActor(from, flags, before);
-  return { tenant, time, policyRevision, actor, command: readCommand(from) };
+  return { tenant, policyRevision, actor, command: readCommand(from) };
 }
 
 function readTenant(from: ByteReader, flags: number, before: Proposal | undefined): TenantId {
@@ -129,7 +151,13 @@ function readCommand(from: ByteReader): Command {
     case "records":
       return { kind, changes: readList(from, readRecordChange) };
     case "member":
+    case "member-add":
       return { kind, member: readMember(from) };
+    case "member-remove":
+    case "member-promote":
+      return { kind, id: memberId(from.uint64()) };
+    case "member-update":
+      return { kind, id: memberId(from.uint64()), peerUrls: readList(from, readText) };
     default:
       return assertNever(kind);
   }

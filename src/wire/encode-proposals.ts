@@ -5,6 +5,7 @@ import {
   type Compare,
   type DeleteRangeRequest,
   type Guard,
+  type MemberInfo,
   type PutRequest,
   type Proposal,
   type RangeRequest,
@@ -15,7 +16,8 @@ import {
 import { assert, assertNever } from "../stdx/mod.ts";
 import { CofferError } from "../errors.ts";
 import { ByteWriter } from "./byte-writer.ts";
-import { BATCH_BYTES_MAX, PROPOSALS_VERSION, TXN_DEPTH_MAX } from "./limits.ts";
+import { BATCH_HEADER_BYTES, type BatchHeader, writeHeader } from "./batch-header.ts";
+import { BATCH_BYTES_MAX, TXN_DEPTH_MAX } from "./limits.ts";
 import {
   commandKinds,
   compareResults,
@@ -36,11 +38,11 @@ import {
  * integer, a text without UTF-8 or transactions nested deeper than TXN_DEPTH_MAX;
  * `request-too-large` past BATCH_BYTES_MAX.
  */
-export function encodeProposals(proposals: readonly Proposal[]): Uint8Array {
-  let size = 8;
+export function encodeProposals(header: BatchHeader, proposals: readonly Proposal[]): Uint8Array {
+  let size = BATCH_HEADER_BYTES + 8;
   for (const proposal of proposals) size += proposalBytes(proposal);
   const to = new ByteWriter(size);
-  to.byte(PROPOSALS_VERSION);
+  writeHeader(to.place(BATCH_HEADER_BYTES), header);
   to.uint(proposals.length);
   let before: Proposal | undefined;
   for (const proposal of proposals) {
@@ -57,7 +59,7 @@ export function encodeProposals(proposals: readonly Proposal[]): Uint8Array {
  */
 export function proposalBytes(proposal: Proposal): number {
   const { issuer, subject, requestId } = proposal.actor;
-  return 56 + issuer.length + subject.length + requestId.length + commandBytes(proposal.command);
+  return 48 + issuer.length + subject.length + requestId.length + commandBytes(proposal.command);
 }
 
 function commandBytes(command: Command): number {
@@ -77,12 +79,13 @@ function commandBytes(command: Command): number {
       return 24 + command.name.length + recordsBytes(command.records);
     case "records":
       return recordsBytes(command.changes);
-    case "member": {
+    case "member":
+    case "member-add": {
       const { name, peerUrls, clientUrls } = command.member;
-      let size = 24 + name.length;
-      for (const url of [...peerUrls, ...clientUrls]) size += 8 + url.length;
-      return size;
+      return 24 + name.length + textsBytes(peerUrls) + textsBytes(clientUrls);
     }
+    case "member-update":
+      return 24 + textsBytes(command.peerUrls);
     default:
       return 24;
   }
@@ -95,6 +98,12 @@ function putBytes(request: PutRequest): number {
 function recordsBytes(changes: readonly RecordChange[]): number {
   let size = 8;
   for (const { id, data } of changes) size += 24 + id.length + (data?.length ?? 0);
+  return size;
+}
+
+function textsBytes(texts: readonly string[]): number {
+  let size = 8;
+  for (const text of texts) size += 8 + text.length;
   return size;
 }
 
@@ -141,7 +150,6 @@ function writeProposal(to: ByteWriter, proposal: Proposal, before: Proposal | un
       (clusterScope ? proposalFlag.clusterScope : 0),
   );
   if (!sameTenant && !clusterScope) to.uuid(tenant);
-  to.uint(proposal.time);
   if (policyRevision !== undefined) to.uint(policyRevision);
   if (!sameIssuer) to.text(actor.issuer);
   if (!sameSubject) to.text(actor.subject);
@@ -178,11 +186,14 @@ function writeCommand(to: ByteWriter, command: Command): void {
     case "records":
       return writeRecords(to, command.changes);
     case "member":
-      to.uint64(command.member.id);
-      to.text(command.member.name);
-      writeTexts(to, command.member.peerUrls);
-      writeTexts(to, command.member.clientUrls);
-      return to.bool(command.member.isLearner);
+    case "member-add":
+      return writeMember(to, command.member);
+    case "member-remove":
+    case "member-promote":
+      return to.uint64(command.id);
+    case "member-update":
+      to.uint64(command.id);
+      return writeTexts(to, command.peerUrls);
     default:
       return assertNever(command);
   }
@@ -293,6 +304,14 @@ function writeRecords(to: ByteWriter, changes: readonly RecordChange[]): void {
     to.bool(data !== undefined);
     if (data !== undefined) to.blob(data);
   }
+}
+
+function writeMember(to: ByteWriter, member: MemberInfo): void {
+  to.uint64(member.id);
+  to.text(member.name);
+  writeTexts(to, member.peerUrls);
+  writeTexts(to, member.clientUrls);
+  to.bool(member.isLearner);
 }
 
 function writeTexts(to: ByteWriter, texts: readonly string[]): void {

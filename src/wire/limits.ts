@@ -1,5 +1,5 @@
-/** The version that this build writes and the only one it reads; the first byte of every batch. */
-export const PROPOSALS_VERSION = 1;
+/** The version of batches that this build writes, the first byte of each; it reads those before too. */
+export const PROPOSALS_VERSION = 2;
 
 /**
  * How deep transactions may be nested in transactions: a bound on recursion in both directions. Above

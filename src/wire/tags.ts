@@ -25,6 +25,10 @@ export const commandKinds: readonly Command["kind"][] = [
   "tenant-delete",
   "records",
   "member",
+  "member-add",
+  "member-remove",
+  "member-promote",
+  "member-update",
 ];
 
 export const opKinds: readonly RequestOp["kind"][] = [

@@ -6,7 +6,7 @@ import type { Client } from "../../src/client/mod.ts";
 import { CofferError } from "../../src/errors.ts";
 import { openRaftLog } from "../../src/storage/mod.ts";
 import { silentLogger } from "../../src/telemetry/mod.ts";
-import { decodeProposals } from "../../src/wire/mod.ts";
+import { decodeBatch } from "../../src/wire/mod.ts";
 import { createWatch, watching } from "./streams.ts";
 import { type World, assertRefused, bytes, failure, startWorld } from "./world.ts";
 
@@ -175,7 +175,7 @@ test("refusal 47: no write is applied that the policy at its place in the log fo
   let overtaken = 0;
   const allowed = new Set<string>();
   for (const { data } of entries.filter((entry) => entry.data.length > 0)) {
-    for (const { actor, command } of decodeProposals(data)) {
+    for (const { actor, command } of decodeBatch(data).proposals) {
       if (command.kind === "records") {
         const change = command.changes.find(({ id }) => id.includes(subject));
         if (change !== undefined) granted = change.data !== undefined;

@@ -9,6 +9,7 @@ import {
   OTHER,
   TENANT,
   del,
+  entryOf,
   machineOn,
   put,
   sha256,
@@ -68,7 +69,6 @@ test("batching and the backend make no difference to the chain", (context) => {
     const actor = { issuer: "https://issuer.test", subject: "user:a", requestId: "r1" };
     proposals.push({
       tenant: TENANT,
-      time: 1000,
       policyRevision: undefined,
       actor,
       command,
@@ -80,14 +80,14 @@ test("batching and the backend make no difference to the chain", (context) => {
   const create: Command = { kind: "tenant-create", id: TENANT, name: "acme", records: [] };
   const head = { ...(proposals[0] as Proposal), tenant: "cluster" as Proposal["tenant"] };
   batched.apply([
-    { index: 1, term: 1, proposals: [{ ...head, command: create }, ...proposals.slice(0, 20)] },
-    { index: 2, term: 1, proposals: proposals.slice(20) },
+    entryOf(1, [{ ...head, command: create }, ...proposals.slice(0, 20)]),
+    entryOf(2, proposals.slice(20)),
   ]);
   assert.equal(hex(batched), hex(fsm));
 });
 
 test("every part of a change moves the chain", () => {
-  const chainOf = (command: Command, over: Partial<Proposal> = {}): string => {
+  const chainOf = (command: Command, over: Parameters<Machine["run"]>[1] = {}): string => {
     const machine = machineOn(createMemoryBackend());
     machine.run({ kind: "lease-grant", id: leaseId(5n), ttl: 60 });
     machine.run(command, over);

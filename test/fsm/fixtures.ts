@@ -3,7 +3,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { type Fsm, type FsmBackend, createFsm } from "../../src/core/fsm/mod.ts";
+import {
+  type CommittedEntry,
+  type Fsm,
+  type FsmBackend,
+  createFsm,
+} from "../../src/core/fsm/mod.ts";
 import {
   type Actor,
   type AppliedChange,
@@ -73,21 +78,33 @@ export interface Machine {
   /** All changes so far. */
   readonly changes: readonly AppliedChange[];
   /** Applies one command to TENANT, or as `over` says. */
-  run(command: Command, over?: Partial<Proposal>): ApplyResult;
+  run(command: Command, over?: Partial<Proposal> & Partial<EntryTimes>): ApplyResult;
+}
+
+type EntryTimes = Pick<CommittedEntry, "time" | "leaseTime">;
+
+/** An entry of the log in term 1; its lease time is its time unless given. */
+export function entryOf(
+  index: number,
+  proposals: readonly Proposal[],
+  times: Partial<EntryTimes> = {},
+): CommittedEntry {
+  const { time = 1000, leaseTime = time } = times;
+  return { index, term: 1, time, leaseTime, proposals };
 }
 
 export function proposal(command: Command, over: Partial<Proposal> = {}): Proposal {
-  return { tenant: TENANT, time: 1000, policyRevision: undefined, actor: ACTOR, command, ...over };
+  return { tenant: TENANT, policyRevision: undefined, actor: ACTOR, command, ...over };
 }
 
 export function machineOn(backend: FsmBackend): Machine {
   const fsm = createFsm(backend, sha256);
   const changes: AppliedChange[] = [];
   const run: Machine["run"] = (command, over = {}) => {
-    const proposals = [proposal(command, over)];
-    const { results, changes: made } = fsm.apply([
-      { index: fsm.appliedIndex + 1, term: 1, proposals },
-    ]);
+    const { time, leaseTime, ...rest } = over;
+    const times = { ...(time && { time }), ...(leaseTime && { leaseTime }) };
+    const entry = entryOf(fsm.appliedIndex + 1, [proposal(command, rest)], times);
+    const { results, changes: made } = fsm.apply([entry]);
     changes.push(...made);
     return results[0]?.[0] as ApplyResult;
   };

@@ -16,6 +16,7 @@ import {
   TENANT,
   bytes,
   del,
+  entryOf,
   machineOn,
   proposal,
   put,
@@ -84,7 +85,7 @@ test("a deleted tenant is gone at once, its rows in slices, and its name is free
   machine.run({ kind: "records", changes: [change("p", "row")] });
   const { fsm } = machine;
   const proposals = [proposal({ kind: "tenant-delete", id: TENANT }, inCluster)];
-  const batch = fsm.apply([{ index: fsm.appliedIndex + 1, term: 1, proposals }]);
+  const batch = fsm.apply([entryOf(fsm.appliedIndex + 1, proposals)]);
   assert.deepEqual(batch.tenantsDeleted, [TENANT]);
   assert.equal(fsm.reader.tenant(TENANT), undefined);
   assert.deepEqual(fsm.reader.range(TENANT, range("k1")), { ok: false, code: "not-found" });
@@ -181,7 +182,7 @@ test("a batch names each table that changed once, those of a new tenant too", ()
     proposal({ ...createOther, records } as Command, inCluster),
     proposal({ kind: "records", changes: [change("c", "1")] }, { tenant: OTHER }),
   ];
-  const batch = fsm.apply([{ index: fsm.appliedIndex + 1, term: 1, proposals }]);
+  const batch = fsm.apply([entryOf(fsm.appliedIndex + 1, proposals)]);
   assert.deepEqual(batch.recordChanges, [
     { scope: OTHER, table: "policy" },
     { scope: OTHER, table: "wrapped-key" },
@@ -271,23 +272,23 @@ test("a read-only transaction answers without an entry, and refuses writes as a 
 
 test("entries are applied once and in order", () => {
   const { fsm } = fresh();
-  const entry = (index: number): CommittedEntry => ({ index, term: 1, proposals: [proposal(PUT)] });
+  const entry = (index: number): CommittedEntry => entryOf(index, [proposal(PUT)]);
   fsm.apply([entry(fsm.appliedIndex + 1), entry(fsm.appliedIndex + 5)]);
   assert.throws(() => fsm.apply([entry(fsm.appliedIndex)]), /applied twice/);
   assert.throws(() => fsm.apply([entry(90), entry(90)]), /applied twice/);
   assert.deepEqual(fsm.apply([]).results, []);
   // An entry without proposals, such as a new leader's, still moves the index.
-  fsm.apply([{ index: 100, term: 2, proposals: [] }]);
+  fsm.apply([{ index: 100, term: 2, time: 0, leaseTime: 0, proposals: [] }]);
   assert.equal(fsm.appliedIndex, 100);
 });
 
 test("a batch that the backend refuses leaves nothing and can be applied again", () => {
   const backend = createMemoryBackend();
   const machine = machineOn(backend);
-  const failing = { ...backend, setAppliedIndex: () => assert.fail("disk full") };
+  const failing = { ...backend, setApplied: () => assert.fail("disk full") };
   const before = machine.fsm.appliedIndex;
   const fsm = createFsm(failing, sha256);
-  const entry = { index: before + 1, term: 1, proposals: [proposal(PUT)] };
+  const entry = entryOf(before + 1, [proposal(PUT)]);
   assert.throws(() => fsm.apply([entry]), /disk full/);
   assert.equal(fsm.appliedIndex, before);
   assert.equal(fsm.reader.tenant(TENANT)?.revision, 1);

@@ -1,4 +1,5 @@
 import type {
+  Applied,
   BackendSnapshot,
   FsmBackend,
   HistoryRow,
@@ -18,7 +19,8 @@ import {
 
 /** All state as plain maps and arrays; copied whole before a transaction, put back if it throws. */
 interface Tables {
-  applied: number;
+  applied: Applied;
+  confState: Uint8Array | undefined;
   lastSlot: number;
   current: Map<string, KeyValue>;
   history: Map<number, HistoryRow[]>;
@@ -26,6 +28,7 @@ interface Tables {
   scopes: Map<number, ScopeRow>;
   records: Map<string, Uint8Array>;
   members: Map<bigint, MemberInfo>;
+  removedMembers: Set<bigint>;
   cleaned: Map<number, number>;
 }
 
@@ -38,6 +41,7 @@ const isAfter = (row: HistoryRow, revision: number, sub: number): boolean =>
 function copy(tables: Tables): Tables {
   return {
     applied: tables.applied,
+    confState: tables.confState,
     lastSlot: tables.lastSlot,
     current: new Map(tables.current),
     history: new Map([...tables.history].map(([slot, rows]) => [slot, [...rows]])),
@@ -45,6 +49,7 @@ function copy(tables: Tables): Tables {
     scopes: new Map(tables.scopes),
     records: new Map(tables.records),
     members: new Map(tables.members),
+    removedMembers: new Set(tables.removedMembers),
     cleaned: new Map(tables.cleaned),
   };
 }
@@ -88,7 +93,8 @@ function readerOf(tables: () => Tables): KeyReader {
 /** The in-memory stand-in for state.db. */
 export function createMemoryBackend(): FsmBackend {
   let t: Tables = {
-    applied: 0,
+    applied: { index: 0, term: 0, leaseTime: 0 },
+    confState: undefined,
     lastSlot: 0,
     current: new Map(),
     history: new Map(),
@@ -96,6 +102,7 @@ export function createMemoryBackend(): FsmBackend {
     scopes: new Map(),
     records: new Map(),
     members: new Map(),
+    removedMembers: new Set(),
     cleaned: new Map(),
   };
   const rowsOf = (slot: number): HistoryRow[] => t.history.get(slot) ?? [];
@@ -121,8 +128,12 @@ export function createMemoryBackend(): FsmBackend {
       }
     },
     flush: () => undefined,
-    appliedIndex: () => t.applied,
-    setAppliedIndex: (index) => void (t.applied = index),
+    appliedIndex: () => t.applied.index,
+    appliedTerm: () => t.applied.term,
+    leaseTime: () => t.applied.leaseTime,
+    setApplied: (applied) => void (t.applied = applied),
+    confState: () => t.confState,
+    setConfState: (confState) => void (t.confState = confState),
     put: (slot, kv) => void t.current.set(at(slot, kv.key), kv),
     remove: (slot, key) => void t.current.delete(at(slot, key)),
     append: (slot, row) => void t.history.set(slot, [...rowsOf(slot), row]),
@@ -196,6 +207,11 @@ export function createMemoryBackend(): FsmBackend {
     },
     members: () => [...t.members.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
     putMember: (member) => void t.members.set(member.id, member),
+    removeMember(id) {
+      t.members.delete(id);
+      t.removedMembers.add(id);
+    },
+    isRemovedMember: (id) => t.removedMembers.has(id),
     cleanRevision: (slot) => t.cleaned.get(slot) ?? 0,
     setCleanRevision: (slot, revision) => void t.cleaned.set(slot, revision),
     purge(slot, rows) {

@@ -140,7 +140,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant("clean"), rows: fc.integer({ min: 1, max: 4 }) }),
 );
 
-function modelAnswer(model: Model, wanted: Command, time: number): unknown {
+function modelAnswer(model: Model, wanted: Command, leaseTime: number): unknown {
   switch (wanted.kind) {
     case "put":
       return modelPut(model, wanted.request);
@@ -154,11 +154,11 @@ function modelAnswer(model: Model, wanted: Command, time: number): unknown {
     case "compact":
       return modelCompact(model, wanted.revision);
     case "lease-grant":
-      return modelGrant(model, wanted.id, wanted.ttl, time);
+      return modelGrant(model, wanted.id, wanted.ttl, leaseTime);
     case "lease-renew":
-      return modelRenew(model, wanted.id, time);
+      return modelRenew(model, wanted.id, leaseTime);
     case "lease-revoke":
-      return modelRevoke(model, wanted.id, wanted.cause === "expired" ? time : undefined);
+      return modelRevoke(model, wanted.id, wanted.cause === "expired" ? leaseTime : undefined);
     default:
       throw new Error(`The model does not know ${wanted.kind}`);
   }
@@ -174,7 +174,8 @@ export function plain(found: unknown): unknown {
 
 function runSteps(machine: Machine, steps: readonly Step[]): void {
   const model = newModel();
-  let time = 1000;
+  let { leaseTime } = machine.fsm;
+  let time = leaseTime;
   for (const next of steps) {
     if (next.kind === "clean") {
       machine.fsm.compactStep(next.rows);
@@ -184,8 +185,9 @@ function runSteps(machine: Machine, steps: readonly Step[]): void {
       assert.deepEqual(plain(found.ok ? found.value : found.code), plain(wanted));
     } else {
       time += next.wait;
-      const found = machine.run(next.command, { time });
-      assert.deepEqual(plain(found), plain(modelAnswer(model, next.command, time)));
+      leaseTime = Math.max(leaseTime, time); // It does not go back.
+      const found = machine.run(next.command, { leaseTime: time });
+      assert.deepEqual(plain(found), plain(modelAnswer(model, next.command, leaseTime)));
       assert.equal(machine.fsm.reader.tenant(TENANT)?.revision, model.revision);
     }
   }

@@ -8,12 +8,12 @@ import { CLUSTER_SCOPE } from "../../src/core/types/mod.ts";
 const ID = leaseId(2n ** 63n - 1n);
 const fresh = (): Machine => machineOn(createMemoryBackend());
 
-function grant(machine: Machine, id: LeaseId, ttl: number, time = 1000) {
-  return machine.run({ kind: "lease-grant", id, ttl }, { time });
+function grant(machine: Machine, id: LeaseId, ttl: number, leaseTime = 1000) {
+  return machine.run({ kind: "lease-grant", id, ttl }, { leaseTime });
 }
 
-function expire(machine: Machine, id: LeaseId, time: number) {
-  return machine.run({ kind: "lease-revoke", id, cause: "expired" }, { time });
+function expire(machine: Machine, id: LeaseId, leaseTime: number) {
+  return machine.run({ kind: "lease-revoke", id, cause: "expired" }, { leaseTime });
 }
 
 test("a grant is refused for a known id, no id, and TTLs outside of the bounds", () => {
@@ -36,7 +36,7 @@ test("expiry holds only once the deadline has passed at apply", () => {
   grant(machine, ID, 5);
   machine.run({ kind: "put", request: put("k", "v", { lease: ID }) });
   assert.deepEqual(expire(machine, ID, 5999), { kind: "error", code: "conflict" });
-  machine.run({ kind: "lease-renew", id: ID }, { time: 5999 });
+  machine.run({ kind: "lease-renew", id: ID }, { leaseTime: 5999 });
   assert.deepEqual(expire(machine, ID, 6000), { kind: "error", code: "conflict" });
   assert.deepEqual(expire(machine, ID, 10_999), { kind: "lease-revoke", revision: 3 });
   assert.equal(machine.fsm.reader.lease(TENANT, ID, true), undefined);
@@ -46,9 +46,10 @@ test("expiry holds only once the deadline has passed at apply", () => {
 test("a renewal comes in time or not at all, and never shortens", () => {
   const machine = fresh();
   grant(machine, ID, 5);
-  const renew = (time: number): unknown => machine.run({ kind: "lease-renew", id: ID }, { time });
+  const renew = (leaseTime: number): unknown =>
+    machine.run({ kind: "lease-renew", id: ID }, { leaseTime });
   assert.deepEqual(renew(2000), { kind: "lease-renew", revision: 1, ttl: 5 });
-  // From a member whose clock is behind.
+  // An entry that a leader before this one stamped.
   assert.deepEqual(renew(1500), { kind: "lease-renew", revision: 1, ttl: 5 });
   assert.equal(machine.fsm.reader.lease(TENANT, ID, false)?.deadline, 7000);
   assert.deepEqual(renew(7000), { kind: "lease-renew", revision: 1, ttl: 0 });

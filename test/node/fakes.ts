@@ -173,6 +173,9 @@ function machineOver(
     get appliedIndex() {
       return fsm.appliedIndex;
     },
+    get leaseTime() {
+      return fsm.leaseTime;
+    },
     apply: (entries) => {
       if (disk.applyFails !== undefined) throw disk.applyFails;
       applies.push(entries);

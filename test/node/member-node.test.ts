@@ -4,7 +4,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { createFsm } from "../../src/core/fsm/mod.ts";
 import { NO_LEASE, leaseId, memberId } from "../../src/core/types/mod.ts";
 import { CofferError } from "../../src/errors.ts";
-import { decodeProposals } from "../../src/wire/mod.ts";
+import { decodeBatch } from "../../src/wire/mod.ts";
 import { createMemoryBackend } from "../fsm/memory-backend.ts";
 import { TENANT, proposal, put, range, sha256 } from "../fsm/fixtures.ts";
 import {
@@ -36,7 +36,7 @@ test("group commit: what is proposed in one turn is one entry, one save, one app
   assert.equal(saves.length, savesBefore + 1);
   assert.equal(saves.at(-1)?.length, 1);
   assert.equal(applies.length, appliesBefore + 1);
-  assert.equal(decodeProposals(saves.at(-1)?.[0]?.data ?? new Uint8Array()).length, 100);
+  assert.equal(decodeBatch(saves.at(-1)?.[0]?.data ?? new Uint8Array()).proposals.length, 100);
   assert.deepEqual(
     results.map((result) => result.kind === "put" && result.revision),
     Array.from({ length: 100 }, (_, n) => n + 2),
@@ -199,12 +199,11 @@ test("stop answers reads that wait for a leader", async (context) => {
 test("leases end by the clock that was given, once, and by the log", async (context) => {
   const fake = startFake(context);
   await makeTenant(fake);
-  const { node, disk } = fake;
+  const { node } = fake;
   const id = leaseId(5n);
-  const time = disk.now;
-  await node.propose(proposal({ kind: "lease-grant", id, ttl: 10 }, { time }));
+  await node.propose(proposal({ kind: "lease-grant", id, ttl: 10 }));
   const request = { ...put("k", "v"), lease: id };
-  await node.propose(proposal({ kind: "put", request }, { time }));
+  await node.propose(proposal({ kind: "put", request }));
   const watch = node.openWatch(TENANT);
   const key = put("k", "").key;
   watch.create({
@@ -228,7 +227,7 @@ test("leases end by the clock that was given, once, and by the log", async (cont
   assert.equal(watch.next()?.events[0]?.type, "delete");
   const revokes = fake.saves
     .flat()
-    .flatMap(({ data }) => (data.length === 0 ? [] : decodeProposals(data)))
+    .flatMap(({ data }) => (data.length === 0 ? [] : decodeBatch(data).proposals))
     .filter(({ command }) => command.kind === "lease-revoke");
   assert.equal(revokes.length, 1);
   assert.equal(revokes[0]?.actor.subject, "system:lease-expired");
@@ -240,7 +239,7 @@ test("a lease that ended during a pause of the process is revoked once", async (
   await makeTenant(fake);
   const id = leaseId(7n);
   const grant = { kind: "lease-grant", id, ttl: 1 } as const;
-  await fake.node.propose(proposal(grant, { time: fake.disk.now }));
+  await fake.node.propose(proposal(grant));
   fake.disk.now += 5000;
   fake.tick(3);
   await turn();
@@ -248,7 +247,7 @@ test("a lease that ended during a pause of the process is revoked once", async (
   assert.equal(fake.node.state.lease(TENANT, id, false), undefined);
   const revokes = fake.saves
     .flat()
-    .flatMap(({ data }) => (data.length === 0 ? [] : decodeProposals(data)))
+    .flatMap(({ data }) => (data.length === 0 ? [] : decodeBatch(data).proposals))
     .filter(({ command }) => command.kind === "lease-revoke");
   assert.equal(revokes.length, 1);
 });
@@ -258,7 +257,7 @@ test("a lease whose end is held up by a full disk is proposed once", async (cont
   await makeTenant(fake);
   const id = leaseId(6n);
   const grant = { kind: "lease-grant", id, ttl: 1 } as const;
-  await fake.node.propose(proposal(grant, { time: fake.disk.now }));
+  await fake.node.propose(proposal(grant));
   fake.disk.saveFails = noSpace();
   await fake.advance(3000);
   fake.disk.saveFails = undefined;

@@ -65,6 +65,7 @@ const change: fc.Arbitrary<ConfChange> = fc.record(
       "joint-explicit" as const,
     ),
     changes: fc.array(single, { maxLength: 4 }),
+    context: fc.uint8Array({ maxLength: 20 }),
   },
   strict,
 );
@@ -114,10 +115,11 @@ test("a damaged or newer change of members is refused by name", () => {
   const bytes = encodeConfChange({
     transition: "auto",
     changes: [{ type: "remove", id: memberId(1n) }],
+    context: new Uint8Array(0),
   });
   assert.throws(() => decodeConfChange(bytes.subarray(0, 7)), /wrong length/);
   assert.throws(() => decodeConfChange(new Uint8Array(0)), /cut short/);
   const newer = Uint8Array.from(bytes);
-  newer[0] = 2;
-  assert.throws(() => decodeConfChange(newer), /version 2, known is 1/);
+  newer[0] = 3;
+  assert.throws(() => decodeConfChange(newer), /version 3, known is 2/);
 });

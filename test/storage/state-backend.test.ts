@@ -221,7 +221,7 @@ contract("what throws inside a transaction leaves nothing", (backend) => {
     backend.transaction(() => {
       backend.put(S, row("k", 2), undefined);
       backend.append(S, change(row("k", 2)));
-      backend.setAppliedIndex(9);
+      backend.setApplied({ index: 9, term: 1, leaseTime: 0 });
       backend.nextSlot();
       fail();
     });

@@ -6,7 +6,16 @@ import SqliteDatabase from "better-sqlite3";
 import { CofferError } from "../../src/errors.ts";
 import { openStateStore } from "../../src/storage/mod.ts";
 import { stateError } from "../../src/storage/state-errors.ts";
-import { TENANT, del, machineOn, proposal, put, range, statePath } from "../fsm/fixtures.ts";
+import {
+  TENANT,
+  del,
+  entryOf,
+  machineOn,
+  proposal,
+  put,
+  range,
+  statePath,
+} from "../fsm/fixtures.ts";
 
 function refusal(work: () => unknown): CofferError {
   try {
@@ -40,7 +49,7 @@ test("a file of a newer schema names both versions", (context) => {
   database.close();
   const failure = refusal(() => openStateStore({ path }));
   assert.equal(failure.code, "storage-failed");
-  assert.match(failure.message, /schema version 9, this coffer knows up to 1: run a newer coffer/);
+  assert.match(failure.message, /schema version 9, this coffer knows up to 2: run a newer coffer/);
 });
 
 test("another program's database is refused and left as it is", (context) => {
@@ -98,13 +107,12 @@ test("a full disk refuses the batch, keeps what was there, and takes more after 
   const { fsm } = machine;
   const fill = (at: number) =>
     fsm.apply([
-      {
-        index: fsm.appliedIndex + 1,
-        term: 1,
-        proposals: Array.from({ length: 10 }, (_, i) =>
+      entryOf(
+        fsm.appliedIndex + 1,
+        Array.from({ length: 10 }, (_, i) =>
           proposal({ kind: "put", request: put(`k${at}-${i}`, "v".repeat(2000)) }),
         ),
-      },
+      ),
     ]);
   let filled = 0;
   const failure = refusal(() => {
@@ -116,7 +124,7 @@ test("a full disk refuses the batch, keeps what was there, and takes more after 
   assert.equal(fsm.reader.tenant(TENANT)?.revision, revision);
   const count = fsm.reader.range(TENANT, range("k", "l", { countOnly: true }));
   assert.equal(count.ok && count.value.count, filled * 10);
-  machine.run({ kind: "delete-range", request: del("k0", "k3") });
+  machine.run({ kind: "delete-range", request: del("k0", "k10") });
   machine.run({ kind: "compact", revision: revision + 1 });
   while (fsm.compactStep(100));
   fill(filled);
@@ -155,7 +163,7 @@ test("compacted and deleted bytes are overwritten, and unused pages given back",
     const proposals = Array.from({ length: 5000 }, (_, i) =>
       proposal({ kind: "put", request: put(`${name}${i}`, `plain-needle-${"x".repeat(2000)}`) }),
     );
-    fsm.apply([{ index: fsm.appliedIndex + 1, term: 1, proposals }]);
+    fsm.apply([entryOf(fsm.appliedIndex + 1, proposals)]);
   };
   batch("k");
   store.checkpoint();

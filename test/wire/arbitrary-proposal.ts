@@ -11,6 +11,7 @@ import {
   type Compare,
   type Key,
   type LeaseId,
+  type MemberId,
   type Proposal,
   type PutRequest,
   type RangeRequest,
@@ -125,8 +126,12 @@ const records: fc.Arbitrary<RecordChange[]> = fc.array(
   { maxLength: 4 },
 );
 
+export const memberIds: fc.Arbitrary<MemberId> = fc
+  .bigInt({ min: 0n, max: 2n ** 64n - 1n })
+  .map(memberId);
+
 const members = record({
-  id: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(memberId),
+  id: memberIds,
   name: texts,
   peerUrls: fc.array(texts, { maxLength: 3 }),
   clientUrls: fc.array(texts, { maxLength: 3 }),
@@ -156,6 +161,14 @@ export const commandsByKind: {
   "tenant-delete": record({ kind: kind("tenant-delete"), id: tenants }),
   records: record({ kind: kind("records"), changes: records }),
   member: record({ kind: kind("member"), member: members }),
+  "member-add": record({ kind: kind("member-add"), member: members }),
+  "member-remove": record({ kind: kind("member-remove"), id: memberIds }),
+  "member-promote": record({ kind: kind("member-promote"), id: memberIds }),
+  "member-update": record({
+    kind: kind("member-update"),
+    id: memberIds,
+    peerUrls: fc.array(texts, { maxLength: 3 }),
+  }),
 };
 
 /** A small pool of tenants and actors, so that neighbours in a batch often share them. */
@@ -166,7 +179,6 @@ export function proposalsOf(commands: fc.Arbitrary<Command>): fc.Arbitrary<Propo
       fc.constant(tenantId("0fedcba9-8765-4321-89ab-cdef01234567")),
       fc.constant(CLUSTER_SCOPE),
     ),
-    time: natural,
     policyRevision: fc.option(natural, { nil: undefined }),
     actor: record({
       issuer: fc.oneof(texts, fc.constant("https://issuer.test")),

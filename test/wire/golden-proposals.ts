@@ -9,6 +9,7 @@ import {
   type Command,
   type Proposal,
 } from "../../src/core/types/mod.ts";
+import type { BatchHeader } from "../../src/wire/mod.ts";
 
 /** One proposal of each kind, for the golden of the format. */
 
@@ -133,13 +134,39 @@ const commands: readonly Command[] = [
       isLearner: true,
     },
   },
+  {
+    kind: "member-add",
+    member: {
+      id: memberId(2n ** 63n),
+      name: "m4",
+      peerUrls: ["https://m4:2380"],
+      clientUrls: [],
+      isLearner: true,
+    },
+  },
+  { kind: "member-remove", id: memberId(2n ** 64n - 2n) },
+  { kind: "member-promote", id: memberId(2n ** 63n) },
+  { kind: "member-update", id: memberId(1n), peerUrls: ["https://a:2380", "https://b:2380"] },
 ];
 
+/** The kinds that format version 1 had, the first of the list. */
+export const V1_KINDS = 11;
+
+/** The time that the proposals of the golden of version 1 carry. */
+export const V1_TIME = 1_763_000_000_000;
+
+export const goldenHeader: BatchHeader = {
+  time: 1_763_000_000_000,
+  leaseTime: 86_400_123,
+  origin: memberId(2n ** 64n - 3n),
+  life: 0xfffffffe,
+  seq: 258,
+};
+
 function proposalOf(command: Command): Proposal {
-  const ofTenant = command.kind !== "member" && !command.kind.startsWith("tenant");
+  const ofTenant = !command.kind.startsWith("member") && !command.kind.startsWith("tenant");
   return {
     tenant: ofTenant ? tenant : CLUSTER_SCOPE,
-    time: 1_763_000_000_000,
     policyRevision: command.kind === "lease-revoke" ? undefined : 9,
     actor: { issuer: "https://issuer.test", subject: "user:alice", requestId: "r-1" },
     command,

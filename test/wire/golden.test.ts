@@ -3,14 +3,21 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { decodeProposals, encodeProposals } from "../../src/wire/mod.ts";
-import { goldenProposals } from "./golden-proposals.ts";
+import type { Proposal } from "../../src/core/types/mod.ts";
+import { type BatchHeader, decodeBatch, encodeProposals } from "../../src/wire/mod.ts";
+import { V1_KINDS, V1_TIME, goldenHeader, goldenProposals } from "./golden-proposals.ts";
 
 /**
- * The bytes of format version 1. A log outlives the build that wrote it, so this file may only grow:
- * a changed line is a log that cannot be read any more. `UPDATE=1` rewrites it.
+ * The bytes of the format. A log outlives the build that wrote it, so these files may only grow: a
+ * changed line is a log that cannot be read any more. `UPDATE=1` rewrites that of the version that is
+ * written now; nothing writes version 1 any more.
  */
-const goldenPath = join(projectRoot(), "test", "wire", "proposals-v1.golden.txt");
+const goldenPath = goldenFile("proposals-v2.golden.txt");
+const goldenV1Path = goldenFile("proposals-v1.golden.txt");
+
+function goldenFile(name: string): string {
+  return join(projectRoot(), "test", "wire", name);
+}
 
 function projectRoot(): string {
   let folder = process.env["COFFER_ROOT"] ?? dirname(fileURLToPath(import.meta.url));
@@ -28,10 +35,27 @@ function hexLines(bytes: Uint8Array): string {
 }
 
 function goldenText(): string {
+  const encode = (batch: readonly Proposal[]): string =>
+    hexLines(encodeProposals(goldenHeader, batch));
   const all = [...goldenProposals];
-  const single = all.map(([kind, one]) => `${kind}\n${hexLines(encodeProposals([one]))}`);
+  const single = all.map(([kind, one]) => `${kind}\n${encode([one])}`);
   const batch = all.map(([, proposal]) => proposal);
-  return `${single.join("")}all of them in one batch\n${hexLines(encodeProposals(batch))}`;
+  return `${single.join("")}all of them in one batch\n${encode(batch)}`;
+}
+
+/** Each section of the file is one proposal, the last all of them. */
+function checkRead(path: string, header: BatchHeader, proposals: readonly Proposal[]): void {
+  const sections = readFileSync(path, "utf8").split(/^(?=\S)/m);
+  assert.equal(sections.length, proposals.length + 1);
+  for (const [at, section] of sections.entries()) {
+    const [, ...lines] = section.split("\n");
+    const bytes = Buffer.from(lines.map((line) => line.trim()).join(""), "hex");
+    const expected = proposals[at];
+    assert.deepStrictEqual(decodeBatch(bytes), {
+      header,
+      proposals: expected === undefined ? proposals : [expected],
+    });
+  }
 }
 
 test("the format is the one that older logs were written in", () => {
@@ -40,13 +64,10 @@ test("the format is the one that older logs were written in", () => {
 });
 
 test("the golden bytes are read as the proposals they were", () => {
-  const sections = readFileSync(goldenPath, "utf8").split(/^(?=\S)/m);
-  const proposals = [...goldenProposals.values()];
-  assert.equal(sections.length, proposals.length + 1);
-  for (const [at, section] of sections.entries()) {
-    const [, ...lines] = section.split("\n");
-    const bytes = Buffer.from(lines.map((line) => line.trim()).join(""), "hex");
-    const expected = proposals[at];
-    assert.deepStrictEqual(decodeProposals(bytes), expected === undefined ? proposals : [expected]);
-  }
+  checkRead(goldenPath, goldenHeader, [...goldenProposals.values()]);
+});
+
+test("a log of version 1 is read: its batches have the time of their proposals, and no name", () => {
+  const header = { time: V1_TIME, leaseTime: V1_TIME, origin: 0n, life: 0, seq: 0 } as BatchHeader;
+  checkRead(goldenV1Path, header, [...goldenProposals.values()].slice(0, V1_KINDS));
 });

@@ -6,7 +6,6 @@ import {
   type DeleteRangeRequest,
   type Guard,
   type LeaseId,
-  type Proposal,
   type PutRequest,
   type Revision,
   type TxnRequest,
@@ -41,13 +40,19 @@ export type KeyCommand = Extract<
   }
 >;
 
+/** A command with who asked for it, and the times of its entry. */
+export interface KeyWork {
+  readonly actor: Actor;
+  readonly command: KeyCommand;
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  /** Milliseconds of the lease clock. */
+  readonly leaseTime: number;
+}
+
 export interface KeyApplier {
   /** Applies to a live tenant; what changed is added to `changes`. */
-  apply(
-    scope: Scope,
-    proposal: Proposal & { readonly command: KeyCommand },
-    changes: AppliedChange[],
-  ): ApplyResult;
+  apply(scope: Scope, wanted: KeyWork, changes: AppliedChange[]): ApplyResult;
 }
 
 /** What applying one command works on. */
@@ -56,8 +61,8 @@ interface Work {
   readonly scope: Scope;
   readonly scopes: Scopes;
   readonly writer: KeyWriter;
-  /** Milliseconds since the epoch, of the proposal. */
-  readonly time: number;
+  /** Milliseconds of the lease clock. */
+  readonly leaseTime: number;
 }
 
 export function createKeyApplier(backend: FsmBackend, scopes: Scopes, chain: Chain): KeyApplier {
@@ -82,11 +87,11 @@ export function createKeyApplier(backend: FsmBackend, scopes: Scopes, chain: Cha
   };
 
   return {
-    apply(scope, proposal, changes) {
+    apply(scope, wanted, changes) {
       const writer = new KeyWriter(backend, scope);
-      const work: Work = { backend, scope, scopes, writer, time: proposal.time };
-      const result = applyCommand(work, proposal.command);
-      if (writer.events.length > 0) changes.push(finish(scope, writer, proposal));
+      const work: Work = { backend, scope, scopes, writer, leaseTime: wanted.leaseTime };
+      const result = applyCommand(work, wanted.command);
+      if (writer.events.length > 0) changes.push(finish(scope, writer, wanted));
       return result;
     },
   };
@@ -103,13 +108,16 @@ function applyCommand(work: Work, command: KeyCommand): ApplyResult {
     case "compact":
       return compact(work, command.revision);
     case "lease-grant": {
-      const code = grantLease(work.backend, work.scope.slot, { ...command, time: work.time });
+      const { id, ttl } = command;
+      const grant = { id, ttl, leaseTime: work.leaseTime };
+      const code = grantLease(work.backend, work.scope.slot, grant);
       return code === undefined ? { kind: "lease-grant", revision: now(work) } : refused(code);
     }
     case "lease-revoke":
       return revoke(work, command);
     case "lease-renew": {
-      const ttl = renewLease(work.backend, work.scope.slot, { id: command.id, time: work.time });
+      const renewal = { id: command.id, leaseTime: work.leaseTime };
+      const ttl = renewLease(work.backend, work.scope.slot, renewal);
       return { kind: "lease-renew", revision: now(work), ttl };
     }
     default:
@@ -165,8 +173,8 @@ function revoke(
   work: Work,
   command: { readonly id: LeaseId; readonly cause: "revoked" | "expired" },
 ): ApplyResult {
-  const { backend, scope, writer, time } = work;
-  const code = checkRevoke(backend, scope.slot, { ...command, time });
+  const { backend, scope, writer, leaseTime } = work;
+  const code = checkRevoke(backend, scope.slot, { ...command, leaseTime });
   if (code !== undefined) return refused(code);
   for (const key of backend.leaseKeys(scope.slot, command.id)) writer.deleteKey(key);
   backend.removeLease(scope.slot, command.id);

@@ -1,4 +1,4 @@
-import type { MemberInfo, RecordTable, StoredRecord, TenantId } from "../types/mod.ts";
+import type { MemberId, MemberInfo, RecordTable, StoredRecord, TenantId } from "../types/mod.ts";
 import type { KeyBackend, KeyReader, Slot } from "../mvcc/mod.ts";
 import type { LeaseBackend } from "../lease/mod.ts";
 
@@ -22,6 +22,14 @@ export interface ScopeRow {
   readonly deleted: boolean;
 }
 
+/** How far the log has been applied. */
+export interface Applied {
+  readonly index: number;
+  readonly term: number;
+  /** The cluster's lease clock in milliseconds: the highest time of any entry applied. */
+  readonly leaseTime: number;
+}
+
 /** The slot of the cluster's own records. */
 export const CLUSTER_SLOT: Slot = 0;
 
@@ -38,9 +46,16 @@ export interface FsmBackend extends KeyBackend, LeaseBackend {
   /** Commits what a backend that commits later holds back; throws as `transaction`. */
   flush(): void;
 
-  /** 0 when nothing has been applied. */
+  /** The index of the last entry applied; 0 when nothing has been, as the two below. */
   appliedIndex(): number;
-  setAppliedIndex(index: number): void;
+  appliedTerm(): number;
+  /** The cluster's lease clock in milliseconds. */
+  leaseTime(): number;
+  setApplied(applied: Applied): void;
+
+  /** The configuration of the members as the node last gave it; the core does not read it. */
+  confState(): Uint8Array | undefined;
+  setConfState(confState: Uint8Array): void;
 
   scopes(): readonly ScopeRow[];
   /** Sets a scope, new or known by its slot. */
@@ -60,6 +75,9 @@ export interface FsmBackend extends KeyBackend, LeaseBackend {
   /** In order of id. */
   members(): readonly MemberInfo[];
   putMember(member: MemberInfo): void;
+  /** Takes the member away, if it is there, and keeps its id as a removed one. */
+  removeMember(id: MemberId): void;
+  isRemovedMember(id: MemberId): boolean;
 
   /** Up to which revision compaction's removal has come in a scope, 0 at first; not replicated. */
   cleanRevision(slot: Slot): number;

@@ -11,8 +11,9 @@ import {
 } from "../types/mod.ts";
 import { type Hash, createChain } from "../mvcc/mod.ts";
 import { assert } from "../../stdx/mod.ts";
-import type { FsmBackend } from "./backend.ts";
+import type { Applied, FsmBackend } from "./backend.ts";
 import { type KeyApplier, createKeyApplier, refused } from "./apply-keys.ts";
+import { changeMembers } from "./apply-members.ts";
 import { type RecordsChanged, changeRecords, noteTables, writeRecords } from "./apply-records.ts";
 import { type Scope, Scopes, newScope } from "./scopes.ts";
 import { createStateReader } from "./reader.ts";
@@ -23,7 +24,16 @@ import { createCleaner } from "./clean.ts";
 export interface CommittedEntry {
   readonly index: number;
   readonly term: number;
+  /** Milliseconds since the epoch at the leader, for people. 0 without proposals. */
+  readonly time: number;
+  /**
+   * Milliseconds of the cluster's lease clock, which the leader goes on with; one below that of an
+   * earlier entry counts as that. 0 without proposals.
+   */
+  readonly leaseTime: number;
   readonly proposals: readonly Proposal[];
+  /** Where the entry changed the members: the configuration that it gave, for `Fsm.confState`. */
+  readonly confState?: Uint8Array | undefined;
 }
 
 /** What one call of `apply` did. */
@@ -34,6 +44,8 @@ export interface AppliedBatch {
   readonly changes: readonly AppliedChange[];
   readonly recordChanges: readonly RecordsChanged[];
   readonly tenantsDeleted: readonly TenantId[];
+  /** Whether the table of members may have changed. */
+  readonly membersChanged: boolean;
 }
 
 export interface ChainPoint {
@@ -45,6 +57,12 @@ export interface ChainPoint {
 export interface Fsm {
   /** The index of the last entry applied, 0 before the first. */
   readonly appliedIndex: number;
+  /** Its term. */
+  readonly appliedTerm: number;
+  /** The cluster's lease clock as of that entry, in milliseconds; never goes back. */
+  readonly leaseTime: number;
+  /** The configuration of the members that the last change of it gave; `undefined` before one. */
+  readonly confState: Uint8Array | undefined;
   /**
    * Applies entries in one backend transaction, the applied index with them. Deterministic: equal
    * entries give equal state and answers on every member. Throws what the backend throws (`no-space`,
@@ -56,14 +74,16 @@ export interface Fsm {
    * was not committed is gone, and `appliedIndex` says from where the log is to be applied again.
    */
   flush(): void;
+  /** Goes on from what the backend holds now: another state, as after a snapshot was installed. */
+  reload(): void;
   readonly reader: StateReader;
   readonly watchSource: WatchSource;
-  /** At most `max` leases with a deadline at or before `now`, earliest first. */
+  /** At most `max` leases with a deadline at or before `leaseNow`, earliest first. */
   expiredLeases(
-    now: number,
+    leaseNow: number,
     max: number,
   ): readonly { readonly tenant: TenantId; readonly id: LeaseId }[];
-  /** Milliseconds since the epoch; `undefined` without leases. */
+  /** Milliseconds of the lease clock; `undefined` without leases. */
   nextLeaseDeadline(): number | undefined;
   /**
    * Removes up to about `budgetRows` rows that compaction or tenant deletion left behind, or gives
@@ -89,6 +109,13 @@ interface Gathered {
   readonly changes: AppliedChange[];
   readonly recordChanges: RecordsChanged[];
   readonly tenantsDeleted: TenantId[];
+  membersChanged: boolean;
+}
+
+/** When the proposals of an entry happen. */
+interface EntryTimes {
+  readonly time: number;
+  readonly leaseTime: number;
 }
 
 class StateMachine implements Fsm {
@@ -96,8 +123,8 @@ class StateMachine implements Fsm {
   readonly #scopes: Scopes;
   readonly #keys: KeyApplier;
   readonly #chain: ReturnType<typeof createChain>;
-  readonly #clean: (budgetRows: number) => boolean;
-  #appliedIndex: number;
+  #clean: (budgetRows: number) => boolean;
+  #applied: Applied;
   readonly reader: StateReader;
   readonly watchSource: WatchSource;
 
@@ -107,35 +134,55 @@ class StateMachine implements Fsm {
     this.#chain = createChain(hash);
     this.#keys = createKeyApplier(backend, this.#scopes, this.#chain);
     this.#clean = createCleaner(backend, this.#scopes);
-    this.#appliedIndex = backend.appliedIndex();
+    this.#applied = appliedOf(backend);
     this.reader = createStateReader(backend, this.#scopes, () => this.flush());
     this.watchSource = createWatchSource(backend, this.#scopes);
   }
 
   get appliedIndex(): number {
-    return this.#appliedIndex;
+    return this.#applied.index;
+  }
+
+  get appliedTerm(): number {
+    return this.#applied.term;
+  }
+
+  get leaseTime(): number {
+    return this.#applied.leaseTime;
+  }
+
+  get confState(): Uint8Array | undefined {
+    return this.#backend.confState();
   }
 
   apply(entries: readonly CommittedEntry[]): AppliedBatch {
-    const gathered: Gathered = { changes: [], recordChanges: [], tenantsDeleted: [] };
+    const gathered: Gathered = {
+      changes: [],
+      recordChanges: [],
+      tenantsDeleted: [],
+      membersChanged: false,
+    };
     const last = entries.at(-1);
     if (last === undefined) return { results: [], ...gathered };
-    assertFollows(this.#appliedIndex, entries);
-    let results: readonly (readonly ApplyResult[])[];
+    assertFollows(this.#applied.index, entries);
+    let { leaseTime } = this.#applied;
+    const results: (readonly ApplyResult[])[] = [];
     try {
-      results = this.#backend.transaction(() => {
-        const made = entries.map(({ proposals }) =>
-          proposals.map((proposal) => this.#applyProposal(proposal, gathered)),
-        );
+      this.#backend.transaction(() => {
+        for (const { time, leaseTime: stamped, proposals, confState } of entries) {
+          leaseTime = Math.max(leaseTime, stamped);
+          const at = { time, leaseTime };
+          results.push(proposals.map((one) => this.#applyProposal(one, at, gathered)));
+          if (confState !== undefined) this.#backend.setConfState(confState);
+        }
         this.#scopes.save();
-        this.#backend.setAppliedIndex(last.index);
-        return made;
+        this.#backend.setApplied({ index: last.index, term: last.term, leaseTime });
       });
     } catch (failure) {
-      this.#reload();
+      this.reload();
       throw failure;
     }
-    this.#appliedIndex = last.index;
+    this.#applied = { index: last.index, term: last.term, leaseTime };
     return { results, ...gathered };
   }
 
@@ -143,18 +190,18 @@ class StateMachine implements Fsm {
     try {
       this.#backend.flush();
     } catch (failure) {
-      this.#reload();
+      this.reload();
       throw failure;
     }
   }
 
-  /** Goes back to what the backend holds. */
-  #reload(): void {
+  reload(): void {
     this.#scopes.load();
-    this.#appliedIndex = this.#backend.appliedIndex();
+    this.#clean = createCleaner(this.#backend, this.#scopes);
+    this.#applied = appliedOf(this.#backend);
   }
 
-  #applyProposal(proposal: Proposal, gathered: Gathered): ApplyResult {
+  #applyProposal(proposal: Proposal, at: EntryTimes, gathered: Gathered): ApplyResult {
     const scope = this.#scopes.byId(proposal.tenant);
     if (scope === undefined) return refused("not-found", "there is no such tenant");
     const { policyRevision, command } = proposal;
@@ -163,7 +210,7 @@ class StateMachine implements Fsm {
     }
     switch (command.kind) {
       case "tenant-create":
-        return this.#createTenant(scope, { command, time: proposal.time }, gathered);
+        return this.#createTenant(scope, { command, time: at.time }, gathered);
       case "tenant-delete":
         return this.#deleteTenant(scope, command.id, gathered);
       case "records": {
@@ -171,13 +218,17 @@ class StateMachine implements Fsm {
         return changeRecords(this.#backend, on, command.changes);
       }
       case "member":
-        this.#backend.putMember(command.member);
-        return { kind: "done", policyRevision: scope.policyRevision };
+      case "member-add":
+      case "member-remove":
+      case "member-promote":
+      case "member-update":
+        gathered.membersChanged = true;
+        return changeMembers(this.#backend, scope, command);
       default: {
         if (scope.id === CLUSTER_SCOPE) {
           return refused("invalid-argument", "the cluster's scope holds no keys");
         }
-        return this.#keys.apply(scope, { ...proposal, command }, gathered.changes);
+        return this.#keys.apply(scope, { actor: proposal.actor, command, ...at }, gathered.changes);
       }
     }
   }
@@ -217,8 +268,8 @@ class StateMachine implements Fsm {
     return { kind: "done", policyRevision: scope.policyRevision };
   }
 
-  expiredLeases(now: number, max: number): readonly { tenant: TenantId; id: LeaseId }[] {
-    return this.#backend.expiredLeases(now, max).map(({ slot, id }) => {
+  expiredLeases(leaseNow: number, max: number): readonly { tenant: TenantId; id: LeaseId }[] {
+    return this.#backend.expiredLeases(leaseNow, max).map(({ slot, id }) => {
       const scope = this.#scopes.bySlot(slot);
       assert(scope !== undefined, "A lease belongs to no tenant");
       return { tenant: scope.id, id };
@@ -233,7 +284,7 @@ class StateMachine implements Fsm {
     try {
       return this.#clean(budgetRows);
     } catch (failure) {
-      this.#reload();
+      this.reload();
       throw failure;
     }
   }
@@ -253,6 +304,14 @@ class StateMachine implements Fsm {
     assert(hash !== undefined, "History lost the hash of a revision");
     return { at: { revision: wanted, hash }, compacted };
   }
+}
+
+function appliedOf(backend: FsmBackend): Applied {
+  return {
+    index: backend.appliedIndex(),
+    term: backend.appliedTerm(),
+    leaseTime: backend.leaseTime(),
+  };
 }
 
 function assertFollows(appliedIndex: number, entries: readonly CommittedEntry[]): void {

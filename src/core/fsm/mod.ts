@@ -1,5 +1,11 @@
 /** The replicated state machine: one committed command of any kind, applied to keys, leases and all. */
-export { type BackendSnapshot, CLUSTER_SLOT, type FsmBackend, type ScopeRow } from "./backend.ts";
+export {
+  type Applied,
+  type BackendSnapshot,
+  CLUSTER_SLOT,
+  type FsmBackend,
+  type ScopeRow,
+} from "./backend.ts";
 export {
   type AppliedBatch,
   type ChainPoint,

@@ -26,6 +26,7 @@ export function createStateReader(
     tenantByName: (name) => infoOf(scopes.byName(name)),
     tenants: () => scopes.tenants().map(tenantInfo),
     members: () => backend.members(),
+    isRemovedMember: (id) => backend.isRemovedMember(id),
     policyRevision: (scope) => scopes.byId(scope)?.policyRevision ?? 0,
     record(scope, table, id) {
       const known = scopes.byId(scope);

@@ -4,7 +4,7 @@ export interface LeaseRow {
   readonly id: LeaseId;
   /** Seconds, as granted. */
   readonly ttl: number;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds of the cluster's lease clock. */
   readonly deadline: number;
 }
 
@@ -18,9 +18,9 @@ export interface LeaseBackend {
   removeLease(slot: number, id: LeaseId): void;
   /** The keys whose current row names the lease, in byte order. */
   leaseKeys(slot: number, id: LeaseId): readonly Key[];
-  /** Leases of tenants that are not deleted with a deadline at or before `now`, earliest first. */
+  /** Leases of tenants that are not deleted with a deadline at or before `leaseNow`, earliest first. */
   expiredLeases(
-    now: number,
+    leaseNow: number,
     max: number,
   ): readonly { readonly slot: number; readonly id: LeaseId }[];
   /** The earliest deadline of those leases. */

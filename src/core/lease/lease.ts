@@ -8,36 +8,35 @@ export const LEASE_TTL_MAX = 9_000_000_000;
 const MS = 1000;
 
 /**
- * Grants a lease until `time` plus its TTL. The deadline is replicated state: the time comes with the
- * proposal, so all members hold the same one. Refuses with `lease-exists`, `lease-ttl-too-large` or
+ * Grants a lease until `leaseTime` plus its TTL. The deadline is replicated state: the time comes with
+ * the entry, so all members hold the same one. Refuses with `lease-exists`, `lease-ttl-too-large` or
  * `invalid-argument` (no id, or a TTL below one second, which the edge has raised).
  */
 export function grantLease(
   backend: LeaseBackend,
   slot: number,
-  grant: { readonly id: LeaseId; readonly ttl: number; readonly time: number },
+  grant: { readonly id: LeaseId; readonly ttl: number; readonly leaseTime: number },
 ): ErrorCode | undefined {
-  const { id, ttl, time } = grant;
+  const { id, ttl, leaseTime } = grant;
   if (id === NO_LEASE || !Number.isInteger(ttl) || ttl < 1) return "invalid-argument";
   if (ttl > LEASE_TTL_MAX) return "lease-ttl-too-large";
   if (backend.lease(slot, id) !== undefined) return "lease-exists";
-  backend.putLease(slot, { id, ttl, deadline: time + ttl * MS });
+  backend.putLease(slot, { id, ttl, deadline: leaseTime + ttl * MS });
   return undefined;
 }
 
 /**
  * Renews a lease and returns its TTL, or 0 when it is gone or past its deadline: a client that comes
- * too late must not believe that it held on (lessor.go Renew). An earlier deadline than the one that
- * stands never replaces it, as members' clocks may differ.
+ * too late must not believe that it held on (lessor.go Renew).
  */
 export function renewLease(
   backend: LeaseBackend,
   slot: number,
-  renewal: { readonly id: LeaseId; readonly time: number },
+  renewal: { readonly id: LeaseId; readonly leaseTime: number },
 ): number {
   const row = backend.lease(slot, renewal.id);
-  if (row === undefined || hasExpired(row, renewal.time)) return 0;
-  const deadline = renewal.time + row.ttl * MS;
+  if (row === undefined || hasExpired(row, renewal.leaseTime)) return 0;
+  const deadline = renewal.leaseTime + row.ttl * MS;
   if (deadline > row.deadline) backend.putLease(slot, { ...row, deadline });
   return row.ttl;
 }
@@ -52,12 +51,12 @@ export function checkRevoke(
   revoke: {
     readonly id: LeaseId;
     readonly cause: "revoked" | "expired";
-    readonly time: number;
+    readonly leaseTime: number;
   },
 ): ErrorCode | undefined {
   const row = backend.lease(slot, revoke.id);
   if (row === undefined) return "lease-not-found";
-  return revoke.cause === "expired" && !hasExpired(row, revoke.time) ? "conflict" : undefined;
+  return revoke.cause === "expired" && !hasExpired(row, revoke.leaseTime) ? "conflict" : undefined;
 }
 
 export function leaseInfo(
@@ -71,6 +70,6 @@ export function leaseInfo(
   return { id: row.id, grantedTtl: row.ttl, deadline: row.deadline, keys };
 }
 
-function hasExpired(row: LeaseRow, time: number): boolean {
-  return row.deadline <= time;
+function hasExpired(row: LeaseRow, leaseTime: number): boolean {
+  return row.deadline <= leaseTime;
 }

@@ -24,7 +24,11 @@ export const EMPTY_CONF: ConfState = {
 };
 
 /** The change that leaves a joint configuration. */
-export const LEAVE_JOINT: ConfChange = { transition: "auto", changes: [] };
+export const LEAVE_JOINT: ConfChange = {
+  transition: "auto",
+  changes: [],
+  context: new Uint8Array(0),
+};
 
 export function isJoint(conf: ConfState): boolean {
   return conf.votersOutgoing.length > 0;

@@ -307,6 +307,8 @@ export interface ConfChangeSingle {
 export interface ConfChange {
   readonly transition: "auto" | "joint-implicit" | "joint-explicit";
   readonly changes: readonly ConfChangeSingle[];
+  /** Kept in the entry with the change, and not looked at here: what the node makes of it. */
+  readonly context: Uint8Array;
 }
 
 export type ProgressState = "probe" | "replicate" | "snapshot";

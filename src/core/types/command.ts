@@ -12,14 +12,12 @@ import type { ErrorCode } from "../../errors.ts";
 
 /**
  * What a log entry asks the state machine to do. Everything that changes state is one of these
- * (design idea I4); applying is deterministic, so a command carries all it needs: sealed values,
- * drawn ids, the time.
+ * (design idea I4); applying is deterministic, so a command carries all it needs: sealed values and
+ * drawn ids. The time is that of the entry, as the leader's clock has it.
  */
 export interface Proposal {
   /** The tenant whose state changes, or CLUSTER_SCOPE. */
   readonly tenant: TenantId;
-  /** Milliseconds since the epoch at the member that accepted the request. */
-  readonly time: number;
   /**
    * The policy revision of the tenant that the request was checked against; apply answers
    * `stale-policy` if it has moved. `undefined`: not subject to policy (the cluster's own work).
@@ -36,7 +34,7 @@ export type Command =
   | { readonly kind: "compact"; readonly revision: number }
   /** `ttl` in seconds, already raised to the minimum; `id` already drawn. */
   | { readonly kind: "lease-grant"; readonly id: LeaseId; readonly ttl: number }
-  /** `cause` "expired" is proposed by the leader and holds only if the deadline has passed. */
+  /** `cause` "expired" is proposed by the leader and holds only if the lease clock has passed it. */
   | { readonly kind: "lease-revoke"; readonly id: LeaseId; readonly cause: "revoked" | "expired" }
   | { readonly kind: "lease-renew"; readonly id: LeaseId }
   | {
@@ -49,8 +47,44 @@ export type Command =
   | { readonly kind: "tenant-delete"; readonly id: TenantId }
   /** Changes records of the proposal's scope, all or none. */
   | { readonly kind: "records"; readonly changes: readonly RecordChange[] }
-  /** What each member announces of itself when it starts. */
-  | { readonly kind: "member"; readonly member: MemberInfo };
+  /**
+   * What each member announces of itself when it starts. Of a member that is known already, only its
+   * name and client URLs: the rest belongs to whoever administers the cluster. Refused with
+   * `member-not-found` once it has been removed.
+   */
+  | { readonly kind: "member"; readonly member: MemberInfo }
+  | MemberCommand;
+
+/**
+ * Changes of the member table. The first three come as the context of the conf-change entry that
+ * changes the voters and learners alike; an update, which changes neither, in an entry of its own.
+ */
+export type MemberCommand =
+  /** Refused with `member-exists` (also for an id that was removed) or `peer-url-exists`. */
+  | { readonly kind: "member-add"; readonly member: MemberInfo }
+  /** The id stays known as removed, and is never taken in again. */
+  | { readonly kind: "member-remove"; readonly id: MemberId }
+  /** Refused with `member-not-found` or `member-not-learner`. */
+  | { readonly kind: "member-promote"; readonly id: MemberId }
+  /** Refused with `member-not-found` or `peer-url-exists`. */
+  | {
+      readonly kind: "member-update";
+      readonly id: MemberId;
+      readonly peerUrls: readonly string[];
+    };
+
+/** A change of the cluster as an operator asks for it (etcd's MemberAdd, -Remove, -Promote, -Update). */
+export type MemberChange =
+  | {
+      readonly kind: "add";
+      /** Drawn at random by the member that takes the request. */
+      readonly id: MemberId;
+      readonly peerUrls: readonly string[];
+      readonly isLearner: boolean;
+    }
+  | { readonly kind: "remove"; readonly id: MemberId }
+  | { readonly kind: "promote"; readonly id: MemberId }
+  | { readonly kind: "update"; readonly id: MemberId; readonly peerUrls: readonly string[] };
 
 /**
  * Small typed state beside the keys. The core stores the bytes and does not read them; the room named
@@ -107,7 +141,7 @@ export interface LeaseInfo {
   readonly id: LeaseId;
   /** Seconds. */
   readonly grantedTtl: number;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds of the cluster's lease clock. */
   readonly deadline: number;
   /** In byte order. Empty unless asked for. */
   readonly keys: readonly Key[];

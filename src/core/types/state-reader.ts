@@ -1,7 +1,7 @@
 import type { HistoryItem, LeaseInfo, MemberInfo, RecordTable, TenantInfo } from "./command.ts";
 import type { ErrorCode } from "../../errors.ts";
 import type { KeyRange } from "./key-range.ts";
-import type { Key, LeaseId, TenantId } from "./ids.ts";
+import type { Key, LeaseId, MemberId, TenantId } from "./ids.ts";
 import type { KeyValue } from "./key-value.ts";
 import type { RangeRequest, RangeResult, TxnRequest, TxnResult } from "./requests.ts";
 
@@ -18,6 +18,8 @@ export interface StateReader {
   tenantByName(name: string): TenantInfo | undefined;
   tenants(): readonly TenantInfo[];
   members(): readonly MemberInfo[];
+  /** Whether a member of this id was removed; it is in `members` no more, and never again. */
+  isRemovedMember(id: MemberId): boolean;
   /** 0 for an unknown scope. */
   policyRevision(scope: TenantId): number;
   record(scope: TenantId, table: RecordTable, id: string): Uint8Array | undefined;

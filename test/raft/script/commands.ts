@@ -136,7 +136,9 @@ function proposeConfChange(session: Session, { args, input }: ScriptCase): strin
   if (known === undefined) throw new Error(`unknown transition ${transition}`);
   const words = input.join(" ").split(/\s+/);
   const changes = words.filter((word) => word !== "").map(parseSingle);
-  return refusalOf(raft.proposeConfChange({ transition: known, changes }));
+  return refusalOf(
+    raft.proposeConfChange({ transition: known, changes, context: new Uint8Array(0) }),
+  );
 }
 
 function parseSingle(word: string): ConfChangeSingle {

@@ -59,6 +59,8 @@ const ACTIONS: readonly (readonly [weight: number, act: (world: World, on: SimMe
     [2, (w, m) => m.raft.reportUnreachable(anyMember(w).id)],
     [2, (w, m) => m.raft.reportSnapshot(anyMember(w).id, w.random.below(2) === 0)],
   ];
+const NO_CONTEXT = new Uint8Array(0);
+
 const WEIGHTS = ACTIONS.reduce((sum, [weight]) => sum + weight, 0);
 
 function step(world: World): void {
@@ -157,7 +159,9 @@ function changeMembers(world: World, member: SimMember): void {
   const transition = random.below(3) === 0 ? "joint-explicit" : "auto";
   const isLeave = random.below(3) === 0;
   leader.raft.proposeConfChange(
-    isLeave ? { transition: "auto", changes: [] } : { transition, changes },
+    isLeave
+      ? { transition: "auto", changes: [], context: NO_CONTEXT }
+      : { transition, changes, context: NO_CONTEXT },
   );
 }
 
@@ -180,7 +184,7 @@ function heal(world: World): void {
   const leader = leaderOf(world);
   if (leader === undefined) throw new Violation("liveness: no leader after healing");
   // A joint configuration entered explicitly would wait for ever.
-  leader.raft.proposeConfChange({ transition: "auto", changes: [] });
+  leader.raft.proposeConfChange({ transition: "auto", changes: [], context: NO_CONTEXT });
   leader.raft.propose(Uint8Array.of(1));
   const ctx = world.nextCtx++;
   world.checks.readAsked(leader, ctx);

@@ -1,0 +1,107 @@
+import type { MemberId } from "../core/types/mod.ts";
+import { memberId } from "../core/types/mod.ts";
+import { assert } from "../stdx/mod.ts";
+import { CofferError } from "../errors.ts";
+import { PROPOSALS_VERSION } from "./limits.ts";
+
+/**
+ * What stands in front of a batch of proposals, at fixed places (version 2, big-endian):
+ *
+ *     version: u8 | time: u64 | leaseTime: u64 | origin: u64 | life: u32 | seq: u32
+ *
+ * So the leader, whose clock alone counts, sets the times in a batch that another member encoded,
+ * without a look at the proposals.
+ */
+export interface BatchHeader {
+  /** Milliseconds since the epoch at the leader: for people. */
+  readonly time: number;
+  /** Milliseconds of the cluster's lease clock. */
+  readonly leaseTime: number;
+  /** The member that gathered the batch; with `life` and `seq` it names the batch. */
+  readonly origin: MemberId;
+  /** Drawn by that member when it started; 32 bits. */
+  readonly life: number;
+  /** Counted up by it; 32 bits. */
+  readonly seq: number;
+}
+
+const TIME_AT = 1;
+const LEASE_TIME_AT = 9;
+const ORIGIN_AT = 17;
+const LIFE_AT = 25;
+const SEQ_AT = 29;
+
+/** Where the proposals begin. */
+export const BATCH_HEADER_BYTES = 33;
+
+const U32 = 2 ** 32;
+
+/** Sets both times of an encoded batch, in place. Asserts that it is of this build's version. */
+export function stampTimes(bytes: Uint8Array, time: number, leaseTime: number): void {
+  assert(
+    bytes.length >= BATCH_HEADER_BYTES && bytes[0] === PROPOSALS_VERSION,
+    "A batch without a header was given times",
+  );
+  const view = viewOf(bytes);
+  writeTime(view, TIME_AT, time);
+  writeTime(view, LEASE_TIME_AT, leaseTime);
+}
+
+/** Writes the header to the first BATCH_HEADER_BYTES of `bytes`. */
+export function writeHeader(bytes: Uint8Array, header: BatchHeader): void {
+  const view = viewOf(bytes);
+  view.setUint8(0, PROPOSALS_VERSION);
+  writeTime(view, TIME_AT, header.time);
+  writeTime(view, LEASE_TIME_AT, header.leaseTime);
+  view.setBigUint64(ORIGIN_AT, header.origin);
+  view.setUint32(LIFE_AT, header.life);
+  view.setUint32(SEQ_AT, header.seq);
+}
+
+/**
+ * The header of an encoded batch of this build's version. Errors: `corrupt` for anything malformed,
+ * `unimplemented` for another version; version 1, which had no header, is for `decodeBatch` alone.
+ */
+export function decodeHeader(bytes: Uint8Array): BatchHeader {
+  const version = bytes[0];
+  if (version !== undefined && version !== PROPOSALS_VERSION) throw unknownVersion(version);
+  if (bytes.length < BATCH_HEADER_BYTES) throw malformed("it ends in its header");
+  const view = viewOf(bytes);
+  return {
+    time: readTime(view, TIME_AT),
+    leaseTime: readTime(view, LEASE_TIME_AT),
+    origin: memberId(view.getBigUint64(ORIGIN_AT)),
+    life: view.getUint32(LIFE_AT),
+    seq: view.getUint32(SEQ_AT),
+  };
+}
+
+export function unknownVersion(version: number): CofferError {
+  return new CofferError(
+    "unimplemented",
+    `a log entry has format version ${version}, but this build of Coffer reads versions up to ` +
+      `${PROPOSALS_VERSION}; run the version of Coffer that wrote the log, or a later one`,
+  );
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+function writeTime(view: DataView, at: number, time: number): void {
+  if (!Number.isSafeInteger(time) || time < 0) {
+    throw new CofferError("invalid-argument", "a time is not an integer from 0 to 2^53 - 1");
+  }
+  view.setUint32(at, Math.floor(time / U32));
+  view.setUint32(at + 4, time % U32);
+}
+
+function readTime(view: DataView, at: number): number {
+  const time = view.getUint32(at) * U32 + view.getUint32(at + 4);
+  if (!Number.isSafeInteger(time)) throw malformed("a time is 2^53 or more");
+  return time;
+}
+
+function malformed(why: string): CofferError {
+  return new CofferError("corrupt", `a batch of proposals cannot be read: ${why}`);
+}
