@@ -30,6 +30,10 @@ const services: Services = {
     return exitCode.ok;
   },
   verifyAudit: verifyFolders,
+  pki: {
+    init: async (order) => (await import("./dev/mod.ts")).initCluster(order),
+    inspect: async (pem) => (await import("./pki/mod.ts")).inspectCertificates(pem),
+  },
 };
 
 /** As package.json has it, which lies beside `dist`. */

@@ -11,6 +11,7 @@ import {
 } from "../config/mod.ts";
 import { CofferError, exitCode, type ExitCode } from "../errors.ts";
 import type { CofferClient } from "./client-port.ts";
+import type { PkiServices } from "./commands/pki.ts";
 import { type Io, withProgress } from "./io.ts";
 
 /** One command, such as `get` or `lease grant`. */
@@ -48,6 +49,7 @@ export interface Services {
   /** Runs `coffer dev` until `io.signal` aborts. */
   dev(config: DevConfig, io: Io): Promise<ExitCode>;
   verifyAudit(dataDir: string): Promise<AuditVerdict>;
+  readonly pki: PkiServices;
 }
 
 /** What `audit verify` found. */

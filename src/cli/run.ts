@@ -7,6 +7,7 @@ import { auditCommands } from "./commands/audit.ts";
 import { del } from "./commands/del.ts";
 import { get } from "./commands/get.ts";
 import { leaseCommands } from "./commands/lease.ts";
+import { pkiCommands } from "./commands/pki.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { put } from "./commands/put.ts";
 import { compact, history } from "./commands/revisions.ts";
@@ -35,6 +36,7 @@ const commands: readonly Command[] = [
   ...policyCommands,
   ...tokenCommands,
   ...auditCommands,
+  ...pkiCommands,
   status,
 ];
 

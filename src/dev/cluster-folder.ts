@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { CofferError } from "../errors.ts";
-import { type EnsuredFile, ensureClusterFiles, type Host } from "../pki/mod.ts";
+import { type Ensured, ensureClusterFiles, type Host } from "../pki/mod.ts";
 import { createRootKeyFile } from "../seal/mod.ts";
 import { memberDnsName, natsConfig, natsServerDnsName } from "../transport/mod.ts";
 import { clusterIdText } from "./cluster-id.ts";
@@ -16,6 +16,12 @@ export interface ClusterPlan {
   readonly nats: readonly string[];
   /** Addresses and names by which clients and others reach a member or NATS server. */
   readonly hosts: { readonly [name: string]: readonly string[] };
+}
+
+/** What was done to a file of the folder; one that was edited is left as it is. */
+export interface ClusterFile {
+  readonly path: string;
+  readonly outcome: Ensured | "edited";
 }
 
 export interface ClusterFolderOptions {
@@ -54,7 +60,7 @@ export function ensureClusterFolder(
   folder: string,
   plan: ClusterPlan,
   options: ClusterFolderOptions,
-): readonly EnsuredFile[] {
+): readonly ClusterFile[] {
   checkPlan(plan);
   const host = (name: string): Host => {
     const hosts = plan.hosts[name] ?? [];
@@ -65,7 +71,7 @@ export function ensureClusterFolder(
       ips: hosts.filter(isAddress),
     };
   };
-  const done = [
+  const done: ClusterFile[] = [
     ...ensureClusterFiles(
       folder,
       { members: plan.members.map(host), nats: plan.nats.map(host) },
@@ -128,7 +134,7 @@ function checkPlan({ members, nats, hosts }: ClusterPlan): void {
 }
 
 /** One root key for all members, and a copy in the folder of each. Never replaced. */
-function ensureRootKeys(folder: string, members: readonly string[]): readonly EnsuredFile[] {
+function ensureRootKeys(folder: string, members: readonly string[]): readonly ClusterFile[] {
   const path = join(folder, "root.key");
   const isThere = fs.existsSync(path);
   const orphan = members.map((name) => join(folder, name, "root.key")).find(fs.existsSync);
@@ -138,7 +144,7 @@ function ensureRootKeys(folder: string, members: readonly string[]): readonly En
   }
   if (!isThere) createRootKeyFile(path);
   const key = fs.readFileSync(path);
-  const done: EnsuredFile[] = [{ path: "root.key", outcome: isThere ? "kept" : "made" }];
+  const done: ClusterFile[] = [{ path: "root.key", outcome: isThere ? "kept" : "made" }];
   try {
     for (const name of members) {
       const copy = join(folder, name, "root.key");
@@ -199,7 +205,7 @@ const SEAL = "# Made by coffer pki init. To edit it, remove this line: it is the
  * Writes a file whose first line holds the hash of the rest: one that was edited is told apart, and
  * replaced only by force.
  */
-function writeOwn(path: string, text: string, force: boolean): EnsuredFile["outcome"] {
+function writeOwn(path: string, text: string, force: boolean): ClusterFile["outcome"] {
   const sealed = `${SEAL}${digest(text)}\n${text}`;
   if (!fs.existsSync(path)) {
     replace(path, sealed);
@@ -209,7 +215,7 @@ function writeOwn(path: string, text: string, force: boolean): EnsuredFile["outc
   if (found === sealed) return "kept";
   const end = found.indexOf("\n");
   const isOwn = found.slice(0, end) === `${SEAL}${digest(found.slice(end + 1))}`;
-  if (!isOwn && !force) return "kept";
+  if (!isOwn && !force) return "edited";
   replace(path, sealed);
   return "renewed";
 }

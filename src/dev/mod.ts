@@ -1,5 +1,6 @@
 /** Everything for a laptop, and the files of a cluster on machines of its own. */
 export {
+  type ClusterFile,
   type ClusterFolderOptions,
   type ClusterPlan,
   ensureClusterFolder,
@@ -7,5 +8,6 @@ export {
   type NatsPlace,
   readPlan,
 } from "./cluster-folder.ts";
+export { type ClusterOrder, initCluster, type InitOutcome } from "./init-cluster.ts";
 export { Leash } from "./leash.ts";
 export { type DevCluster, type DevHost, startDev } from "./run-dev.ts";

@@ -46,6 +46,17 @@ export function inspectCertificate(certificate: string | Uint8Array): Certificat
   };
 }
 
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/** All certificates of a PEM text, in order. Throws `invalid-argument` if there is none. */
+export function inspectCertificates(pem: string): readonly CertificateInfo[] {
+  const blocks = pem.match(PEM_CERTIFICATE) ?? [];
+  if (blocks.length > 0) return blocks.map(inspectCertificate);
+  const other = /-----BEGIN ([A-Z0-9 ]+)-----/.exec(pem)?.[1];
+  const found = other === undefined ? "no PEM" : `a ${other.toLowerCase()}`;
+  throw new CofferError("invalid-argument", `the file holds ${found}, and no certificate`);
+}
+
 /**
  * Throws `invalid-argument`, naming the subject, the dates and what to do, unless the certificate
  * is valid at `now` (milliseconds since the epoch).

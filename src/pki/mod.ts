@@ -14,7 +14,12 @@ export {
   type PairFiles,
 } from "./ensure.ts";
 export type { Usage } from "./extension.ts";
-export { checkClientCertificate, checkValidity, inspectCertificate } from "./inspect.ts";
+export {
+  checkClientCertificate,
+  checkValidity,
+  inspectCertificate,
+  inspectCertificates,
+} from "./inspect.ts";
 export type { CertificateInfo } from "./inspect.ts";
 export { issueCertificate, issueForRequest } from "./issue.ts";
 export type { IssuedCertificate, Profile } from "./issue.ts";

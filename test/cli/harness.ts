@@ -119,6 +119,7 @@ const refusingServices: Services = {
   server: unexpected,
   dev: unexpected,
   verifyAudit: unexpected,
+  pki: { init: unexpected, inspect: unexpected },
 };
 
 /** Larger than JavaScript's numbers hold, to see them whole in JSON. */

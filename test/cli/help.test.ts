@@ -34,6 +34,8 @@ const verbs = [
   "token whoami",
   "audit verify",
   "audit tail",
+  "pki init",
+  "pki inspect",
   "status",
 ];
 
