@@ -9,7 +9,11 @@ import type { Waiting } from "./proposal-queue.ts";
 export function encodeBatch(
   header: BatchHeader,
   batch: readonly Waiting[],
-): { readonly data: Uint8Array; readonly good: readonly Waiting[]; readonly bad: readonly Waiting[] } {
+): {
+  readonly data: Uint8Array;
+  readonly good: readonly Waiting[];
+  readonly bad: readonly Waiting[];
+} {
   try {
     return { data: encode(header, batch), good: batch, bad: [] };
   } catch (error) {

@@ -244,7 +244,7 @@ export class MemberNode implements Node {
   #launch(): void {
     if (this.#held !== undefined) return;
     while (this.#proposals.hasPending) {
-      const { batch, data } = encodeBatch(this.#nextHeader(), this.#proposals.takeBatch());
+      const { good: batch, data } = encodeBatch(this.#nextHeader(), this.#proposals.takeBatch());
       if (batch.length === 0) continue;
       const result = this.#raft.propose(data);
       if (result.kind === "appended") {
