@@ -55,7 +55,10 @@ export interface RaftLog {
   }): void;
   /** Forgets the entries up to `index`, which stays the base that terms are known from. */
   compact(index: number): void;
-  /** Forgets all entries: a snapshot as of `base` takes their place. */
+  /**
+   * Forgets all entries: a snapshot as of `base` takes their place. The hard state's commit and term
+   * are raised to the base's where they are lower, as a crash may come before they are saved.
+   */
   reset(base: LogBase): void;
   close(): void;
 }
@@ -180,12 +183,22 @@ class SqliteRaftLog implements RaftLog {
   }
 
   reset(base: LogBase): void {
+    const { term, vote, commit } = this.#hardState;
+    const hardState: HardState = {
+      term: Math.max(term, base.term),
+      // A vote counts for the term that it was cast in.
+      vote: term < base.term ? NO_MEMBER : vote,
+      commit: Math.max(commit, base.index),
+    };
     this.#transact(() => {
-      this.#statements.removeFrom.run(0);
+      this.#statements.removeAll.run();
       this.#putRecord("base", baseRecord(base));
+      this.#putRecord("hard-state", hardStateRecord(hardState));
     });
     this.#terms.reset(base);
     this.#removedUpTo = base.index;
+    this.#hardState = hardState;
+    this.#savedHardState = hardState;
   }
 
   close(): void {
@@ -255,6 +268,7 @@ interface Statements {
   readonly rollback: Statement;
   readonly insert: Statement;
   readonly read: Statement;
+  readonly removeAll: Statement;
   readonly removeFrom: Statement;
   readonly removeUpTo: Statement;
   readonly putRecord: Statement;
@@ -270,6 +284,8 @@ function prepareStatements(database: Database): Statements {
     read: database.prepare(
       `SELECT ${columns} FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx`,
     ),
+    // Without a condition SQLite frees the pages without reading the rows.
+    removeAll: database.prepare("DELETE FROM entries"),
     removeFrom: database.prepare("DELETE FROM entries WHERE idx >= ?"),
     removeUpTo: database.prepare("DELETE FROM entries WHERE idx <= ?"),
     putRecord: database.prepare("INSERT OR REPLACE INTO records (name, record) VALUES (?, ?)"),

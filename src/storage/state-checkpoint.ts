@@ -10,8 +10,8 @@ import type {
 export interface Checkpointer {
   /** Told of every commit, with an estimate of the bytes it added to the log. */
   committed(bytes: number): void;
-  /** Ends the thread; waits until its connection is closed. */
-  close(): void;
+  /** Ends the thread; waits until its connection is closed. False if that takes too long. */
+  close(): boolean;
 }
 
 /**
@@ -72,10 +72,11 @@ export function createCheckpointer(
       ask("checkpoint");
     },
     close() {
-      if (worker === undefined) return;
+      if (worker === undefined) return true;
       ask("close");
-      Atomics.wait(new Int32Array(closed), 0, 0, CLOSE_WAIT_MS);
+      const answer = Atomics.wait(new Int32Array(closed), 0, 0, CLOSE_WAIT_MS);
       worker = undefined;
+      return answer !== "timed-out";
     },
   };
 }

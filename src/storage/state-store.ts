@@ -9,6 +9,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import SqliteDatabase, { type Database } from "better-sqlite3";
+import { CofferError } from "../errors.ts";
 import { assert } from "../stdx/mod.ts";
 import type { BackendSnapshot, FsmBackend } from "../core/fsm/mod.ts";
 import { createKeyReader } from "./state-keys.ts";
@@ -51,6 +52,12 @@ export interface StateStore extends FsmBackend {
    * allow. Returns the applied index that a crash can no longer take back.
    */
   checkpoint(): number;
+  /**
+   * Closes the file, has `swap` put another one at its path, and opens that; the object stays the
+   * same. Open snapshots, and what is not flushed, are lost: reading them throws `state-replaced`.
+   * If it throws, the store is closed for good.
+   */
+  replaceFile(swap: () => void): void;
   close(): void;
 }
 
@@ -78,6 +85,29 @@ const SNAPSHOT_CACHE_KIB = 2048;
  * not a database) or `no-space`.
  */
 export function openStateStore(options: StateStoreOptions): StateStore {
+  assert(!existsSync(`${options.path}.next`), "An install was not completed before the opening");
+  const file = openStateFile(options);
+  const store: StateFile & StateStore = {
+    ...file,
+    replaceFile(swap) {
+      if (!store.close()) {
+        throw new CofferError("storage-failed", `a thread does not close "${options.path}"`);
+      }
+      swap();
+      // All methods at once: whoever holds the store calls those of the new file from here on.
+      Object.assign(store, openStateFile(options));
+    },
+  };
+  return store;
+}
+
+/** The store as far as it lives with one file. */
+interface StateFile extends Omit<StateStore, "replaceFile" | "close"> {
+  /** False if the thread that copies the log back still has the file open. */
+  close(): boolean;
+}
+
+function openStateFile(options: StateStoreOptions): StateFile {
   return withStateErrors(options.path, () => {
     prepareFile(options.path);
     const database = new SqliteDatabase(options.path);
@@ -118,7 +148,7 @@ function configure(database: Database, options: StateStoreOptions): void {
   }
 }
 
-function createStore(database: Database, options: StateStoreOptions): StateStore {
+function createStore(database: Database, options: StateStoreOptions): StateFile {
   const { path, walBytes = WAL_BYTES } = options;
   const checkpointer = createCheckpointer(database, { path, walBytes });
   const meter = createWriteMeter();
@@ -149,9 +179,10 @@ function createStore(database: Database, options: StateStoreOptions): StateStore
     close() {
       // What is not flushed is in the Raft log.
       if (database.open && database.inTransaction) database.exec("ROLLBACK");
-      checkpointer.close();
+      const isEnded = checkpointer.close();
       snapshots.close();
       if (database.open) database.close();
+      return isEnded;
     },
   };
 }
@@ -313,7 +344,10 @@ function openSnapshotConnection(path: string): SnapshotConnection {
   const end = database.prepare("ROLLBACK");
   return {
     database,
-    reader: { ...createKeyReader(database), scope: createScopeFinder(database) },
+    reader: whileOpen(database, {
+      ...createKeyReader(database),
+      scope: createScopeFinder(database),
+    }),
     begin() {
       begin.run();
       touch.get();
@@ -321,5 +355,25 @@ function openSnapshotConnection(path: string): SnapshotConnection {
     end() {
       if (database.inTransaction) end.run();
     },
+  };
+}
+
+/** Its reads throw `state-replaced` once the connection was closed under them. */
+function whileOpen(database: Database, reader: SnapshotConnection["reader"]): typeof reader {
+  const guarded =
+    <Given extends unknown[], Read>(read: (...given: Given) => Read) =>
+    (...given: Given): Read => {
+      if (!database.open) throw new CofferError("state-replaced");
+      return read(...given);
+    };
+  return {
+    get: guarded(reader.get),
+    scan: guarded(reader.scan),
+    count: guarded(reader.count),
+    getAt: guarded(reader.getAt),
+    scanAt: guarded(reader.scanAt),
+    countAt: guarded(reader.countAt),
+    netCreated: guarded(reader.netCreated),
+    scope: guarded(reader.scope),
   };
 }
