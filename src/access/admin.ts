@@ -9,6 +9,8 @@ import { singleKey } from "./object.ts";
 export type AdminMatter =
   | "audit/read"
   | "compact"
+  | "member/change"
+  | "member/move-leader"
   | "member/read"
   | "policy/change"
   | "policy/read"

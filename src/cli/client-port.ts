@@ -8,6 +8,7 @@ import type {
   Key,
   LeaseId,
   MemberId,
+  MemberInfo,
   PutRequest,
   PutResult,
   RangeRequest,
@@ -42,6 +43,21 @@ export interface CofferClient {
   leaseLeases(): Promise<Reply<readonly LeaseId[]>>;
 
   status(): Promise<Reply<MemberStatus>>;
+  /** All members, asked by the one that answers. */
+  clusterStatus(): Promise<Reply<readonly FleetMember[]>>;
+  memberList(): Promise<Reply<readonly MemberInfo[]>>;
+  memberAdd(request: {
+    readonly peerUrls: readonly string[];
+    readonly isLearner: boolean;
+  }): Promise<Reply<{ readonly member: MemberInfo; readonly members: readonly MemberInfo[] }>>;
+  memberRemove(id: MemberId): Promise<Reply<readonly MemberInfo[]>>;
+  memberUpdate(request: {
+    readonly id: MemberId;
+    readonly peerUrls: readonly string[];
+  }): Promise<Reply<readonly MemberInfo[]>>;
+  memberPromote(id: MemberId): Promise<Reply<readonly MemberInfo[]>>;
+  /** Only the leader takes it. */
+  moveLeader(target: MemberId): Promise<void>;
 
   tenantCreate(request: {
     readonly name: string;
@@ -114,6 +130,31 @@ export interface MemberStatus {
   readonly raftAppliedIndex: number;
   readonly isLearner: boolean;
   readonly errors: readonly string[];
+}
+
+/** One member as the one that was asked sees it. */
+export interface FleetMember {
+  readonly id: MemberId;
+  /** "" before its first start. */
+  readonly name: string;
+  readonly clientUrls: readonly string[];
+  readonly isLearner: boolean;
+  /** What it says of itself; undefined: it did not answer. */
+  readonly report: FleetReport | undefined;
+  /** Microseconds between the two; 0: not measured. */
+  readonly roundTripUs: number;
+}
+
+export interface FleetReport {
+  /** Coffer's. */
+  readonly version: string;
+  readonly leader: MemberId;
+  readonly raftTerm: number;
+  readonly raftIndex: number;
+  readonly raftAppliedIndex: number;
+  /** Bytes. */
+  readonly dbSize: number;
+  readonly dbSizeInUse: number;
 }
 
 /** `["p", subject, object, action, effect]` or `["g", member, role]`. */

@@ -6,8 +6,10 @@ import type { CofferClient, Reply } from "./client-port.ts";
 import {
   countOf,
   deleteOf,
+  fleetMemberOf,
   historyItemOf,
   keyFrom,
+  memberOf,
   putOf,
   rangeOf,
   replyOf,
@@ -39,6 +41,7 @@ export function openClusterClient(
   return {
     ...keyCalls(client),
     ...leaseCalls(client),
+    ...memberCalls(client),
     ...tenantCalls(client),
     ...accountCalls(client),
     close: () => client.close(),
@@ -140,7 +143,55 @@ async function renewOnce(client: Client, id: LeaseId): Promise<Reply<{ readonly 
   }
 }
 
-type TenantCalls = "tenantCreate" | "tenantList" | "tenantShow" | "tenantDelete" | "status";
+type MemberCalls =
+  | "status"
+  | "clusterStatus"
+  | "memberList"
+  | "memberAdd"
+  | "memberRemove"
+  | "memberUpdate"
+  | "memberPromote"
+  | "moveLeader";
+
+function memberCalls(client: Client): Pick<CofferClient, MemberCalls> {
+  return {
+    status: async () => {
+      const response = await client.status();
+      return replyOf(response, statusOf(response));
+    },
+    clusterStatus: async () => {
+      const response = await client.clusterStatus();
+      return replyOf(response, response.members.map(fleetMemberOf));
+    },
+    memberList: async () => {
+      const response = await client.memberList({ linearizable: true });
+      return replyOf(response, response.members.map(memberOf));
+    },
+    memberAdd: async (request) => {
+      const { peerUrls, isLearner } = request;
+      const response = await client.memberAdd({ peerURLs: [...peerUrls], isLearner });
+      const members = response.members.map(memberOf);
+      return replyOf(response, { member: memberOf(response.member), members });
+    },
+    memberRemove: async (id) => {
+      const response = await client.memberRemove({ ID: id });
+      return replyOf(response, response.members.map(memberOf));
+    },
+    memberUpdate: async ({ id, peerUrls }) => {
+      const response = await client.memberUpdate({ ID: id, peerURLs: [...peerUrls] });
+      return replyOf(response, response.members.map(memberOf));
+    },
+    memberPromote: async (id) => {
+      const response = await client.memberPromote({ ID: id });
+      return replyOf(response, response.members.map(memberOf));
+    },
+    moveLeader: async (target) => {
+      await client.moveLeader({ targetID: target });
+    },
+  };
+}
+
+type TenantCalls = "tenantCreate" | "tenantList" | "tenantShow" | "tenantDelete";
 
 function tenantCalls(client: Client): Pick<CofferClient, TenantCalls> {
   return {
@@ -157,10 +208,6 @@ function tenantCalls(client: Client): Pick<CofferClient, TenantCalls> {
       return replyOf(response, tenantOf(response.tenant));
     },
     tenantDelete: async (name) => replyOf(await client.tenantDelete({ name }), undefined),
-    status: async () => {
-      const response = await client.status();
-      return replyOf(response, statusOf(response));
-    },
   };
 }
 

@@ -8,6 +8,7 @@ import {
   type KeyValue,
   leaseId,
   memberId,
+  type MemberInfo,
   type PutResult,
   type RangeResult,
   type ResponseOp,
@@ -20,7 +21,7 @@ import {
 } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import { byteStringOf } from "../stdx/mod.ts";
-import type { MemberStatus, Reply, ReplyHeader } from "./client-port.ts";
+import type { FleetMember, MemberStatus, Reply, ReplyHeader } from "./client-port.ts";
 
 /**
  * Messages of the API as plain replies. A server is not trusted to send what fits: what does not is an
@@ -143,6 +144,34 @@ export function statusOf(response: rpc.StatusResponse): MemberStatus {
     raftAppliedIndex: countOf(response.raftAppliedIndex),
     isLearner: response.isLearner,
     errors: response.errors,
+  };
+}
+
+export function memberOf(member: rpc.Member | undefined): MemberInfo {
+  const { ID, name, peerURLs, clientURLs, isLearner } = present(member);
+  return { id: memberId(ID), name, peerUrls: peerURLs, clientUrls: clientURLs, isLearner };
+}
+
+export function fleetMemberOf(member: coffer.MemberStatus): FleetMember {
+  const { id, name, clientUrls, isLearner, report, roundTripUs } = member;
+  return {
+    id: memberId(id),
+    name,
+    clientUrls,
+    isLearner,
+    roundTripUs: countOf(roundTripUs),
+    report:
+      report === undefined
+        ? undefined
+        : {
+            version: report.version,
+            leader: memberId(report.leader),
+            raftTerm: countOf(report.raftTerm),
+            raftIndex: countOf(report.raftIndex),
+            raftAppliedIndex: countOf(report.raftAppliedIndex),
+            dbSize: countOf(report.dbSize),
+            dbSizeInUse: countOf(report.dbSizeInUse),
+          },
   };
 }
 

@@ -3,6 +3,7 @@ export type {
   AuditQuery,
   CofferClient,
   Connect,
+  FleetMember,
   LeaseTimeToLive,
   MemberStatus,
   PolicyQuestion,

@@ -7,6 +7,7 @@ import { auditCommands } from "./commands/audit.ts";
 import { del } from "./commands/del.ts";
 import { get } from "./commands/get.ts";
 import { leaseCommands } from "./commands/lease.ts";
+import { memberCommands } from "./commands/member.ts";
 import { pkiCommands } from "./commands/pki.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { put } from "./commands/put.ts";
@@ -38,6 +39,7 @@ const commands: readonly Command[] = [
   ...auditCommands,
   ...pkiCommands,
   status,
+  ...memberCommands,
 ];
 
 /** etcdctl's name for what Coffer calls otherwise. */

@@ -37,7 +37,14 @@ export interface Client extends AsyncDisposable {
 
   readonly status: Unary<rpc.StatusRequest, rpc.StatusResponse>;
   readonly alarm: Unary<rpc.AlarmRequest, rpc.AlarmResponse>;
+  readonly moveLeader: Unary<rpc.MoveLeaderRequest, rpc.MoveLeaderResponse>;
+  readonly hashKv: Unary<rpc.HashKVRequest, rpc.HashKVResponse>;
+  readonly memberAdd: Unary<rpc.MemberAddRequest, rpc.MemberAddResponse>;
+  readonly memberRemove: Unary<rpc.MemberRemoveRequest, rpc.MemberRemoveResponse>;
+  readonly memberUpdate: Unary<rpc.MemberUpdateRequest, rpc.MemberUpdateResponse>;
+  readonly memberPromote: Unary<rpc.MemberPromoteRequest, rpc.MemberPromoteResponse>;
   readonly memberList: Unary<rpc.MemberListRequest, rpc.MemberListResponse>;
+  readonly clusterStatus: Unary<coffer.ClusterStatusRequest, coffer.ClusterStatusResponse>;
   readonly healthCheck: Unary<health.HealthCheckRequest, health.HealthCheckResponse>;
 
   readonly tenantCreate: Unary<coffer.TenantCreateRequest, coffer.TenantResponse>;
@@ -83,6 +90,7 @@ export function connect(options: ClientOptions): Client {
     ...kvCalls(call),
     ...leaseCalls(call),
     ...memberCalls(call),
+    ...maintenanceCalls(call),
     ...tenantCalls(call),
     ...accountCalls(call),
     watch: (callOptions = {}) =>
@@ -133,18 +141,34 @@ function leaseCalls(
   };
 }
 
-function memberCalls(
+type MemberCalls =
+  "memberAdd" | "memberRemove" | "memberUpdate" | "memberPromote" | "memberList" | "clusterStatus";
+
+function memberCalls(call: CallUnary): Pick<Client, MemberCalls> {
+  const c = "/etcdserverpb.Cluster/Member";
+  return {
+    memberAdd: call(`${c}Add`, rpc.MemberAddRequest, rpc.MemberAddResponse),
+    memberRemove: call(`${c}Remove`, rpc.MemberRemoveRequest, rpc.MemberRemoveResponse),
+    memberUpdate: call(`${c}Update`, rpc.MemberUpdateRequest, rpc.MemberUpdateResponse),
+    memberPromote: call(`${c}Promote`, rpc.MemberPromoteRequest, rpc.MemberPromoteResponse),
+    memberList: call(`${c}List`, rpc.MemberListRequest, rpc.MemberListResponse),
+    clusterStatus: call(
+      "/coffer.v1.Cluster/Status",
+      cofferCodecs.ClusterStatusRequest,
+      cofferCodecs.ClusterStatusResponse,
+    ),
+  };
+}
+
+function maintenanceCalls(
   call: CallUnary,
-): Pick<Client, "status" | "alarm" | "memberList" | "healthCheck"> {
+): Pick<Client, "status" | "alarm" | "moveLeader" | "hashKv" | "healthCheck"> {
   const maintenance = "/etcdserverpb.Maintenance/";
   return {
     status: call(`${maintenance}Status`, rpc.StatusRequest, rpc.StatusResponse),
     alarm: call(`${maintenance}Alarm`, rpc.AlarmRequest, rpc.AlarmResponse),
-    memberList: call(
-      "/etcdserverpb.Cluster/MemberList",
-      rpc.MemberListRequest,
-      rpc.MemberListResponse,
-    ),
+    moveLeader: call(`${maintenance}MoveLeader`, rpc.MoveLeaderRequest, rpc.MoveLeaderResponse),
+    hashKv: call(`${maintenance}HashKV`, rpc.HashKVRequest, rpc.HashKVResponse),
     healthCheck: call(
       "/grpc.health.v1.Health/Check",
       health.HealthCheckRequest,

@@ -7,6 +7,7 @@ export { suggestion } from "./nearest.ts";
 export { type Option, type OptionTable, type PartialValues, variableOf } from "./option.ts";
 export {
   type Address,
+  address,
   anyText,
   duration,
   int64,

@@ -1,16 +1,30 @@
-import type { EdgeDeps } from "./gate.ts";
+import type { EdgeParts } from "./gate.ts";
 import { auditTail, history, tokenIssue, whoAmI } from "./insight.ts";
 import { compact, deleteRange, put, range } from "./kv.ts";
 import { leaseGrant, leaseKeepAlive, leaseLeases, leaseRevoke, leaseTimeToLive } from "./lease.ts";
-import { alarms, health, memberList, status } from "./members.ts";
+import { createLeaderWatch } from "./leader-watch.ts";
+import {
+  memberAdd,
+  memberList,
+  memberPromote,
+  memberRemove,
+  memberUpdate,
+  moveLeader,
+} from "./members.ts";
 import { policyAsk, policyChange, policyList } from "./policies.ts";
 import type { Edge } from "./requests.ts";
+import { alarms, clusterStatus, hashKv, health, status } from "./status.ts";
 import { tenantCreate, tenantDelete, tenantList, tenantShow } from "./tenants.ts";
 import { txn } from "./txn.ts";
 import { watch } from "./watch.ts";
 
-/** The gate over `deps`. */
-export function createEdge(deps: EdgeDeps): Edge {
+/** The gate over `parts`. */
+export function createEdge(parts: EdgeParts): Edge {
+  const leaderWatch = createLeaderWatch({
+    onLeadership: (listener) => parts.node.onLeadership(listener),
+    graceMs: parts.limits.leaderLossMs,
+  });
+  const deps = { ...parts, leaderWatch };
   return {
     range: (caller, request) => range(deps, caller, request),
     put: (caller, request) => put(deps, caller, request),
@@ -24,7 +38,15 @@ export function createEdge(deps: EdgeDeps): Edge {
     leaseTimeToLive: (caller, request) => leaseTimeToLive(deps, caller, request),
     leaseLeases: (caller) => leaseLeases(deps, caller),
     status: (caller) => status(deps, caller),
+    clusterStatus: (caller) => clusterStatus(deps, caller),
     memberList: (caller, request) => memberList(deps, caller, request),
+    memberAdd: (caller, request) => memberAdd(deps, caller, request),
+    memberRemove: (caller, id) => memberRemove(deps, caller, id),
+    memberUpdate: (caller, request) => memberUpdate(deps, caller, request),
+    memberPromote: (caller, id) => memberPromote(deps, caller, id),
+    moveLeader: (caller, target) => moveLeader(deps, caller, target),
+    hashKv: (caller, request) => hashKv(deps, caller, request),
+    whileLeader: (caller, lost) => leaderWatch.whileLeader(caller, lost),
     alarms: (caller) => alarms(deps, caller),
     health: (checks) => health(deps, checks),
     tenantCreate: (caller, request) => tenantCreate(deps, caller, request),

@@ -10,12 +10,14 @@ import {
   key,
 } from "../core/types/mod.ts";
 import type { Node } from "../node/mod.ts";
+import type { LeaderWatch } from "./leader-watch.ts";
 import type {
   AccessPort,
   Action,
   AdminMatter,
   AuditEvent,
   AuditPort,
+  ChainAt,
   CheckTxn,
   Clock,
   EdgeLimits,
@@ -45,8 +47,17 @@ export interface EdgeDeps {
   readonly size: () => { readonly total: number; readonly inUse: number };
   /** Alarms raised on this member. */
   readonly alarms: () => readonly ("nospace" | "corrupt")[];
+  /** Whether this member can reach others: without NATS servers the cluster stays one member. */
+  readonly hasPeers: boolean;
+  /** The tenant's hash chain at a revision, 0 for the latest; see core/fsm. */
+  readonly chainAt: ChainAt;
+  /** Ends what may not outlive the leader; one for all streams of the member. */
+  readonly leaderWatch: LeaderWatch;
   readonly log: Logger;
 }
+
+/** What `createEdge` is given: all but what it makes itself. */
+export type EdgeParts = Omit<EdgeDeps, "leaderWatch">;
 
 /** The name by which a caller asks for the cluster's own scope. No tenant can have it. */
 export const SYSTEM_TENANT_NAME = "system";
@@ -64,6 +75,14 @@ export interface Target {
 }
 
 export const NO_TARGET: Target = { key: "", rangeEnd: "" };
+
+/** What a request does, for its audit record and for the rules that hold for all requests. */
+export interface Operation {
+  readonly action: string;
+  readonly target: Target;
+  /** Whether a learner answers it (etcd v3rpc/util.go: status, serializable ranges, snapshots). */
+  readonly onLearner?: boolean;
+}
 
 /** One authenticated request on its way through the gate. */
 export interface RequestContext {
@@ -95,7 +114,7 @@ export interface Outcome<T> {
 export async function runRequest<T>(
   deps: EdgeDeps,
   caller: Caller,
-  what: { readonly action: string; readonly target: Target },
+  what: Operation,
   work: (context: RequestContext) => Promise<Outcome<T>>,
 ): Promise<Reply<T>> {
   let context: RequestContext | undefined;
@@ -103,7 +122,7 @@ export async function runRequest<T>(
   try {
     if (deps.audit.blocked !== undefined) await probeAudit(deps, caller, what);
     context = await identify(deps, caller);
-    await enterScope(context);
+    await enterScope(context, what);
     outcome = await work(context);
   } catch (error) {
     const failure = asCofferError(deps, error, what.action);
@@ -157,23 +176,30 @@ async function identify(deps: EdgeDeps, caller: Caller): Promise<RequestContext>
 }
 
 /** Finds the scope that the caller asks for; who asks is known by now, for the record of a refusal. */
-async function enterScope(context: RequestContext): Promise<void> {
+async function enterScope(context: RequestContext, what: Operation): Promise<void> {
   const { deps, caller } = context;
   if (caller.tenantName !== undefined) {
     const picked = deps.identity.authenticate(caller);
     context.principal = picked instanceof Promise ? await picked : picked;
   }
-  if (caller.requireLeader && deps.node.status().leader === 0n) throw new CofferError("no-leader");
-  context.scope = scopeOf(deps, context.principal);
-  context.auditScope = context.scope;
+  const { leader, isLearner } = deps.node.status();
+  if (isLearner && what.onLearner !== true) throw new CofferError("not-supported-for-learner");
+  if (caller.requireLeader && leader === 0n) throw new CofferError("no-leader");
+  let scope = scopeOf(deps, context.principal);
+  if (scope === undefined && what.onLearner !== true) {
+    // A tenant that another member has just made may not have come here yet.
+    await linearize(context);
+    scope = scopeOf(deps, context.principal);
+  }
+  // Refused in the words of a forbidden one: names are not to be probed.
+  if (scope === undefined) throw denied("no such tenant");
+  context.scope = scope;
+  context.auditScope = scope;
 }
 
-/** An unknown tenant is refused in the words of a forbidden one: names are not to be probed. */
-function scopeOf(deps: EdgeDeps, principal: Principal): TenantId {
+function scopeOf(deps: EdgeDeps, principal: Principal): TenantId | undefined {
   if (principal.tenant === SYSTEM_TENANT_NAME) return CLUSTER_SCOPE;
-  const tenant = deps.node.state.tenantByName(principal.tenant);
-  if (tenant === undefined) throw denied("no such tenant");
-  return tenant.id;
+  return deps.node.state.tenantByName(principal.tenant)?.id;
 }
 
 /** Refuses unless the caller may do `action` to all of `range` in the request's scope. */
@@ -242,21 +268,55 @@ export async function linearize(context: RequestContext): Promise<void> {
   if (wait !== undefined) await wait;
 }
 
+/**
+ * Waits for what others have answered to come here too. The leader applies a write before anybody can
+ * answer it, so there it takes no round; one that has been replaced and does not know yet is behind by
+ * no more than that time.
+ */
+export async function catchUp(context: RequestContext): Promise<void> {
+  const { node } = context.deps;
+  if (node.status().leader !== node.memberId) await linearize(context);
+}
+
+/**
+ * Runs `check` on the state of this member, and again on the newest before it refuses: a right that
+ * another member has just granted may not have come here yet.
+ */
+export async function authoriseNewest(context: RequestContext, check: () => void): Promise<void> {
+  try {
+    check();
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+    await linearize(context);
+    check();
+  }
+}
+
 /** How often a write is checked and proposed again because policy moved under it. */
 const STALE_POLICY_RETRIES_MAX = 16;
 
 /**
  * Checks, then proposes at the policy revision of the check; apply refuses a stale one, and the check
- * runs again. `prepare` authorises and returns the command.
+ * runs again. `prepare` authorises and returns the command. It refuses by the newest policy only: a
+ * right that another member has just granted may not have come here yet.
  */
 export async function proposeChecked(
   context: RequestContext,
   prepare: () => Command | Promise<Command>,
 ): Promise<Exclude<ApplyResult, { kind: "error" } | { kind: "stale-policy" }>> {
   const { deps } = context;
+  let isNewest = false;
   for (let tries = 0; tries < STALE_POLICY_RETRIES_MAX; tries++) {
-    const prepared = prepare();
-    const command = prepared instanceof Promise ? await prepared : prepared;
+    let command: Command;
+    try {
+      const prepared = prepare();
+      command = prepared instanceof Promise ? await prepared : prepared;
+    } catch (error) {
+      if (isNewest || !isDenied(error)) throw error;
+      isNewest = true;
+      await linearize(context);
+      continue;
+    }
     const result = await deps.node.propose({
       tenant: context.scope,
       policyRevision: context.policyRevision,
@@ -283,6 +343,10 @@ export function currentRevision(context: RequestContext): Revision {
   const tenant = context.deps.node.state.tenant(context.scope);
   if (tenant === undefined) throw denied("no such tenant");
   return tenant.revision;
+}
+
+function isDenied(error: unknown): boolean {
+  return error instanceof CofferError && error.code === "permission-denied";
 }
 
 /** `permission-denied`; the reason goes to the audit record and not to the caller. */

@@ -19,6 +19,7 @@ import {
   type RequestContext,
   authorise,
   authoriseAdmin,
+  catchUp,
   currentRevision,
   linearize,
   proposeChecked,
@@ -39,7 +40,8 @@ export function range(
   caller: Caller,
   request: RangeRequest,
 ): Promise<Reply<RangeResult>> {
-  return runRequest(deps, caller, { action: "range", target: request }, async (context) => {
+  const what = { action: "range", target: request, onLearner: request.serializable };
+  return runRequest(deps, caller, what, async (context) => {
     checkKey(deps, request.key);
     if (!request.serializable) await linearize(context);
     authoriseRange(context, request);
@@ -63,6 +65,8 @@ export function put(
       checkPut(deps, request);
       refuseAtQuota(deps);
       const tenant = requireTenant(context);
+      // The lease's keys are judged with it, and must all be known here.
+      if (request.lease !== NO_LEASE) await catchUp(context);
       let sealed: PutRequest | undefined;
       const result = await proposeChecked(context, () => {
         authorisePut(context, request);

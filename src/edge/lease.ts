@@ -7,6 +7,7 @@ import {
   type RequestContext,
   type Target,
   authorise,
+  catchUp,
   currentRevision,
   linearize,
   proposeChecked,
@@ -51,6 +52,7 @@ export function leaseRevoke(
   const what = { action: "lease-revoke", target: leaseTarget(id) };
   return runRequest(deps, caller, what, async (context) => {
     requireTenant(context);
+    await catchUp(context);
     const result = await proposeChecked(context, () => {
       authoriseLease(context, id, "delete");
       return { kind: "lease-revoke", id, cause: "revoked" };
@@ -67,6 +69,7 @@ export function leaseKeepAlive(
   const what = { action: "lease-keep-alive", target: leaseTarget(id) };
   return runRequest(deps, caller, what, async (context) => {
     requireTenant(context);
+    await catchUp(context);
     const revision = currentRevision(context); // etcd fills the header before it renews.
     const result = await proposeChecked(context, () => {
       authoriseLease(context, id, "write");

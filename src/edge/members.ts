@@ -1,49 +1,34 @@
 import { CofferError } from "../errors.ts";
-import {
-  CLUSTER_SCOPE,
-  type MemberId,
-  type MemberInfo,
-  type Revision,
-  revision,
-} from "../core/types/mod.ts";
+import { type MemberId, type MemberInfo, revision } from "../core/types/mod.ts";
+import type { Node } from "../node/mod.ts";
 import {
   type EdgeDeps,
   NO_TARGET,
+  type Outcome,
   type RequestContext,
   authoriseAny,
+  authoriseOperator,
   linearize,
   runRequest,
 } from "./gate.ts";
-import type { Caller, HealthCheck, HealthResult, Reply, StatusBody } from "./requests.ts";
+import type { Caller, Reply } from "./requests.ts";
 
-/** What a caller may know of the member and the cluster. */
+/**
+ * Who belongs to the cluster, and who leads it. Changes are for the cluster's operators; etcd's replies
+ * of the Cluster service carry revision 0 (api/v3rpc/member.go).
+ */
 
-export function status(deps: EdgeDeps, caller: Caller): Promise<Reply<StatusBody>> {
-  return runRequest(deps, caller, { action: "status", target: NO_TARGET }, async (context) => {
-    authoriseAny(context);
-    const at = deps.node.status();
-    const size = deps.size();
-    const errors = at.leader === 0n ? ["etcdserver: no leader"] : [];
-    if (deps.audit.blocked !== undefined) errors.push("coffer: audit-blocked");
-    const body: StatusBody = {
-      version: deps.versions.etcd,
-      cofferVersion: deps.versions.coffer,
-      storageVersion: deps.versions.storage,
-      dbSize: size.total,
-      dbSizeInUse: size.inUse,
-      dbSizeQuota: deps.limits.quotaBytes,
-      leader: at.leader,
-      raftIndex: at.raftIndex,
-      raftTerm: at.term,
-      raftAppliedIndex: at.appliedIndex,
-      isLearner: at.isLearner,
-      errors,
-    };
-    return { body, revision: revisionOf(context) };
-  });
+export interface MembersBody {
+  readonly members: readonly MemberInfo[];
 }
 
-/** etcd's cluster replies carry revision 0 (api/v3rpc/member.go). */
+export interface MemberAddRequest {
+  readonly peerUrls: readonly string[];
+  readonly isLearner: boolean;
+}
+
+type MemberChange = Parameters<Node["changeMembers"]>[0];
+
 export function memberList(
   deps: EdgeDeps,
   caller: Caller,
@@ -56,62 +41,128 @@ export function memberList(
   });
 }
 
-export interface RaisedAlarm {
-  readonly member: MemberId;
-  readonly alarm: "nospace" | "corrupt";
-}
-
-export function alarms(deps: EdgeDeps, caller: Caller): Promise<Reply<readonly RaisedAlarm[]>> {
-  return runRequest(deps, caller, { action: "alarm-list", target: NO_TARGET }, async (context) => {
-    authoriseAny(context);
-    return { body: raisedAlarms(deps), revision: revisionOf(context) };
+/** The new member has no name of its own before it has started; its URL says which it must be. */
+export function memberAdd(
+  deps: EdgeDeps,
+  caller: Caller,
+  request: MemberAddRequest,
+): Promise<Reply<MembersBody & { readonly member: MemberInfo }>> {
+  const { isLearner } = request;
+  const what = { action: "member-add", target: urlTarget(request.peerUrls) };
+  return runRequest(deps, caller, what, async (context) => {
+    await enterMembership(context);
+    const peerUrls = checkPeerUrls(request.peerUrls);
+    // Nobody could reach it, and a new voter that is not there would stop the cluster.
+    if (!deps.hasPeers) {
+      throw new CofferError("unhealthy-cluster", undefined, { cause: "there is no --nats-urls" });
+    }
+    const id = deps.random.memberId();
+    const { body } = await change(context, { kind: "add", id, peerUrls, isLearner });
+    const member = body.members.find((one) => one.id === id);
+    if (member === undefined) throw new CofferError("conflict", "the member was removed meanwhile");
+    return { body: { ...body, member }, revision: revision(0) };
   });
 }
 
-/** Health is told to all who reach the port, as etcd does: no key, tenant or name is in it. */
-export async function health(
+export function memberRemove(
   deps: EdgeDeps,
-  checks: readonly HealthCheck[],
-): Promise<readonly HealthResult[]> {
-  const results: HealthResult[] = [];
-  for (const check of checks) results.push({ check, failure: await failureOf(deps, check) });
-  return results;
+  caller: Caller,
+  id: MemberId,
+): Promise<Reply<MembersBody>> {
+  const what = { action: "member-remove", target: memberTarget(id) };
+  return runRequest(deps, caller, what, async (context) => {
+    await enterMembership(context);
+    return await change(context, { kind: "remove", id });
+  });
 }
 
-async function failureOf(deps: EdgeDeps, check: HealthCheck): Promise<string | undefined> {
-  try {
-    switch (check) {
-      case "serializable-read":
-        deps.node.state.tenants();
-        return undefined;
-      case "linearizable-read":
-        await deps.node.readIndex();
-        return undefined;
-      case "data-corruption":
-        return raisedAlarms(deps).some((raised) => raised.alarm === "corrupt")
-          ? "alarm activated: CORRUPT"
-          : undefined;
-      case "space":
-        return raisedAlarms(deps).some((raised) => raised.alarm === "nospace")
-          ? "alarm activated: NOSPACE"
-          : undefined;
-      case "audit":
-        return deps.audit.blocked === undefined ? undefined : "audit-blocked";
-      case "non-learner":
-        return deps.node.status().isLearner ? "this member is a learner" : undefined;
-    }
-  } catch (error) {
-    // The text of our own errors holds nothing secret; any other stays inside.
-    return error instanceof CofferError ? error.message : "internal error";
+export function memberUpdate(
+  deps: EdgeDeps,
+  caller: Caller,
+  request: { readonly id: MemberId; readonly peerUrls: readonly string[] },
+): Promise<Reply<MembersBody>> {
+  const what = { action: "member-update", target: memberTarget(request.id) };
+  return runRequest(deps, caller, what, async (context) => {
+    await enterMembership(context);
+    const peerUrls = checkPeerUrls(request.peerUrls);
+    return await change(context, { kind: "update", id: request.id, peerUrls });
+  });
+}
+
+export function memberPromote(
+  deps: EdgeDeps,
+  caller: Caller,
+  id: MemberId,
+): Promise<Reply<MembersBody>> {
+  const what = { action: "member-promote", target: memberTarget(id) };
+  return runRequest(deps, caller, what, async (context) => {
+    await enterMembership(context);
+    return await change(context, { kind: "promote", id });
+  });
+}
+
+/** Only the leader takes it, as etcd's; `etcdctl move-leader` finds the leader among its endpoints. */
+export function moveLeader(
+  deps: EdgeDeps,
+  caller: Caller,
+  target: MemberId,
+): Promise<Reply<undefined>> {
+  const what = { action: "move-leader", target: memberTarget(target) };
+  return runRequest(deps, caller, what, async (context) => {
+    await linearize(context);
+    authoriseOperator(context, "member/move-leader");
+    await deps.node.moveLeader(target);
+    return { body: undefined, revision: revision(0) };
+  });
+}
+
+/** The right is judged by the newest policy, as a change of members carries no policy revision. */
+async function enterMembership(context: RequestContext): Promise<void> {
+  await linearize(context);
+  authoriseOperator(context, "member/change");
+}
+
+/** Makes the change, and answers the members as they are after it. */
+async function change(
+  context: RequestContext,
+  wanted: MemberChange,
+): Promise<Outcome<MembersBody>> {
+  const { node } = context.deps;
+  await node.changeMembers(wanted, context.actor); // Resolves when it is applied here.
+  const members = node.state.members().filter((one) => !isRemoved(wanted, one));
+  return { body: { members }, revision: revision(0) };
+}
+
+function isRemoved(wanted: MemberChange, { id }: MemberInfo): boolean {
+  return wanted.kind === "remove" && wanted.id === id;
+}
+
+/** The host is the member's name on NATS; the rest is what etcd's tools want to see. */
+const PEER_URL = /^https?:\/\/([a-z0-9-]{1,63}):([0-9]{1,5})$/;
+const PEER_URLS_MAX = 8;
+
+function checkPeerUrls(urls: readonly string[]): readonly string[] {
+  const names = new Set<string>();
+  for (const url of urls) {
+    const [, name, port] = PEER_URL.exec(url) ?? [];
+    if (name === undefined || !(Number(port) >= 1 && Number(port) <= 65_535)) throw badUrls(url);
+    names.add(name);
   }
+  if (names.size !== 1 || urls.length > PEER_URLS_MAX) throw badUrls(urls.join(" "));
+  return [...new Set(urls)].sort();
 }
 
-function raisedAlarms(deps: EdgeDeps): readonly RaisedAlarm[] {
-  const member = deps.node.memberId;
-  return deps.alarms().map((alarm) => ({ member, alarm }));
+function badUrls(what: string): CofferError {
+  return new CofferError("member-bad-urls", undefined, {
+    cause: `${what}: wanted https://NAME:2380, where NAME is the member's`,
+  });
 }
 
-function revisionOf(context: RequestContext): Revision {
-  if (context.scope === CLUSTER_SCOPE) return revision(0);
-  return context.deps.node.state.tenant(context.scope)?.revision ?? revision(0);
+function urlTarget(urls: readonly string[]): { readonly key: string; readonly rangeEnd: string } {
+  return { key: urls.slice(0, PEER_URLS_MAX).join(" "), rangeEnd: "" };
+}
+
+/** A member in the audit: its id as etcdctl prints it. */
+function memberTarget(id: MemberId): { readonly key: string; readonly rangeEnd: string } {
+  return { key: `member:${id.toString(16)}`, rangeEnd: "" };
 }

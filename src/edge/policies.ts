@@ -6,6 +6,7 @@ import {
   type RequestContext,
   authoriseAdmin,
   authoriseAny,
+  catchUp,
   linearize,
   mayAdmin,
   proposeChecked,
@@ -51,6 +52,8 @@ export function policyChange(
 ): Promise<Reply<{ readonly policyRevision: number }>> {
   const what = { action: "policy-change", target: NO_TARGET };
   return runRequest(deps, caller, what, async (context) => {
+    // A row can be removed on any member as soon as its adding was answered.
+    await catchUp(context);
     const result = await proposeChecked(context, () => {
       authoriseAdmin(context, "policy/change");
       return { kind: "records", changes: changesOf(context, request) };

@@ -4,6 +4,7 @@ import type {
   Key,
   KeyRange,
   LeaseId,
+  MemberId,
   RecordChange,
   StoredRecord,
   TenantId,
@@ -45,6 +46,8 @@ export type Action = "read" | "list" | "watch" | "write" | "delete" | "lease" | 
 export type AdminMatter =
   | "audit/read"
   | "compact"
+  | "member/change"
+  | "member/move-leader"
   | "policy/change"
   | "policy/read"
   | "tenant/create"
@@ -126,6 +129,7 @@ export interface TokenPort {
 /** The random draws of the edge, injected so that tests can replay them. */
 export interface EdgeRandom {
   leaseId(): LeaseId;
+  memberId(): MemberId;
   tenantId(): TenantId;
 }
 
@@ -140,6 +144,8 @@ export interface EdgeLimits {
   readonly leaseTtlMin: number;
   /** Milliseconds that a request may wait for the cluster. */
   readonly requestTimeoutMs: number;
+  /** Milliseconds without a leader after which streams that need one end. */
+  readonly leaderLossMs: number;
 }
 
 export interface EdgeVersions {
@@ -147,6 +153,21 @@ export interface EdgeVersions {
   readonly storage: string;
   readonly coffer: string;
 }
+
+/** One point of a tenant's hash chain. */
+export interface ChainPoint {
+  readonly revision: number;
+  readonly hash: Uint8Array;
+}
+
+/**
+ * The chain at `revision`, 0 for the latest, and where it can be checked from; undefined if that
+ * revision is compacted, in the future, or of no tenant.
+ */
+export type ChainAt = (
+  tenant: TenantId,
+  revision: number,
+) => { readonly at: ChainPoint; readonly compacted: ChainPoint } | undefined;
 
 /** The shape rules of a transaction (core/mvcc), asked before anything is read or sealed. */
 export type CheckTxn = (request: TxnRequest, opsMax: number) => ErrorCode | undefined;

@@ -77,6 +77,32 @@ export interface StatusBody {
   readonly errors: readonly string[];
 }
 
+/** One member as another one sees it. */
+export interface MemberStatusBody {
+  readonly id: MemberId;
+  /** "" before its first start. */
+  readonly name: string;
+  readonly clientUrls: readonly string[];
+  readonly isLearner: boolean;
+  /** What it says of itself; undefined: it did not answer in time. */
+  readonly report: MemberReportBody | undefined;
+  /** Milliseconds there and back; undefined for the member that was asked. */
+  readonly roundTripMs: number | undefined;
+}
+
+export interface MemberReportBody {
+  /** Coffer's own version. */
+  readonly version: string;
+  /** 0n: none known. */
+  readonly leader: MemberId;
+  readonly raftTerm: number;
+  readonly raftIndex: number;
+  readonly raftAppliedIndex: number;
+  /** Bytes. */
+  readonly dbSize: number;
+  readonly dbSizeInUse: number;
+}
+
 export type HealthCheck =
   "serializable-read" | "linearizable-read" | "data-corruption" | "space" | "audit" | "non-learner";
 
@@ -163,10 +189,47 @@ export interface Edge {
   leaseLeases(caller: Caller): Promise<Reply<readonly LeaseId[]>>;
 
   status(caller: Caller): Promise<Reply<StatusBody>>;
+  /** All members, asked by this one. */
+  clusterStatus(caller: Caller): Promise<Reply<readonly MemberStatusBody[]>>;
   memberList(
     caller: Caller,
     request: { readonly linearizable: boolean },
   ): Promise<Reply<readonly MemberInfo[]>>;
+  /** `members`: all, after the change. */
+  memberAdd(
+    caller: Caller,
+    request: { readonly peerUrls: readonly string[]; readonly isLearner: boolean },
+  ): Promise<Reply<{ readonly member: MemberInfo; readonly members: readonly MemberInfo[] }>>;
+  memberRemove(
+    caller: Caller,
+    id: MemberId,
+  ): Promise<Reply<{ readonly members: readonly MemberInfo[] }>>;
+  memberUpdate(
+    caller: Caller,
+    request: { readonly id: MemberId; readonly peerUrls: readonly string[] },
+  ): Promise<Reply<{ readonly members: readonly MemberInfo[] }>>;
+  memberPromote(
+    caller: Caller,
+    id: MemberId,
+  ): Promise<Reply<{ readonly members: readonly MemberInfo[] }>>;
+  /** Rejects with `not-leader` unless this member leads. */
+  moveLeader(caller: Caller, target: MemberId): Promise<Reply<undefined>>;
+  /** `revision` 0: the latest. `compactRevision` -1: never compacted. */
+  hashKv(
+    caller: Caller,
+    request: { readonly revision: number },
+  ): Promise<
+    Reply<{
+      readonly hash: number;
+      readonly compactRevision: number;
+      readonly hashRevision: number;
+    }>
+  >;
+  /**
+   * Calls `lost` when a caller that asked for a leader has been without one for too long; the returned
+   * function ends the wait. For streams that are many requests.
+   */
+  whileLeader(caller: Caller, lost: (error: CofferError) => void): () => void;
   /** The alarms that are raised. */
   alarms(
     caller: Caller,

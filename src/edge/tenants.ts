@@ -6,6 +6,7 @@ import {
   type RequestContext,
   SYSTEM_TENANT_NAME,
   authoriseOperator,
+  catchUp,
   denied,
   isOperator,
   linearize,
@@ -45,6 +46,7 @@ export function tenantCreate(
 ): Promise<Reply<TenantInfo>> {
   const what = { action: "tenant-create", target: { key: request.name, rangeEnd: "" } };
   return runRequest(deps, caller, what, async (context) => {
+    await catchUp(context);
     // Before the keys are made, which costs time; and again at the policy revision proposed at.
     authoriseOperator(context, "tenant/create");
     checkTenantName(request.name);
@@ -71,8 +73,8 @@ export function tenantDelete(
 ): Promise<Reply<undefined>> {
   const what = { action: "tenant-delete", target: { key: name, rangeEnd: "" } };
   return runRequest(deps, caller, what, async (context) => {
-    authoriseOperator(context, "tenant/delete");
     await linearize(context);
+    authoriseOperator(context, "tenant/delete");
     const tenant = deps.node.state.tenantByName(name);
     if (tenant === undefined) throw new CofferError("not-found", `tenant '${name}'`);
     await proposeAsOperator(context, "tenant/delete", { kind: "tenant-delete", id: tenant.id });

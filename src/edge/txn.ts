@@ -2,6 +2,7 @@ import { CofferError } from "../errors.ts";
 import {
   type Compare,
   type Guard,
+  NO_LEASE,
   type RequestOp,
   type ResponseOp,
   type TenantId,
@@ -15,6 +16,7 @@ import {
   type RequestContext,
   authorise,
   authoriseAny,
+  catchUp,
   currentRevision,
   linearize,
   proposeChecked,
@@ -62,6 +64,7 @@ export function txn(
     if (bytesOf(request) > deps.limits.requestBytesMax) throw new CofferError("request-too-large");
     if (isReadOnly(request)) return readOnlyTxn(context, tenant, request);
     if (putsSomething(request)) refuseAtQuota(deps);
+    if (putsUnderLease(request)) await catchUp(context);
     const sealed = sealTxn(deps.seal, tenant, request);
     for (let tries = 0; tries < GUARD_RETRIES_MAX; tries++) {
       const result = await proposeChecked(context, async () => {
@@ -156,6 +159,14 @@ function isReadOnly(request: TxnRequest): boolean {
 function putsSomething(request: TxnRequest): boolean {
   return [...request.success, ...request.failure].some(
     (op) => op.kind === "put" || (op.kind === "txn" && putsSomething(op.request)),
+  );
+}
+
+function putsUnderLease(request: TxnRequest): boolean {
+  return [...request.success, ...request.failure].some(
+    (op) =>
+      (op.kind === "put" && op.request.lease !== NO_LEASE) ||
+      (op.kind === "txn" && putsUnderLease(op.request)),
   );
 }
 

@@ -14,6 +14,7 @@ import {
   type RequestContext,
   auditEvent,
   authorise,
+  authoriseNewest,
   currentRevision,
   replyHeader,
   requireTenant,
@@ -60,7 +61,7 @@ class GatedWatchSession implements WatchSession {
   #closed = false;
 
   constructor(context: RequestContext) {
-    const { deps, principal } = context;
+    const { caller, deps, principal } = context;
     this.#context = context;
     this.#tenant = context.scope;
     this.#stream = deps.node.openWatch(context.scope);
@@ -70,6 +71,7 @@ class GatedWatchSession implements WatchSession {
         if (scope === this.#tenant && table === "policy") this.#recheck();
       }),
     );
+    this.#endings.push(deps.leaderWatch.whileLeader(caller, (error) => this.#end(error)));
     if (principal.expires !== undefined) {
       // setTimeout takes 31 bits; no credential we accept lives longer than that many milliseconds.
       const left = Math.min(principal.expires - deps.clock.now(), 2 ** 31 - 1);
@@ -119,14 +121,14 @@ class GatedWatchSession implements WatchSession {
   async #create(request: WatchCreateRequest): Promise<void> {
     const { deps, caller } = this.#context;
     const what = { action: "watch", target: request };
-    const reply = await runRequest(deps, caller, what, (context) => {
+    const reply = await runRequest(deps, caller, what, async (context) => {
       // etcd reads an empty key as "\0", and checks rights before it makes sense of the range's end.
       const asked = keyRange(request.key === "" ? FROM_KEY : request.key, request.rangeEnd);
       if (request.key !== "") checkKey(deps, request.key);
       // Replies that belong to no watch carry -1 (etcd v3rpc/watch.go), so no watch may have it.
       if (request.watchId < 0) throw new CofferError("invalid-argument", "negative watch id");
-      authoriseWatch(context, asked, request.prevKv);
-      return Promise.resolve({ body: asked, revision: currentRevision(context) });
+      await authoriseNewest(context, () => authoriseWatch(context, asked, request.prevKv));
+      return { body: asked, revision: currentRevision(context) };
     }).catch((error: unknown) => this.#refuse(error));
     if (reply === undefined || this.#closed) return;
     // Policy may have moved while the record was written; from here to the watch nothing comes between.

@@ -187,6 +187,66 @@ export class FakeEdge implements Edge {
       },
     ]);
 
+  readonly #member = {
+    id: memberId(0xabcn),
+    name: "",
+    peerUrls: ["https://m2:2380"],
+    clientUrls: [],
+    isLearner: true,
+  };
+
+  clusterStatus: Edge["clusterStatus"] = (caller) =>
+    this.#enter("clusterStatus", caller, () => {
+      const { id, name, clientUrls, isLearner } = this.#member;
+      const other = { id, name, clientUrls, isLearner };
+      const report = {
+        version: "0.1.0",
+        leader: this.header().memberId,
+        raftTerm: 2,
+        raftIndex: 10,
+        raftAppliedIndex: 9,
+        dbSize: 20480,
+        dbSizeInUse: 16384,
+      };
+      return [
+        { ...other, report, roundTripMs: 0.4 },
+        { ...other, report: undefined, roundTripMs: undefined },
+      ];
+    });
+  memberAdd: Edge["memberAdd"] = (caller, { peerUrls, isLearner }) =>
+    this.#enter("memberAdd", caller, () => {
+      const member = { ...this.#member, peerUrls, isLearner };
+      return { member, members: [member] };
+    });
+  memberRemove: Edge["memberRemove"] = (caller, id) =>
+    this.#enter("memberRemove", caller, () => {
+      if (id !== this.#member.id) throw new CofferError("member-not-found");
+      return { members: [] };
+    });
+  memberUpdate: Edge["memberUpdate"] = (caller, { id, peerUrls }) =>
+    this.#enter("memberUpdate", caller, () => ({ members: [{ ...this.#member, id, peerUrls }] }));
+  memberPromote: Edge["memberPromote"] = (caller, id) =>
+    this.#enter("memberPromote", caller, () => ({
+      members: [{ ...this.#member, id, isLearner: false }],
+    }));
+  moveLeader: Edge["moveLeader"] = (caller, target) =>
+    this.#enter("moveLeader", caller, () => {
+      if (target !== this.#member.id) throw new CofferError("bad-leader-transferee");
+      return undefined;
+    });
+  hashKv: Edge["hashKv"] = (caller, { revision: at }) =>
+    this.#enter("hashKv", caller, () => ({
+      hash: 0xfedcba98,
+      compactRevision: -1,
+      hashRevision: at === 0 ? this.revision : at,
+    }));
+  /** Ends, with `no-leader`, the streams that wait for it. */
+  readonly losses: Set<(error: CofferError) => void> = new Set();
+  whileLeader: Edge["whileLeader"] = (caller, lost) => {
+    if (caller.requireLeader) this.losses.add(lost);
+    return () => void this.losses.delete(lost);
+  };
+
   alarms: Edge["alarms"] = (caller) => this.#enter("alarms", caller, () => []);
 
   health: Edge["health"] = (checks) =>

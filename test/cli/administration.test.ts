@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test, { describe } from "node:test";
 import { memberId, revision, tenantId } from "../../src/core/types/mod.ts";
 import { CofferError } from "../../src/errors.ts";
-import { answer, headerText, kv, reply, run } from "./harness.ts";
+import { answer, headerText, kv, run } from "./harness.ts";
 
 const actor = { issuer: "https://issuer", subject: "user:alice", requestId: "r-1" };
 
@@ -241,35 +241,91 @@ describe("status", () => {
     isLearner: false,
     errors: [],
   };
-  const endpoints = ["--endpoints", "https://a:1,https://b:2"];
+  const report = { ...body, version: "0.1.0" };
+  const fleet = [
+    {
+      id: body.leader,
+      name: "m1",
+      clientUrls: ["https://a:1"],
+      isLearner: false,
+      report,
+      roundTripUs: 0,
+    },
+    {
+      id: memberId(0xa1n),
+      name: "m2",
+      clientUrls: ["https://b:2"],
+      isLearner: true,
+      report: { ...report, raftAppliedIndex: 20 },
+      roundTripUs: 1540,
+    },
+    {
+      id: memberId(0xa2n),
+      name: "m3",
+      clientUrls: ["https://c:3"],
+      isLearner: false,
+      report: undefined,
+      roundTripUs: 0,
+    },
+    {
+      id: memberId(0xa3n),
+      name: "",
+      clientUrls: [],
+      isLearner: false,
+      report: undefined,
+      roundTripUs: 0,
+    },
+  ];
 
-  test("shows a member that is down beside one that is up", async () => {
-    const status = async (): Promise<ReturnType<typeof reply<typeof body>>> => reply(body);
-    let asked = 0;
-    const { code, stdout, stderr } = await run(["status", ...endpoints], {
-      client: {
-        status: () => (asked++ === 0 ? status() : Promise.reject(new CofferError("timeout"))),
-      },
+  /** Without the latency, which differs each time, and with single spaces. */
+  const squeezed = (table: string): readonly string[] =>
+    table
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.replace(/ [0-9.]+ ms(?= +\S+$)/, " N ms").replaceAll(/ +/g, " "));
+
+  test("shows all members through one of them", async () => {
+    const client = { status: answer(body).method, clusterStatus: answer(fleet).method };
+    const { code, stdout, stderr } = await run(["status", "--endpoints", "https://a:1"], {
+      client,
     });
-    assert.equal(
-      stdout,
-      [
-        "ENDPOINT     ID                VERSION  ETCD    SIZE      ROLE         TERM  INDEX  ERRORS",
-        "https://a:1  f4a457008d1441f2  0.1.0    3.6.14  20.0 KiB  leader       2     25/25  -",
-        "https://b:2  -                 -        -       -         unreachable  -     -      -",
-        "",
-      ].join("\n"),
+    assert.deepEqual(squeezed(stdout), [
+      "NAME ID ENDPOINT ROLE TERM INDEX LAG VERSION SIZE ROUND TRIP LATENCY ERRORS",
+      "m1 f4a457008d1441f2 https://a:1 leader 2 25 0 0.1.0 20.0 KiB - N ms -",
+      "m2 00000000000000a1 https://b:2 learner 2 25 5 0.1.0 20.0 KiB 1.5 ms - -",
+      "m3 00000000000000a2 https://c:3 unreachable - - - - - - - -",
+      "- 00000000000000a3 - unstarted - - - - - - - -",
+    ]);
+    assert.equal(code, 5);
+    assert.equal(stderr, "Error: https://c:3: the other members cannot reach it\n");
+  });
+
+  test("shows an endpoint that is down beside one that is up", async () => {
+    let asked = 0;
+    const { code, stdout, stderr } = await run(
+      ["status", "--endpoints", "https://a:1,https://b:2"],
+      {
+        client: {
+          clusterStatus: () =>
+            Promise.reject(new CofferError(asked++ === 0 ? "unimplemented" : "timeout")),
+          status: answer(body).method,
+        },
+      },
     );
+    assert.deepEqual(squeezed(stdout).slice(1), [
+      "- f4a457008d1441f2 https://a:1 leader 2 25 0 0.1.0 20.0 KiB - N ms -",
+      "- - https://b:2 unreachable - - - - - - - -",
+    ]);
     assert.equal(code, 5);
     assert.equal(stderr, "Error: https://b:2: etcdserver: request timed out\n");
   });
 
-  test("-w json is etcdctl's endpoint status", async () => {
-    const { method } = answer(body);
-    const { stdout } = await run(["status", "-w", "json"], { client: { status: method } });
+  test("-w json is etcdctl's endpoint status and more", async () => {
+    const client = { status: answer(body).method, clusterStatus: answer(fleet.slice(0, 1)).method };
+    const { stdout } = await run(["status", "-w", "json"], { client });
     assert.equal(
-      stdout,
-      `[{"Endpoint":"https://127.0.0.1:2379","Status":{${headerText},"version":"3.6.14","cofferVersion":"0.1.0","dbSize":20480,"leader":17628310501313495538,"raftIndex":25,"raftTerm":2,"raftAppliedIndex":25,"dbSizeInUse":16384}}]\n`,
+      stdout.replace(/"LatencyMs":[0-9.]+/, '"LatencyMs":0'),
+      `[{"Endpoint":"https://127.0.0.1:2379","Name":"m1","ID":17628310501313495538,"Lag":0,"LatencyMs":0,"Status":{${headerText},"version":"3.6.14","cofferVersion":"0.1.0","dbSize":20480,"leader":17628310501313495538,"raftIndex":25,"raftTerm":2,"raftAppliedIndex":25,"dbSizeInUse":16384}}]\n`,
     );
   });
 });

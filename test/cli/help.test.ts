@@ -37,6 +37,12 @@ const verbs = [
   "pki init",
   "pki inspect",
   "status",
+  "member list",
+  "member add",
+  "member remove",
+  "member promote",
+  "member update",
+  "move-leader",
 ];
 
 describe("help", () => {

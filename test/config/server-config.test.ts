@@ -11,10 +11,10 @@ import { CofferError } from "../../src/errors.ts";
 
 const tls = ["--tls-cert", "s.pem", "--tls-key", "s.key", "--root-key-file", "root.key"];
 
-const nats = [
-  ...["--nats-urls", "n1,nats://n2:4333,tls://[::1]:5"],
-  ...["--nats-ca", "n.pem", "--nats-cert", "n.crt", "--nats-key", "n.key"],
-];
+const nats =
+  "--nats-urls n1,nats://n2:4333,tls://[::1]:5 --nats-ca n.pem --nats-cert n.crt --nats-key n.key".split(
+    " ",
+  );
 
 interface Sources {
   readonly argv?: readonly string[];
@@ -210,10 +210,7 @@ describe("server configuration", () => {
       { argv: ["--initial-cluster", "default,m2"] },
       "--initial-cluster names several members, which need --nats-urls to talk over",
     ],
-    [
-      { argv: ["--initial-cluster", "default,m2,m2"] },
-      "--initial-cluster names a member twice",
-    ],
+    [{ argv: ["--initial-cluster", "default,m2,m2"] }, "--initial-cluster names a member twice"],
     [
       { argv: [...nats, "--name", "m_1", "--initial-cluster", "m_1,m2"] },
       'member name "m_1" is not made of 1 to 63 of a-z, 0-9 and -',

@@ -43,7 +43,10 @@ async function watchOnce(client: Client): Promise<void> {
   if (created.canceled) throw new CofferError(DENIED);
 }
 
-const METHODS: { readonly [method in keyof Edge]: Row } = {
+/** What of `Edge` answers no request: it only waits, for a request that has been answered for. */
+type Request = Exclude<keyof Edge, "whileLeader">;
+
+const METHODS: { readonly [method in Request]: Row } = {
   range: { call: (c) => c.range({ key }), action: "range", stranger: DENIED, reader: "ok" },
   put: { call: (c) => c.put({ key }), action: "put", stranger: DENIED, reader: DENIED },
   deleteRange: {
@@ -106,6 +109,43 @@ const METHODS: { readonly [method in keyof Edge]: Row } = {
     stranger: DENIED,
     reader: "ok",
   },
+  clusterStatus: {
+    call: (c) => c.clusterStatus(),
+    action: "cluster-status",
+    stranger: DENIED,
+    reader: "ok",
+  },
+  memberAdd: {
+    call: (c) => c.memberAdd({ peerURLs: ["https://m9:2380"], isLearner: true }),
+    action: "member-add",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  memberRemove: {
+    call: (c) => c.memberRemove({ ID }),
+    action: "member-remove",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  memberUpdate: {
+    call: (c) => c.memberUpdate({ ID, peerURLs: ["https://m9:2380"] }),
+    action: "member-update",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  memberPromote: {
+    call: (c) => c.memberPromote({ ID }),
+    action: "member-promote",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  moveLeader: {
+    call: (c) => c.moveLeader({ targetID: ID }),
+    action: "move-leader",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  hashKv: { call: (c) => c.hashKv(), action: "hash-kv", stranger: DENIED, reader: "ok" },
   alarms: { call: (c) => c.alarm(), action: "alarm-list", stranger: DENIED, reader: "ok" },
   health: { call: (c) => c.healthCheck(), action: undefined, stranger: "ok", reader: "ok" },
   tenantCreate: {

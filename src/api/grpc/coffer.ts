@@ -1,12 +1,55 @@
 import { type Key, type KeyValue, type TenantInfo, key } from "../../core/types/mod.ts";
-import type { Edge } from "../../edge/mod.ts";
+import type { Edge, MemberReportBody, MemberStatusBody } from "../../edge/mod.ts";
 import { coffer, mvcc } from "../../proto/mod.ts";
 import { byteStringOf } from "../../stdx/mod.ts";
 import { type Method, clamp, headerOf, unary, whole } from "./method.ts";
 
 /** The services of coffer.v1: what Coffer offers beyond etcd's API. */
 export function cofferMethods(edge: Edge): readonly Method[] {
-  return [...tenants(edge), ...policies(edge), ...tokens(edge), history(edge), audit(edge)];
+  return [
+    clusterStatus(edge),
+    ...tenants(edge),
+    ...policies(edge),
+    ...tokens(edge),
+    history(edge),
+    audit(edge),
+  ];
+}
+
+function clusterStatus(edge: Edge): Method {
+  return unary(
+    "/coffer.v1.Cluster/Status",
+    { request: coffer.ClusterStatusRequest, response: coffer.ClusterStatusResponse },
+    async (caller) => {
+      const { header, body } = await edge.clusterStatus(caller);
+      return { header: headerOf(header, 0), members: body.map(memberStatusOf) };
+    },
+  );
+}
+
+function memberStatusOf(member: MemberStatusBody): coffer.MemberStatus {
+  const { report, roundTripMs } = member;
+  return {
+    id: member.id,
+    name: member.name,
+    clientUrls: [...member.clientUrls],
+    isLearner: member.isLearner,
+    report: report === undefined ? undefined : reportOf(report),
+    // At least one: 0 means that it was not measured.
+    roundTripUs: roundTripMs === undefined ? 0n : whole(Math.max(1, roundTripMs * 1000)),
+  };
+}
+
+function reportOf(report: MemberReportBody): coffer.MemberReport {
+  return {
+    version: report.version,
+    leader: report.leader,
+    raftTerm: whole(report.raftTerm),
+    raftIndex: whole(report.raftIndex),
+    raftAppliedIndex: whole(report.raftAppliedIndex),
+    dbSize: whole(report.dbSize),
+    dbSizeInUse: whole(report.dbSizeInUse),
+  };
 }
 
 function tenants(edge: Edge): readonly Method[] {

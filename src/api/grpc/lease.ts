@@ -71,6 +71,7 @@ function timeToLive(edge: Edge): Method {
 /** Renewals of one stream are answered one after another, in the order they came. */
 function keepAlive(edge: Edge, call: StreamCall): StreamHandler {
   let pending = false;
+  const unwatch = edge.whileLeader(call.caller, call.finish);
   const renew = async (message: Buffer): Promise<void> => {
     const id = leaseId(decodeWith(rpc.LeaseKeepAliveRequest, message).ID);
     const { header, body } = await edge.leaseKeepAlive(call.caller, id);
@@ -89,6 +90,6 @@ function keepAlive(edge: Edge, call: StreamCall): StreamHandler {
     onWritable: () => {
       if (!pending) call.resume();
     },
-    onClose: () => undefined,
+    onClose: unwatch,
   };
 }

@@ -1,11 +1,12 @@
+import { memberId } from "../../core/types/mod.ts";
 import type { Edge } from "../../edge/mod.ts";
 import { CofferError } from "../../errors.ts";
 import { rpc } from "../../proto/mod.ts";
-import { type Method, headerOf, unary, whole } from "./method.ts";
+import { type Method, clamp, headerOf, unary, whole } from "./method.ts";
 
-/** etcdserverpb.Maintenance and etcdserverpb.Cluster, as far as they are offered. */
+/** etcdserverpb.Maintenance, as far as it is offered. */
 export function maintenanceMethods(edge: Edge): readonly Method[] {
-  return [status(edge), alarm(edge), memberList(edge)];
+  return [status(edge), alarm(edge), moveLeader(edge), hashKv(edge)];
 }
 
 function status(edge: Edge): Method {
@@ -54,21 +55,30 @@ function alarm(edge: Edge): Method {
   );
 }
 
-/** The header of the Cluster service has revision 0 (etcd api/v3rpc/member.go). */
-function memberList(edge: Edge): Method {
+/** As etcd's, the answer has no header. */
+function moveLeader(edge: Edge): Method {
   return unary(
-    "/etcdserverpb.Cluster/MemberList",
-    { request: rpc.MemberListRequest, response: rpc.MemberListResponse },
-    async (caller, { linearizable }) => {
-      const { header, body } = await edge.memberList(caller, { linearizable });
-      const members = body.map((member) => ({
-        ID: member.id,
-        name: member.name,
-        peerURLs: [...member.peerUrls],
-        clientURLs: [...member.clientUrls],
-        isLearner: member.isLearner,
-      }));
-      return { header: headerOf(header, 0), members };
+    "/etcdserverpb.Maintenance/MoveLeader",
+    { request: rpc.MoveLeaderRequest, response: rpc.MoveLeaderResponse },
+    async (caller, { targetID }) => {
+      await edge.moveLeader(caller, memberId(targetID));
+      return { header: undefined };
+    },
+  );
+}
+
+function hashKv(edge: Edge): Method {
+  return unary(
+    "/etcdserverpb.Maintenance/HashKV",
+    { request: rpc.HashKVRequest, response: rpc.HashKVResponse },
+    async (caller, { revision }) => {
+      const { header, body } = await edge.hashKv(caller, { revision: clamp(revision) });
+      return {
+        header: headerOf(header),
+        hash: body.hash,
+        compactRevision: whole(body.compactRevision),
+        hashRevision: whole(body.hashRevision),
+      };
     },
   );
 }

@@ -4,6 +4,7 @@ import type { Edge } from "../../edge/mod.ts";
 import { type GrpcStatus, grpcStatus } from "../../errors.ts";
 import type { Logger } from "../../telemetry/mod.ts";
 import { type CallContext, ServerCall } from "./call.ts";
+import { clusterMethods } from "./cluster.ts";
 import { cofferMethods } from "./coffer.ts";
 import { MESSAGE_BYTES_MAX } from "./fault.ts";
 import { healthMethods } from "./health.ts";
@@ -74,6 +75,7 @@ function methodTable(edge: Edge): ReadonlyMap<string, Method> {
     ...kvMethods(edge),
     ...watchMethods(edge),
     ...leaseMethods(edge),
+    ...clusterMethods(edge),
     ...maintenanceMethods(edge),
     ...cofferMethods(edge),
   ];

@@ -7,25 +7,35 @@ import {
 } from "../../config/mod.ts";
 import { CofferError, exitCode, type ExitCode } from "../../errors.ts";
 import { type Command, type Context, formatOption } from "../command.ts";
-import type { MemberStatus, Reply } from "../client-port.ts";
+import type { FleetMember, MemberStatus, Reply } from "../client-port.ts";
 import { withProgress, write } from "../io.ts";
-import { headerJson, type Json, jsonText } from "../json.ts";
+import { jsonText } from "../json.ts";
 import { mistake } from "../keys.ts";
-import { safe, table } from "../print.ts";
+import { safe } from "../print.ts";
+import { type StatusRow, rowJson, statusTable } from "../status-rows.ts";
 
 const options: OptionTable = { format: formatOption };
 
 type Answer =
-  | { readonly endpoint: Address; readonly reply: Reply<MemberStatus> }
+  | {
+      readonly endpoint: Address;
+      readonly reply: Reply<MemberStatus>;
+      readonly latencyMs: number;
+      /** All members as this one sees them; empty from a server that cannot tell. */
+      readonly fleet: readonly FleetMember[];
+    }
   | { readonly endpoint: Address; readonly error: CofferError };
 
-/** Asks each endpoint by itself, so that one that is down does not hide the others. */
+/**
+ * Asks each endpoint by itself, so that one that is down does not hide the others, and what it knows of
+ * the members that were not named.
+ */
 export const status: Command = {
   name: "status",
   usage: "",
-  summary: "each member: version, size, leader, log",
+  summary: "each member: leader, term, log and how far it lags, size, latency",
   examples: [
-    ["coffer status", "the members of COFFER_ENDPOINTS"],
+    ["coffer status", "all members, through those of COFFER_ENDPOINTS"],
     ["coffer status --endpoints https://a:2379,https://b:2379 -w json", "for a script"],
   ],
   options,
@@ -36,14 +46,15 @@ export const status: Command = {
     const config = context.loadClient(values);
     const work = Promise.all(config.endpoints.map((endpoint) => ask(context, config, endpoint)));
     const answers = await withProgress(context.io, "asking the members", work);
+    const rows = rowsOf(answers);
     const isJson = values["format"] === "json";
     await write(
       context.io,
-      isJson ? `${jsonText(answers.map(answerJson))}\n` : answerTable(answers),
+      isJson ? `${jsonText(rows.map((row) => rowJson(row, rows)))}\n` : statusTable(rows),
     );
-    const failed = answers.filter((answer) => "error" in answer);
-    for (const { endpoint, error } of failed) {
-      context.io.stderr.write(`Error: ${endpoint.url}: ${safe(error.message)}\n`);
+    const failed = rows.filter((row) => row.failure !== undefined);
+    for (const { endpoint, name, failure } of failed) {
+      context.io.stderr.write(`Error: ${safe(endpoint ?? name)}: ${safe(failure ?? "")}\n`);
     }
     return failed.length > 0 ? exitCode.unavailable : exitCode.ok;
   },
@@ -53,7 +64,15 @@ async function ask(context: Context, config: ClientConfig, endpoint: Address): P
   try {
     const client = await context.connect({ ...config, endpoints: [endpoint] });
     try {
-      return { endpoint, reply: await client.status() };
+      // The first request makes the connection, so only the next one tells the latency.
+      const fleet = await client.clusterStatus().catch((error: unknown) => {
+        if (error instanceof CofferError && error.code === "unimplemented") return undefined;
+        throw error;
+      });
+      const started = performance.now();
+      const reply = await client.status();
+      const latencyMs = performance.now() - started;
+      return { endpoint, reply, latencyMs, fleet: fleet?.body ?? [] };
     } finally {
       await client.close();
     }
@@ -63,57 +82,49 @@ async function ask(context: Context, config: ClientConfig, endpoint: Address): P
   }
 }
 
-function answerTable(answers: readonly Answer[]): string {
-  const heading = ["ENDPOINT", "ID", "VERSION", "ETCD", "SIZE", "ROLE", "TERM", "INDEX", "ERRORS"];
-  const rows = answers.map((answer) => {
+/** A row for each endpoint, then for each member that none of them is. */
+function rowsOf(answers: readonly Answer[]): readonly StatusRow[] {
+  const fleets = answers.flatMap((answer) => ("error" in answer ? [] : [answer]));
+  const asked = fleets.find(({ fleet }) => fleet.length > 0);
+  const fleet = asked?.fleet ?? [];
+  const rows = answers.map((answer): StatusRow => {
     const { url } = answer.endpoint;
-    if ("error" in answer) return [url, "-", "-", "-", "-", "unreachable", "-", "-", "-"];
+    if ("error" in answer) return { endpoint: url, name: "", failure: answer.error.message };
     const { header, body } = answer.reply;
-    return [
-      url,
-      header.memberId.toString(16),
-      safe(body.cofferVersion) || "-",
-      safe(body.version),
-      sizeText(body.dbSize),
-      roleOf(answer.reply),
-      String(body.raftTerm),
-      `${body.raftAppliedIndex}/${body.raftIndex}`,
-      body.errors.map(safe).join("; ") || "-",
-    ];
+    const known = fleet.find(({ id }) => id === header.memberId);
+    return {
+      endpoint: url,
+      name: known?.name ?? "",
+      id: header.memberId,
+      header,
+      report: body,
+      latencyMs: answer.latencyMs,
+      roundTripUs: known?.roundTripUs,
+    };
   });
-  return table(heading, rows);
+  const others = fleet.filter(({ id }) => !rows.some((row) => row.id === id));
+  // An endpoint that did not answer stands for the member that announces it.
+  const isNamed = ({ clientUrls }: FleetMember): boolean =>
+    rows.some(
+      ({ endpoint = "", failure }) => failure !== undefined && clientUrls.includes(endpoint),
+    );
+  return [...rows, ...others.filter((member) => !isNamed(member)).map(rowOfMember)];
 }
 
-function roleOf({ header, body }: Reply<MemberStatus>): string {
-  if (body.isLearner) return "learner";
-  return body.leader === header.memberId ? "leader" : "follower";
-}
-
-function sizeText(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB"];
-  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
-  return `${(bytes / 2 ** (10 * power)).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
-}
-
-/** The form of `etcdctl endpoint status -w json`. */
-function answerJson(answer: Answer): Json {
-  const { url } = answer.endpoint;
-  if ("error" in answer) return { Endpoint: url, Error: answer.error.message };
-  const { header, body } = answer.reply;
-  return {
-    Endpoint: url,
-    Status: {
-      header: headerJson(header),
-      version: body.version,
-      cofferVersion: body.cofferVersion === "" ? undefined : body.cofferVersion,
-      dbSize: body.dbSize,
-      leader: body.leader,
-      raftIndex: body.raftIndex,
-      raftTerm: body.raftTerm,
-      raftAppliedIndex: body.raftAppliedIndex,
-      errors: body.errors.length === 0 ? undefined : body.errors,
-      dbSizeInUse: body.dbSizeInUse,
-      isLearner: body.isLearner ? true : undefined,
-    },
-  };
+function rowOfMember(member: FleetMember): StatusRow {
+  const { id, name, clientUrls, report, roundTripUs } = member;
+  const [endpoint] = clientUrls;
+  if (report !== undefined) {
+    const body = { ...report, cofferVersion: report.version, version: "", errors: [] };
+    return {
+      endpoint,
+      name,
+      id,
+      report: { ...body, isLearner: member.isLearner },
+      roundTripUs,
+    };
+  }
+  // One that has never started is expected not to answer.
+  if (clientUrls.length === 0) return { endpoint, name, id, unstarted: true };
+  return { endpoint, name, id, failure: "the other members cannot reach it" };
 }

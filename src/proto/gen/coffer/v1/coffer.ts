@@ -26,6 +26,40 @@ export interface Tenant {
   policyRevision: bigint;
 }
 
+export interface ClusterStatusRequest {
+}
+
+export interface ClusterStatusResponse {
+  header: ResponseHeader | undefined;
+  members: MemberStatus[];
+}
+
+export interface MemberStatus {
+  id: bigint;
+  /** Empty before its first start. */
+  name: string;
+  clientUrls: string[];
+  isLearner: boolean;
+  /** What it says of itself; absent when it did not answer in time. */
+  report:
+    | MemberReport
+    | undefined;
+  /** Microseconds from the member that was asked to this one and back; 0: not measured. */
+  roundTripUs: bigint;
+}
+
+export interface MemberReport {
+  /** Coffer's version. */
+  version: string;
+  leader: bigint;
+  raftTerm: bigint;
+  /** The last entry of its log, and the last that it has applied. */
+  raftIndex: bigint;
+  raftAppliedIndex: bigint;
+  dbSize: bigint;
+  dbSizeInUse: bigint;
+}
+
 export interface TenantCreateRequest {
   name: string;
   /** The subject that gets every right in the new tenant, such as "user:alice". */
@@ -297,6 +331,392 @@ export const Tenant: MessageFns<Tenant> = {
       : 0n;
     message.policyRevision = (object.policyRevision !== undefined && object.policyRevision !== null)
       ? BigInt(object.policyRevision)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseClusterStatusRequest(): ClusterStatusRequest {
+  return {};
+}
+
+export const ClusterStatusRequest: MessageFns<ClusterStatusRequest> = {
+  encode(_: ClusterStatusRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClusterStatusRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClusterStatusRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ClusterStatusRequest>): ClusterStatusRequest {
+    return ClusterStatusRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ClusterStatusRequest>): ClusterStatusRequest {
+    const message = createBaseClusterStatusRequest();
+    return message;
+  },
+};
+
+function createBaseClusterStatusResponse(): ClusterStatusResponse {
+  return { header: undefined, members: [] };
+}
+
+export const ClusterStatusResponse: MessageFns<ClusterStatusResponse> = {
+  encode(message: ClusterStatusResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.members) {
+      MemberStatus.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClusterStatusResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClusterStatusResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = ResponseHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.members.push(MemberStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ClusterStatusResponse>): ClusterStatusResponse {
+    return ClusterStatusResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClusterStatusResponse>): ClusterStatusResponse {
+    const message = createBaseClusterStatusResponse();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? ResponseHeader.fromPartial(object.header)
+      : undefined;
+    message.members = object.members?.map((e) => MemberStatus.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseMemberStatus(): MemberStatus {
+  return { id: 0n, name: "", clientUrls: [], isLearner: false, report: undefined, roundTripUs: 0n };
+}
+
+export const MemberStatus: MessageFns<MemberStatus> = {
+  encode(message: MemberStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0n) {
+      if (BigInt.asUintN(64, message.id) !== message.id) {
+        throw new globalThis.Error("value provided for field message.id of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    for (const v of message.clientUrls) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.isLearner !== false) {
+      writer.uint32(32).bool(message.isLearner);
+    }
+    if (message.report !== undefined) {
+      MemberReport.encode(message.report, writer.uint32(42).fork()).join();
+    }
+    if (message.roundTripUs !== 0n) {
+      if (BigInt.asUintN(64, message.roundTripUs) !== message.roundTripUs) {
+        throw new globalThis.Error("value provided for field message.roundTripUs of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.roundTripUs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MemberStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMemberStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.clientUrls.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.isLearner = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.report = MemberReport.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.roundTripUs = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MemberStatus>): MemberStatus {
+    return MemberStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MemberStatus>): MemberStatus {
+    const message = createBaseMemberStatus();
+    message.id = (object.id !== undefined && object.id !== null) ? BigInt(object.id) : 0n;
+    message.name = object.name ?? "";
+    message.clientUrls = object.clientUrls?.map((e) => e) || [];
+    message.isLearner = object.isLearner ?? false;
+    message.report = (object.report !== undefined && object.report !== null)
+      ? MemberReport.fromPartial(object.report)
+      : undefined;
+    message.roundTripUs = (object.roundTripUs !== undefined && object.roundTripUs !== null)
+      ? BigInt(object.roundTripUs)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseMemberReport(): MemberReport {
+  return { version: "", leader: 0n, raftTerm: 0n, raftIndex: 0n, raftAppliedIndex: 0n, dbSize: 0n, dbSizeInUse: 0n };
+}
+
+export const MemberReport: MessageFns<MemberReport> = {
+  encode(message: MemberReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== "") {
+      writer.uint32(10).string(message.version);
+    }
+    if (message.leader !== 0n) {
+      if (BigInt.asUintN(64, message.leader) !== message.leader) {
+        throw new globalThis.Error("value provided for field message.leader of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.leader);
+    }
+    if (message.raftTerm !== 0n) {
+      if (BigInt.asUintN(64, message.raftTerm) !== message.raftTerm) {
+        throw new globalThis.Error("value provided for field message.raftTerm of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.raftTerm);
+    }
+    if (message.raftIndex !== 0n) {
+      if (BigInt.asUintN(64, message.raftIndex) !== message.raftIndex) {
+        throw new globalThis.Error("value provided for field message.raftIndex of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.raftIndex);
+    }
+    if (message.raftAppliedIndex !== 0n) {
+      if (BigInt.asUintN(64, message.raftAppliedIndex) !== message.raftAppliedIndex) {
+        throw new globalThis.Error("value provided for field message.raftAppliedIndex of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.raftAppliedIndex);
+    }
+    if (message.dbSize !== 0n) {
+      if (BigInt.asIntN(64, message.dbSize) !== message.dbSize) {
+        throw new globalThis.Error("value provided for field message.dbSize of type int64 too large");
+      }
+      writer.uint32(48).int64(message.dbSize);
+    }
+    if (message.dbSizeInUse !== 0n) {
+      if (BigInt.asIntN(64, message.dbSizeInUse) !== message.dbSizeInUse) {
+        throw new globalThis.Error("value provided for field message.dbSizeInUse of type int64 too large");
+      }
+      writer.uint32(56).int64(message.dbSizeInUse);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MemberReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMemberReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.leader = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.raftTerm = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.raftIndex = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.raftAppliedIndex = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.dbSize = reader.int64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.dbSizeInUse = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MemberReport>): MemberReport {
+    return MemberReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MemberReport>): MemberReport {
+    const message = createBaseMemberReport();
+    message.version = object.version ?? "";
+    message.leader = (object.leader !== undefined && object.leader !== null) ? BigInt(object.leader) : 0n;
+    message.raftTerm = (object.raftTerm !== undefined && object.raftTerm !== null) ? BigInt(object.raftTerm) : 0n;
+    message.raftIndex = (object.raftIndex !== undefined && object.raftIndex !== null) ? BigInt(object.raftIndex) : 0n;
+    message.raftAppliedIndex = (object.raftAppliedIndex !== undefined && object.raftAppliedIndex !== null)
+      ? BigInt(object.raftAppliedIndex)
+      : 0n;
+    message.dbSize = (object.dbSize !== undefined && object.dbSize !== null) ? BigInt(object.dbSize) : 0n;
+    message.dbSizeInUse = (object.dbSizeInUse !== undefined && object.dbSizeInUse !== null)
+      ? BigInt(object.dbSizeInUse)
       : 0n;
     return message;
   },
