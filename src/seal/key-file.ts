@@ -33,6 +33,7 @@ export function keyFileProvider(options: { readonly path: string }): RootKeyProv
         ciphertext: cipher.seal(file.cipherKey, { aad: context, plaintext: key, headerBytes: 0 }),
       })),
     unwrap: (box, context) => withKeyFile(path, (file) => unwrap(cipher, file, { box, context })),
+    derive: (context) => withKeyFile(path, (file) => file.derive(context)),
   };
 
   function unwrap(
@@ -98,6 +99,7 @@ export function createRootKeyFile(path: string): string {
 interface KeyFile {
   readonly id: string;
   readonly cipherKey: Uint32Array;
+  readonly derive: (context: Uint8Array) => Uint8Array;
 }
 
 /** Runs `use` with the key in the file, then wipes it. */
@@ -105,7 +107,9 @@ function withKeyFile<T>(path: string, use: (file: KeyFile) => T): T {
   const key = readKeyFile(path);
   const cipherKey = deriveCipherKey(key, "key file", "wrap");
   try {
-    return use({ id: hexOf(idOf(key)), cipherKey });
+    const purpose = Buffer.from("coffer derived from key file v1", "latin1");
+    const derive = (context: Uint8Array): Uint8Array => deriveBytes(key, [purpose, context]);
+    return use({ id: hexOf(idOf(key)), cipherKey, derive });
   } finally {
     key.fill(0);
     cipherKey.fill(0);

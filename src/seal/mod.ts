@@ -1,6 +1,8 @@
 /**
  * Envelope encryption: root key providers, tenant keys, data keys, records. See DESIGN.md beside.
  */
+export { createFrameCrypto } from "./frame-keys.ts";
+export type { FrameCryptoOptions, FrameKey, FrameKeys } from "./frame-keys.ts";
 export { createRootKeyFile, keyFileProvider } from "./key-file.ts";
 export { createKeyring, RECORD_OVERHEAD_BYTES } from "./keyring.ts";
 export type { Keyring, KeyringOptions, KeyringStatus } from "./keyring.ts";

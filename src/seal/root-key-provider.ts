@@ -15,6 +15,12 @@ export interface RootKeyProvider {
    * names the cause and the next step.
    */
   unwrap(box: ProviderBox, context: Uint8Array): Uint8Array | Promise<Uint8Array>;
+
+  /**
+   * 32 bytes that follow from the provider's own key and `context`, the same for every member; the
+   * caller wipes them. Throws or rejects with `sealed`.
+   */
+  derive(context: Uint8Array): Uint8Array | Promise<Uint8Array>;
 }
 
 export interface ProviderBox {

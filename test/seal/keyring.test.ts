@@ -65,6 +65,7 @@ test("refusal 52: a root key that opens but is not the committed one is refused"
       description: "liar",
       wrap: () => ({ keyId: "liar", ciphertext: new Uint8Array(0) }),
       unwrap: () => new Uint8Array(32).fill(9),
+      derive: () => new Uint8Array(32).fill(9),
     };
     const wrong = reopen({ provider: liar });
     await rejected(
@@ -149,6 +150,7 @@ test("a provider that answers later: sealed meanwhile, then open", async () => {
       description: "a KMS",
       wrap: async (rootKey, context) => await provider.wrap(rootKey, context),
       unwrap: async (box, context) => await provider.unwrap(box, context),
+      derive: async (context) => await provider.derive(context),
     };
     const member = reopen({ provider: slow });
     refused(() => member.seal(TENANT_A, KEY, VALUE), "sealed");
