@@ -120,6 +120,8 @@ export type ErrorCode =
   | "stopped"
   | "timeout"
   | "timeout-leader-failure"
+  | "timeout-connection-lost"
+  | "timeout-leader-transfer"
   | "corrupt"
   | "permission-denied"
   | "invalid-token"
@@ -194,6 +196,10 @@ const rows: { readonly [code in ErrorCode]: ErrorRow } = {
   "timeout-leader-failure": unavailable(
     "etcdserver: request timed out, possibly due to previous leader failure",
   ),
+  "timeout-connection-lost": unavailable(
+    "etcdserver: request timed out, possibly due to connection lost",
+  ),
+  "timeout-leader-transfer": unknown("etcdserver: request timed out, leader transfer took too long"),
   corrupt: {
     grpc: grpcStatus.dataLoss,
     http: 500,
@@ -267,6 +273,11 @@ const rows: { readonly [code in ErrorCode]: ErrorRow } = {
 /** The row of `code`. */
 export function errorRow(code: ErrorCode): ErrorRow {
   return rows[code];
+}
+
+/** Whether `text` is a code of the closed list. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(rows, text);
 }
 
 /** The code whose client text is `text`, as the client room needs it. */

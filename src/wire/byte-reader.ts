@@ -111,12 +111,36 @@ export class ByteReader {
     return `${parts.join("-")}-${hex.slice(20)}`;
   }
 
-  /** How many items follow. Each takes at least one byte, which bounds what a reader allocates. */
-  count(): number {
+  /** How many items follow. Each takes at least `itemBytes`, which bounds what a reader allocates. */
+  count(itemBytes = 1): number {
     const value = this.uint();
-    if (value > this.remaining)
+    if (value * itemBytes > this.remaining)
       throw this.malformed("a list claims more items than there are bytes");
     return value;
+  }
+
+  /** As `count`, of a list of at most `max`. */
+  listLength(max: number): number {
+    const value = this.count();
+    if (value > max) throw this.malformed(`a list has more than ${max} items`);
+    return value;
+  }
+
+  /** The version byte of a format that this build reads up to version `known`. */
+  version(known: number): number {
+    const version = this.byte();
+    if (version === 0) throw this.malformed("it has no format version");
+    if (version <= known) return version;
+    throw new CofferError(
+      "unimplemented",
+      `${this.#what} has format version ${version}, but this build of Coffer reads versions up to ` +
+        `${known}; upgrade this member`,
+    );
+  }
+
+  /** Refuses what is left over. */
+  end(): void {
+    if (this.remaining > 0) throw this.malformed("bytes follow its end");
   }
 
   /** The item of `words` that the next byte names. */

@@ -68,6 +68,12 @@ export class ByteWriter {
     if (rest !== 0) this.#uint(rest);
   }
 
+  /** The length of a list of at most `max`. */
+  listLength(value: number, max: number): void {
+    if (value > max) throw new CofferError("invalid-argument", `a list has more than ${max} items`);
+    this.uint(value);
+  }
+
   /** The low 64 bits, big-endian. */
   uint64(value: bigint): void {
     this.#reserve(8);

@@ -11,7 +11,6 @@ import {
   type DeleteRangeRequest,
   type Guard,
   type Key,
-  type MemberInfo,
   type PutRequest,
   type Proposal,
   type RangeRequest,
@@ -24,6 +23,7 @@ import { assertNever } from "../stdx/mod.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { BATCH_HEADER_BYTES, type BatchHeader, decodeHeader } from "./batch-header.ts";
 import { BATCH_BYTES_MAX, TXN_DEPTH_MAX } from "./limits.ts";
+import { readMember, readTexts } from "./member.ts";
 import {
   commandKinds,
   compareResults,
@@ -157,7 +157,7 @@ function readCommand(from: ByteReader): Command {
     case "member-promote":
       return { kind, id: memberId(from.uint64()) };
     case "member-update":
-      return { kind, id: memberId(from.uint64()), peerUrls: readList(from, readText) };
+      return { kind, id: memberId(from.uint64()), peerUrls: readTexts(from) };
     default:
       return assertNever(kind);
   }
@@ -253,20 +253,6 @@ function readRecordChange(from: ByteReader): RecordChange {
   const expect = from.word(expectations);
   const id = from.text();
   return { table, id, data: from.bool() ? from.blob() : undefined, expect };
-}
-
-function readMember(from: ByteReader): MemberInfo {
-  return {
-    id: memberId(from.uint64()),
-    name: from.text(),
-    peerUrls: readList(from, readText),
-    clientUrls: readList(from, readText),
-    isLearner: from.bool(),
-  };
-}
-
-function readText(from: ByteReader): string {
-  return from.text();
 }
 
 function readKey(from: ByteReader): Key {

@@ -5,7 +5,6 @@ import {
   type Compare,
   type DeleteRangeRequest,
   type Guard,
-  type MemberInfo,
   type PutRequest,
   type Proposal,
   type RangeRequest,
@@ -18,6 +17,7 @@ import { CofferError } from "../errors.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { BATCH_HEADER_BYTES, type BatchHeader, writeHeader } from "./batch-header.ts";
 import { BATCH_BYTES_MAX, TXN_DEPTH_MAX } from "./limits.ts";
+import { writeMember, writeTexts } from "./member.ts";
 import {
   commandKinds,
   compareResults,
@@ -304,17 +304,4 @@ function writeRecords(to: ByteWriter, changes: readonly RecordChange[]): void {
     to.bool(data !== undefined);
     if (data !== undefined) to.blob(data);
   }
-}
-
-function writeMember(to: ByteWriter, member: MemberInfo): void {
-  to.uint64(member.id);
-  to.text(member.name);
-  writeTexts(to, member.peerUrls);
-  writeTexts(to, member.clientUrls);
-  to.bool(member.isLearner);
-}
-
-function writeTexts(to: ByteWriter, texts: readonly string[]): void {
-  to.uint(texts.length);
-  for (const text of texts) to.text(text);
 }

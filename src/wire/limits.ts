@@ -9,3 +9,26 @@ export const TXN_DEPTH_MAX = 256;
 
 /** One encoded batch. Far above what a group commit gathers, so passing it means a bug or garbage. */
 export const BATCH_BYTES_MAX: number = 64 * 1024 * 1024;
+
+/** What members say to each other; the first byte of each payload of its channel. */
+export const MESSAGES_VERSION = 1;
+export const FORWARD_VERSION = 1;
+export const SNAPSHOT_STREAM_VERSION = 1;
+
+/**
+ * Raft's messages in one payload: above the bytes on their way to one peer, and one entry that passes
+ * that bound alone.
+ */
+export const MESSAGES_BYTES_MAX: number = 2 * BATCH_BYTES_MAX;
+
+/** Entries of one append message; a bound on what garbage can make a reader allocate. */
+export const ENTRIES_MAX: number = 1024 * 1024;
+
+/** One forwarded message: a batch, and what stands around it. */
+export const FORWARD_BYTES_MAX: number = BATCH_BYTES_MAX + 1024;
+
+export const SNAPSHOT_CHUNK_BYTES_MAX: number = 256 * 1024;
+export const SNAPSHOT_MESSAGE_BYTES_MAX: number = SNAPSHOT_CHUNK_BYTES_MAX + 64 * 1024;
+
+/** Items of a list of members or of their URLs. */
+export const LIST_MAX = 4096;

@@ -7,11 +7,16 @@ import type {
   RequestOp,
   SortOrder,
   SortTarget,
+  MemberChange,
+  MemberReport,
 } from "../core/types/mod.ts";
+import type { Entry, Message } from "../core/raft/mod.ts";
+import type { ForwardMessage, ForwardReply, ForwardRequest } from "./forward.ts";
+import type { SnapshotStreamMessage } from "./snapshot-stream.ts";
 
 /**
- * The words of the format: a word is written as its place in its list. The lists are part of format
- * version 1, so a word is only ever added at the end.
+ * The words of the formats: a word is written as its place in its list. The lists are part of the
+ * formats, so a word is only ever added at the end.
  */
 export const commandKinds: readonly Command["kind"][] = [
   "put",
@@ -74,3 +79,62 @@ export const proposalFlag = {
 export const putFlag = { prevKv: 1, ignoreValue: 2, ignoreLease: 4, hasLease: 8 } as const;
 
 export const rangeFlag = { serializable: 1, keysOnly: 2, countOnly: 4, hasBounds: 8 } as const;
+
+export const messageKinds: readonly Message["kind"][] = [
+  "append",
+  "append-resp",
+  "heartbeat",
+  "heartbeat-resp",
+  "vote",
+  "pre-vote",
+  "vote-resp",
+  "pre-vote-resp",
+  "snapshot",
+  "timeout-now",
+  "propose",
+  "read-index",
+  "read-index-resp",
+  "transfer-leader",
+];
+
+/** Beside the kind of a message: it goes from and to the same as the one before. */
+export const SAME_ENDS = 0x80;
+
+export const entryKinds: readonly Entry["kind"][] = ["normal", "conf-change"];
+
+export const forwardKinds: readonly ForwardMessage["kind"][] = [
+  "propose",
+  "propose-refused",
+  "request",
+  "reply",
+  "removed",
+];
+
+export const requestKinds: readonly ForwardRequest["kind"][] = [
+  "change-members",
+  "who-am-i",
+  "status",
+];
+
+export const replyKinds: readonly ForwardReply["kind"][] = ["done", "error", "member", "status"];
+
+export const memberChanges: readonly MemberChange["kind"][] = [
+  "add",
+  "remove",
+  "promote",
+  "update",
+];
+
+export const reportRoles: readonly MemberReport["role"][] = [
+  "follower",
+  "pre-candidate",
+  "candidate",
+  "leader",
+];
+
+export const snapshotKinds: readonly SnapshotStreamMessage["kind"][] = [
+  "offer",
+  "want",
+  "chunk",
+  "end",
+];

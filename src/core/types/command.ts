@@ -1,5 +1,5 @@
 import type { Actor, KeyValue } from "./key-value.ts";
-import type { Key, LeaseId, MemberId, Revision, TenantId } from "./ids.ts";
+import type { Key, LeaseId, Revision, TenantId } from "./ids.ts";
 import type {
   DeleteRangeRequest,
   DeleteRangeResult,
@@ -8,6 +8,7 @@ import type {
   TxnRequest,
   TxnResult,
 } from "./requests.ts";
+import type { MemberCommand, MemberInfo } from "./member.ts";
 import type { ErrorCode } from "../../errors.ts";
 
 /**
@@ -56,37 +57,6 @@ export type Command =
   | MemberCommand;
 
 /**
- * Changes of the member table. The first three come as the context of the conf-change entry that
- * changes the voters and learners alike; an update, which changes neither, in an entry of its own.
- */
-export type MemberCommand =
-  /** Refused with `member-exists` (also for an id that was removed) or `peer-url-exists`. */
-  | { readonly kind: "member-add"; readonly member: MemberInfo }
-  /** The id stays known as removed, and is never taken in again. */
-  | { readonly kind: "member-remove"; readonly id: MemberId }
-  /** Refused with `member-not-found` or `member-not-learner`. */
-  | { readonly kind: "member-promote"; readonly id: MemberId }
-  /** Refused with `member-not-found` or `peer-url-exists`. */
-  | {
-      readonly kind: "member-update";
-      readonly id: MemberId;
-      readonly peerUrls: readonly string[];
-    };
-
-/** A change of the cluster as an operator asks for it (etcd's MemberAdd, -Remove, -Promote, -Update). */
-export type MemberChange =
-  | {
-      readonly kind: "add";
-      /** Drawn at random by the member that takes the request. */
-      readonly id: MemberId;
-      readonly peerUrls: readonly string[];
-      readonly isLearner: boolean;
-    }
-  | { readonly kind: "remove"; readonly id: MemberId }
-  | { readonly kind: "promote"; readonly id: MemberId }
-  | { readonly kind: "update"; readonly id: MemberId; readonly peerUrls: readonly string[] };
-
-/**
  * Small typed state beside the keys. The core stores the bytes and does not read them; the room named
  * owns their form.
  *
@@ -104,14 +74,6 @@ export interface RecordChange {
   readonly data: Uint8Array | undefined;
   /** What must be there for the change to happen: "absent", "present", or either. */
   readonly expect: "absent" | "present" | "any";
-}
-
-export interface MemberInfo {
-  readonly id: MemberId;
-  readonly name: string;
-  readonly peerUrls: readonly string[];
-  readonly clientUrls: readonly string[];
-  readonly isLearner: boolean;
 }
 
 /** The answer to one proposal. `revision` is the tenant's after it. */

@@ -3,6 +3,7 @@ export * from "./command.ts";
 export * from "./ids.ts";
 export * from "./key-range.ts";
 export * from "./key-value.ts";
+export * from "./member.ts";
 export * from "./requests.ts";
 export * from "./state-reader.ts";
 export * from "./watch.ts";

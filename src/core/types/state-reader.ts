@@ -1,4 +1,5 @@
-import type { HistoryItem, LeaseInfo, MemberInfo, RecordTable, TenantInfo } from "./command.ts";
+import type { HistoryItem, LeaseInfo, RecordTable, TenantInfo } from "./command.ts";
+import type { MemberInfo } from "./member.ts";
 import type { ErrorCode } from "../../errors.ts";
 import type { KeyRange } from "./key-range.ts";
 import type { Key, LeaseId, MemberId, TenantId } from "./ids.ts";

@@ -1,0 +1,120 @@
+import type { Entry, Message } from "../core/raft/mod.ts";
+import { memberId } from "../core/types/mod.ts";
+import { assertNever } from "../stdx/mod.ts";
+import { ByteReader } from "./byte-reader.ts";
+import { readConfState } from "./conf-state.ts";
+import { ENTRIES_MAX, MESSAGES_BYTES_MAX, MESSAGES_VERSION } from "./limits.ts";
+import { SAME_ENDS, entryKinds, messageKinds } from "./tags.ts";
+
+/** The least that an entry takes: kind, term, length of its data. */
+const ENTRY_BYTES_MIN = 3;
+
+/**
+ * The messages that `encodeMessages` wrote. Data of entries are views of `bytes`, which must not change
+ * afterwards. Errors: `corrupt` for anything malformed, `unimplemented` for a newer version.
+ */
+export function decodeMessages(bytes: Uint8Array): Message[] {
+  const from = new ByteReader(bytes, "a message of another member");
+  if (bytes.length > MESSAGES_BYTES_MAX) {
+    throw from.malformed(`it is longer than the limit of ${MESSAGES_BYTES_MAX} bytes`);
+  }
+  from.version(MESSAGES_VERSION);
+  const messages: Message[] = [];
+  let before: Message | undefined;
+  for (let left = from.count(); left > 0; left--) {
+    before = readMessage(from, before);
+    messages.push(before);
+  }
+  from.end();
+  return messages;
+}
+
+type Envelope = Pick<Message, "from" | "to" | "term">;
+
+function readMessage(from: ByteReader, before: Message | undefined): Message {
+  const tag = from.byte();
+  const kind = messageKinds[tag & ~SAME_ENDS];
+  if (kind === undefined) throw from.malformed("a kind of message is unknown");
+  const sameEnds = (tag & SAME_ENDS) !== 0;
+  if (sameEnds && before === undefined) throw from.malformed("the first message repeats one");
+  const ends = sameEnds && before !== undefined ? before : readEnds(from);
+  return readBody(from, kind, { from: ends.from, to: ends.to, term: from.uint() });
+}
+
+function readEnds(from: ByteReader): Pick<Message, "from" | "to"> {
+  return { from: memberId(from.uint64()), to: memberId(from.uint64()) };
+}
+
+function readBody(from: ByteReader, kind: Message["kind"], envelope: Envelope): Message {
+  switch (kind) {
+    case "append": {
+      const prevIndex = from.uint();
+      const prevTerm = from.uint();
+      const commit = from.uint();
+      const entries = readEntries(from, prevIndex);
+      return { ...envelope, kind, prevIndex, prevTerm, entries, commit };
+    }
+    case "append-resp":
+      return {
+        ...envelope,
+        kind,
+        index: from.uint(),
+        rejected: from.bool(),
+        hintIndex: from.uint(),
+        hintTerm: from.uint(),
+        needsSnapshot: from.bool(),
+      };
+    case "heartbeat":
+      return { ...envelope, kind, commit: from.uint(), round: from.uint() };
+    case "heartbeat-resp":
+      return { ...envelope, kind, round: from.uint() };
+    case "vote":
+    case "pre-vote":
+      return {
+        ...envelope,
+        kind,
+        commit: from.uint(),
+        commitTerm: from.uint(),
+        lastIndex: from.uint(),
+        lastTerm: from.uint(),
+        transfer: from.bool(),
+      };
+    case "vote-resp":
+    case "pre-vote-resp":
+      return {
+        ...envelope,
+        kind,
+        commit: from.uint(),
+        commitTerm: from.uint(),
+        rejected: from.bool(),
+      };
+    case "snapshot": {
+      const snapshot = { index: from.uint(), term: from.uint(), confState: readConfState(from) };
+      return { ...envelope, kind, snapshot };
+    }
+    case "timeout-now":
+      return { ...envelope, kind };
+    case "propose":
+      return { ...envelope, kind, entryKind: from.word(entryKinds), data: from.blob() };
+    case "read-index":
+      return { ...envelope, kind, ctx: from.uint() };
+    case "read-index-resp":
+      return { ...envelope, kind, ctx: from.uint(), index: from.uint() };
+    case "transfer-leader":
+      return { ...envelope, kind, transferee: memberId(from.uint64()) };
+    default:
+      return assertNever(kind);
+  }
+}
+
+function readEntries(from: ByteReader, prevIndex: number): Entry[] {
+  const count = from.count(ENTRY_BYTES_MIN);
+  if (count > ENTRIES_MAX) throw from.malformed(`it has more than ${ENTRIES_MAX} entries`);
+  if (!Number.isSafeInteger(prevIndex + count)) throw from.malformed("an index is 2^53 or more");
+  const entries: Entry[] = [];
+  for (let i = 1; i <= count; i++) {
+    const kind = from.word(entryKinds);
+    entries.push({ index: prevIndex + i, term: from.uint(), kind, data: from.blob() });
+  }
+  return entries;
+}
