@@ -12,6 +12,7 @@ import {
   type Key,
   type LeaseId,
   type MemberId,
+  type MemberInfo,
   type Proposal,
   type PutRequest,
   type RangeRequest,
@@ -24,7 +25,7 @@ import {
 /** Proposals of every kind, as fast-check draws them. */
 
 /** Plain objects, as `deepStrictEqual` wants them: fast-check's own may lack a prototype. */
-function record<T>(model: { readonly [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
+export function record<T>(model: { readonly [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
   return fc.record<T>(model, { noNullPrototype: true });
 }
 
@@ -32,12 +33,12 @@ const keys: fc.Arbitrary<Key> = fc
   .uint8Array({ maxLength: 40 })
   .map((bytes) => key(Buffer.from(bytes).toString("latin1")));
 const values = fc.uint8Array({ maxLength: 300 });
-const texts = fc.oneof(
+export const texts: fc.Arbitrary<string> = fc.oneof(
   fc.string({ maxLength: 20 }),
   fc.string({ unit: "grapheme", maxLength: 20 }),
 );
 const safe = fc.maxSafeInteger().map((value) => (value === 0 ? 0 : value));
-const natural = fc.oneof(fc.nat(), fc.maxSafeNat());
+export const natural: fc.Arbitrary<number> = fc.oneof(fc.nat(), fc.maxSafeNat());
 const tenants: fc.Arbitrary<TenantId> = fc.uuid().map(tenantId);
 const scopes = fc.oneof(tenants, fc.constant(CLUSTER_SCOPE));
 const someLease: fc.Arbitrary<LeaseId> = fc
@@ -130,7 +131,7 @@ export const memberIds: fc.Arbitrary<MemberId> = fc
   .bigInt({ min: 0n, max: 2n ** 64n - 1n })
   .map(memberId);
 
-const members = record({
+export const members: fc.Arbitrary<MemberInfo> = record({
   id: memberIds,
   name: texts,
   peerUrls: fc.array(texts, { maxLength: 3 }),
