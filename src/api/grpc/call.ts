@@ -7,6 +7,7 @@ import { FrameReader } from "../../proto/mod.ts";
 import { endsWithinMessage, errorOfFault, noMessage, tooManyMessages } from "./fault.ts";
 import type { StreamCall, StreamHandler, StreamMethod, UnaryMethod } from "./method.ts";
 import { OK, type Outcome, outcomeOf, percentEncode, timeoutMs } from "./status.ts";
+import { sendOkTrailers } from "./trailers.ts";
 
 /** What all calls of a server share. */
 export interface CallContext {
@@ -243,7 +244,8 @@ export class ServerCall implements StreamCall {
 
   #sendTrailers(): void {
     if (this.#isGone) return;
-    this.#stream.sendTrailers(this.#trailers);
+    const isSent = this.#trailers === OK_TRAILERS && sendOkTrailers(this.#stream);
+    if (!isSent) this.#stream.sendTrailers(this.#trailers);
     // node sends trailers in a setImmediate of its own, which comes before this one.
     if (!this.#ended) setImmediate(() => this.#stopClient());
   }
