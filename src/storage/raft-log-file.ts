@@ -16,17 +16,22 @@ import { type WalTail, inspectWalTail } from "./raft-log-wal.ts";
 
 /** "Coff" in ASCII, and the version of the tables: another program's file is refused. */
 const APPLICATION_ID = 0x436f6666;
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 /** The write-ahead log is copied back into the file each time it has grown by this much. */
 const CHECKPOINT_PAGES = 1024;
 
+/**
+ * Each row of `entries` holds the commit index too, so that a save that moves nothing else of the hard
+ * state writes one page and not two.
+ */
 const schema = `
   CREATE TABLE entries (
     idx INTEGER PRIMARY KEY,
     term INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     data BLOB NOT NULL,
+    commit_idx INTEGER NOT NULL,
     crc INTEGER NOT NULL
   );
   CREATE TABLE records (name TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;

@@ -3,6 +3,7 @@ import { CofferError } from "../errors.ts";
 import type { HardState } from "../core/raft/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import {
+  ENTRY_COLUMNS,
   type EntryRow,
   type LogBase,
   baseOfRecord,
@@ -26,12 +27,14 @@ const NEXT_STEP =
  * may be lost. Damage at or below it is an error: they must not be.
  */
 export function loadRaftLog(database: Database, path: string, log: Logger): LoadedLog {
-  const hardState = loadRecord(database, "hard-state", hardStateOfRecord, path);
+  const saved = loadRecord(database, "hard-state", hardStateOfRecord, path);
   const base = loadRecord(database, "base", baseOfRecord, path) ?? FRESH_BASE;
   // A crash in the middle of compaction leaves rows below the base.
   database.prepare("DELETE FROM entries WHERE idx <= ?").run(base.index);
   const terms = new TermRuns(base);
-  const damaged = loadTerms(database, terms);
+  const { damaged, commit: rowsCommit } = loadTerms(database, terms);
+  const hardState =
+    saved === undefined ? undefined : { ...saved, commit: Math.max(saved.commit, rowsCommit) };
   if (damaged !== undefined) {
     const commit = hardState?.commit ?? 0;
     if (damaged <= commit) {
@@ -53,17 +56,31 @@ export function loadRaftLog(database: Database, path: string, log: Logger): Load
   return { hardState, terms };
 }
 
-/** Fills `terms`; the index of the first damaged, misplaced or missing row, if there is one. */
-function loadTerms(database: Database, terms: TermRuns): number | undefined {
-  const rows = database.prepare("SELECT idx, term, kind, data, crc FROM entries ORDER BY idx");
+/**
+ * Fills `terms`; answers the index of the first damaged, misplaced or missing row, if there is one, and
+ * the highest commit index of all rows that are whole: those behind the damage tell that it was
+ * committed.
+ */
+function loadTerms(
+  database: Database,
+  terms: TermRuns,
+): { readonly damaged: number | undefined; readonly commit: number } {
+  let damaged: number | undefined;
+  let commit = 0;
+  const rows = database.prepare(`SELECT ${ENTRY_COLUMNS} FROM entries ORDER BY idx`);
   for (const row of rows.iterate() as Iterable<EntryRow>) {
     const expected = terms.lastIndex + 1;
     const entry = entryOfRow(row);
+    if (entry !== undefined) commit = Math.max(commit, row.commit_idx);
+    if (damaged !== undefined) continue;
     const lastTerm = terms.term(terms.lastIndex) ?? 0;
-    if (entry === undefined || entry.index !== expected || entry.term < lastTerm) return expected;
-    terms.append(entry.index, entry.term);
+    if (entry === undefined || entry.index !== expected || entry.term < lastTerm) {
+      damaged = expected;
+    } else {
+      terms.append(entry.index, entry.term);
+    }
   }
-  return undefined;
+  return { damaged, commit };
 }
 
 function checkCommit(hardState: HardState | undefined, terms: TermRuns, path: string): void {

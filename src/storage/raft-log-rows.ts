@@ -10,12 +10,17 @@ export interface EntryRow {
   readonly term: number;
   readonly kind: number;
   readonly data: Uint8Array;
+  /** The commit index as it was when the row was saved. */
+  readonly commit_idx: number;
   readonly crc: number;
 }
 
+/** In the order in which they are bound. */
+export const ENTRY_COLUMNS = "idx, term, kind, data, commit_idx, crc";
+
 const kinds: readonly Entry["kind"][] = ["normal", "conf-change"];
 
-const ENTRY_HEAD_BYTES = 17;
+const ENTRY_HEAD_BYTES = 25;
 const HARD_STATE_BYTES = 24;
 const BASE_BYTES = 16;
 
@@ -27,11 +32,13 @@ export function kindNumber(kind: Entry["kind"]): number {
   return kinds.indexOf(kind);
 }
 
-/** CRC-32 over index, term, kind and data, so that a row in the wrong place is noticed as well. */
-export function entryCrc(index: number, term: number, kind: number, data: Uint8Array): number {
-  putSafe(entryHead, 0, index);
-  putSafe(entryHead, 8, term);
-  entryHead.setUint8(16, kind);
+/** CRC-32 over all other columns, so that a row in the wrong place is noticed as well. */
+export function entryCrc(row: Omit<EntryRow, "crc">): number {
+  const { data } = row;
+  putSafe(entryHead, 0, row.idx);
+  putSafe(entryHead, 8, row.term);
+  putSafe(entryHead, 16, row.commit_idx);
+  entryHead.setUint8(24, row.kind);
   const headCrc = crc32(entryHeadBytes);
   // An empty BLOB comes from SQLite as bytes at no address, for which zlib begins the sum anew.
   return data.length === 0 ? headCrc : crc32(data, headCrc);
@@ -41,12 +48,14 @@ export function entryCrc(index: number, term: number, kind: number, data: Uint8A
 export function entryOfRow(row: EntryRow): Entry | undefined {
   const { idx, term, data } = row;
   const kind = kinds[row.kind];
-  if (kind === undefined || !Number.isSafeInteger(idx) || !Number.isSafeInteger(term)) {
-    return undefined;
-  }
+  if (kind === undefined || ![idx, term, row.commit_idx].every(isIndex)) return undefined;
   if (!(data instanceof Uint8Array)) return undefined;
-  if (entryCrc(idx, term, row.kind, data) !== row.crc) return undefined;
+  if (entryCrc(row) !== row.crc) return undefined;
   return { index: idx, term, kind, data };
+}
+
+function isIndex(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }
 
 /** Term, vote and commit, each 64 bits, then the CRC-32 of the three. */

@@ -7,6 +7,7 @@ import type { Logger } from "../telemetry/mod.ts";
 import { closeRaftLogFile, openRaftLogFile } from "./raft-log-file.ts";
 import { loadRaftLog } from "./raft-log-load.ts";
 import {
+  ENTRY_COLUMNS,
   type EntryRow,
   type LogBase,
   baseRecord,
@@ -178,7 +179,12 @@ class SqliteRaftLog implements RaftLog {
     assert(term !== undefined, "Log is compacted past its end");
     // Only the base moves now. Later saves, or the next open, remove the rows below it.
     const base = { index, term };
-    this.#transact(() => this.#putRecord("base", baseRecord(base)));
+    this.#transact(() => {
+      this.#putRecord("base", baseRecord(base));
+      // The rows that go may be all that hold it.
+      this.#putHardState(this.#hardState);
+    });
+    this.#savedHardState = this.#hardState;
     this.#terms.compact(base);
   }
 
@@ -193,7 +199,7 @@ class SqliteRaftLog implements RaftLog {
     this.#transact(() => {
       this.#statements.removeAll.run();
       this.#putRecord("base", baseRecord(base));
-      this.#putRecord("hard-state", hardStateRecord(hardState));
+      this.#putHardState(hardState);
     });
     this.#terms.reset(base);
     this.#removedUpTo = base.index;
@@ -205,8 +211,7 @@ class SqliteRaftLog implements RaftLog {
     if (!this.#database.open) return;
     withStateErrors(this.#path, () => {
       if (this.#hardState !== this.#savedHardState) {
-        const record = hardStateRecord(this.#hardState);
-        this.#transact(() => this.#putRecord("hard-state", record));
+        this.#transact(() => this.#putHardState(this.#hardState));
         this.#savedHardState = this.#hardState;
       }
       closeRaftLogFile(this.#database, this.#path);
@@ -218,12 +223,16 @@ class SqliteRaftLog implements RaftLog {
     const first = entries[0];
     if (first !== undefined && first.index <= this.lastIndex) removeFrom.run(first.index);
     for (const { index, term, kind, data } of entries) {
-      const number = kindNumber(kind);
-      insert.run(index, term, number, data, entryCrc(index, term, number, data));
+      const row = { idx: index, term, kind: kindNumber(kind), data, commit_idx: hardState.commit };
+      insert.run(index, term, row.kind, data, row.commit_idx, entryCrc(row));
     }
-    if (hardState !== this.#savedHardState) {
-      this.#putRecord("hard-state", hardStateRecord(hardState));
-    }
+    // A commit that moves by itself is in the rows: one page less to write.
+    const { term, vote } = this.#savedHardState;
+    if (hardState.term !== term || hardState.vote !== vote) this.#putHardState(hardState);
+  }
+
+  #putHardState(hardState: HardState): void {
+    this.#putRecord("hard-state", hardStateRecord(hardState));
   }
 
   #putRecord(name: string, record: Uint8Array): void {
@@ -275,14 +284,13 @@ interface Statements {
 }
 
 function prepareStatements(database: Database): Statements {
-  const columns = "idx, term, kind, data, crc";
   return {
     begin: database.prepare("BEGIN IMMEDIATE"),
     commit: database.prepare("COMMIT"),
     rollback: database.prepare("ROLLBACK"),
-    insert: database.prepare(`INSERT INTO entries (${columns}) VALUES (?, ?, ?, ?, ?)`),
+    insert: database.prepare(`INSERT INTO entries (${ENTRY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`),
     read: database.prepare(
-      `SELECT ${columns} FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx`,
+      `SELECT ${ENTRY_COLUMNS} FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx`,
     ),
     // Without a condition SQLite frees the pages without reading the rows.
     removeAll: database.prepare("DELETE FROM entries"),

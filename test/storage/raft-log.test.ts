@@ -290,8 +290,8 @@ describe("the file", () => {
   test("of another program, or of a newer version, is refused", (t) => {
     const { open, path } = opener(t);
     open().close();
-    damage(path, "PRAGMA user_version = 2");
-    assert.match(refusal(open).message, /schema version 2, this build of Coffer knows version 1/);
+    damage(path, "PRAGMA user_version = 3");
+    assert.match(refusal(open).message, /schema version 3, this build of Coffer knows version 2/);
     damage(path, "PRAGMA application_id = 1");
     assert.match(refusal(open).message, /is not a Raft log of Coffer/);
   });
@@ -302,6 +302,7 @@ describe("a damaged row", () => {
     "flipped data": "UPDATE entries SET data = zeroblob(length(data)) WHERE idx = 5",
     "another term": "UPDATE entries SET term = 2 WHERE idx = 5",
     "another kind": "UPDATE entries SET kind = 9 WHERE idx = 5",
+    "another commit index": "UPDATE entries SET commit_idx = 3 WHERE idx = 5",
     "wrong checksum": "UPDATE entries SET crc = crc + 1 WHERE idx = 5",
     "missing row": "DELETE FROM entries WHERE idx = 5",
     "text for bytes": "UPDATE entries SET data = 'x' WHERE idx = 5",
@@ -336,6 +337,26 @@ describe("a damaged row", () => {
       }
     });
   }
+
+  test("below a commit index that only a later row tells keeps the log shut", (t) => {
+    const { open, path } = opener(t);
+    const log = open();
+    log.save({ hardState: { term: 1, vote: VOTE, commit: 0 }, entries: entriesFrom(1, 8) });
+    log.save({ hardState: { term: 1, vote: VOTE, commit: 6 }, entries: entriesFrom(8, 9) });
+    log.close();
+    damage(path, "DELETE FROM entries WHERE idx = 6");
+    assert.match(refusal(open).message, /entry 6 of .* committed up to 6/);
+  });
+
+  test("does not take the commit index that a removed row told", (t) => {
+    const { open } = opener(t);
+    const log = open();
+    log.save({ hardState: { term: 1, vote: VOTE, commit: 0 }, entries: entriesFrom(1, 8) });
+    log.save({ hardState: { term: 1, vote: VOTE, commit: 7 }, entries: entriesFrom(8, 9) });
+    log.compact(8);
+    log.close();
+    assert.equal(open().hardState.commit, 7);
+  });
 
   for (const name of ["hard-state", "base"]) {
     test(`of the ${name} record keeps the log shut`, (t) => {
