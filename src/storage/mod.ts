@@ -7,3 +7,9 @@ export {
 } from "./state-store.ts";
 export { type RaftLog, type RaftLogOptions, openRaftLog } from "./raft-log.ts";
 export type { LogBase } from "./raft-log-rows.ts";
+export {
+  type FileSnapshotStore,
+  type SnapshotStoreOptions,
+  openSnapshotStore,
+} from "./snapshot-store.ts";
+export { completeInstall } from "./snapshot-install.ts";

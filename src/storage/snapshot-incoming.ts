@@ -1,0 +1,314 @@
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { join } from "node:path";
+import type { SnapshotMeta } from "../core/raft/mod.ts";
+import { CofferError } from "../errors.ts";
+import { type Cancel, type Scheduler, assert } from "../stdx/mod.ts";
+import { decodeConfState, encodeConfState } from "../wire/mod.ts";
+import {
+  type FreeBytes,
+  type SnapshotPaths,
+  ensureRoom,
+  removeDatabase,
+} from "./snapshot-files.ts";
+import type { StateContent } from "./snapshot-protocol.ts";
+import { type FinishedReply, type RunningTask, startTask } from "./snapshot-task.ts";
+import { STATE_SCHEMA_VERSION } from "./state-schema.ts";
+import { stateError } from "./state-errors.ts";
+
+export interface Offer {
+  readonly meta: SnapshotMeta;
+  readonly bytes: number;
+  readonly sha256: Uint8Array;
+}
+
+export interface Incoming {
+  readonly have: number;
+  write(offset: number, data: Uint8Array): Promise<void>;
+  finish(): Promise<void>;
+  suspend(): Promise<void>;
+  discard(): Promise<void>;
+}
+
+/** Written back bit by bit: a flush of all of it at once would hold up the fsync of the Raft log. */
+const SYNC_BYTES = 16 * 1024 * 1024;
+
+/** What nobody goes on with is removed after so long: the member got the entries in another way. */
+const IDLE_MS = 10 * 60_000;
+
+/** Finished ones kept for the node to install: the newest, and one it may have taken before that. */
+const FINISHED_KEPT = 2;
+
+/** What is received on one member: one at a time, and the finished ones until they are installed. */
+export class IncomingFiles {
+  readonly #paths: SnapshotPaths;
+  readonly #freeBytes: FreeBytes;
+  readonly #scheduler: Scheduler;
+  #current: IncomingFile | undefined;
+  #opening: Promise<unknown> = Promise.resolve();
+  #finished: readonly FinishedFile[] = [];
+  #idle: Cancel | undefined;
+
+  constructor(options: {
+    readonly paths: SnapshotPaths;
+    readonly freeBytes: FreeBytes;
+    readonly scheduler: Scheduler;
+  }) {
+    this.#paths = options.paths;
+    this.#freeBytes = options.freeBytes;
+    this.#scheduler = options.scheduler;
+    this.#removeWhenIdle();
+  }
+
+  receive(offer: Offer): Promise<Incoming> {
+    const opened = this.#opening.then(() => this.#open(offer));
+    this.#opening = opened.catch(() => undefined);
+    return opened;
+  }
+
+  /** The finished snapshot of `meta`; undefined if it has not been received. */
+  finishedOf({ index, term }: SnapshotMeta): string | undefined {
+    return this.#finished.find(({ meta }) => meta.index === index && meta.term === term)?.path;
+  }
+
+  /** Forgets finished ones up to `index`. */
+  forget(index: number): void {
+    for (const { meta, path } of this.#finished) if (meta.index <= index) removeDatabase(path);
+    this.#finished = this.#finished.filter(({ meta }) => meta.index > index);
+  }
+
+  close(): void {
+    this.#idle?.();
+    this.#current?.abandon();
+  }
+
+  #removeWhenIdle(): void {
+    this.#idle?.();
+    this.#idle = this.#scheduler.after(IDLE_MS, () => {
+      if (this.#current?.isOpen !== true) removePartial(this.#paths);
+      this.forget(Number.MAX_SAFE_INTEGER);
+    });
+  }
+
+  async #open(offer: Offer): Promise<Incoming> {
+    await this.#current?.suspend();
+    this.#idle?.();
+    const { folder, incoming, incomingNote } = this.#paths;
+    try {
+      const note = noteOf(offer);
+      if (readNote(incomingNote) !== note) removePartial(this.#paths);
+      const handle = await open(incoming, "a", 0o600);
+      try {
+        let { size } = await handle.stat();
+        if (size > offer.bytes) {
+          await handle.truncate(0);
+          size = 0;
+        }
+        await ensureRoom(folder, offer.bytes - size, this.#freeBytes);
+        writeFileSync(incomingNote, note, { mode: 0o600 });
+        this.#current = new IncomingFile(
+          this.#paths,
+          { offer, handle, size },
+          {
+            onFinished: (finished) => this.#addFinished(finished),
+            onEnded: () => this.#removeWhenIdle(),
+          },
+        );
+        return this.#current;
+      } catch (failure) {
+        await handle.close();
+        throw failure;
+      }
+    } catch (failure) {
+      this.#removeWhenIdle();
+      throw stateError(incoming, failure);
+    }
+  }
+
+  #addFinished({ meta, path }: FinishedFile): void {
+    const others = this.#finished.filter((other) => other.path !== path);
+    this.#finished = [{ meta, path }, ...others].slice(0, FINISHED_KEPT);
+    for (const other of others) if (!this.#finished.includes(other)) removeDatabase(other.path);
+  }
+}
+
+interface FinishedFile {
+  readonly meta: SnapshotMeta;
+  readonly path: string;
+}
+
+interface IncomingEvents {
+  readonly onFinished: (finished: FinishedFile) => void;
+  readonly onEnded: () => void;
+}
+
+/** The bytes of one offer, as they come in. */
+class IncomingFile implements Incoming {
+  readonly have: number;
+  readonly #paths: SnapshotPaths;
+  readonly #offer: Offer;
+  readonly #handle: FileHandle;
+  readonly #on: IncomingEvents;
+  #size: number;
+  #unsynced = 0;
+  #isOpen = true;
+  #work: Promise<unknown> = Promise.resolve();
+  #task: RunningTask | undefined;
+
+  constructor(
+    paths: SnapshotPaths,
+    opened: { readonly offer: Offer; readonly handle: FileHandle; readonly size: number },
+    on: IncomingEvents,
+  ) {
+    this.#paths = paths;
+    this.#offer = opened.offer;
+    this.#handle = opened.handle;
+    this.#size = opened.size;
+    this.have = opened.size;
+    this.#on = on;
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  write(offset: number, data: Uint8Array): Promise<void> {
+    return this.#inTurn(async () => {
+      assert(offset === this.#size, "A snapshot is written with a gap or twice");
+      assert(offset + data.length <= this.#offer.bytes, "More is written than was offered");
+      await this.#handle.appendFile(data);
+      this.#size += data.length;
+      this.#unsynced += data.length;
+      if (this.#unsynced < SYNC_BYTES) return;
+      await this.#handle.datasync();
+      this.#unsynced = 0;
+    });
+  }
+
+  finish(): Promise<void> {
+    return this.#inTurn(async () => {
+      assert(this.#size === this.#offer.bytes, "A snapshot is finished before its end");
+      await this.#handle.sync();
+      await this.#end();
+      try {
+        await this.#check();
+      } catch (failure) {
+        removePartial(this.#paths);
+        throw failure;
+      }
+      const { index, term } = this.#offer.meta;
+      const path = join(this.#paths.folder, `received-${term}-${index}.db`);
+      renameSync(this.#paths.incoming, path);
+      rmSync(this.#paths.incomingNote, { force: true });
+      this.#on.onFinished({ meta: this.#offer.meta, path });
+    });
+  }
+
+  suspend(): Promise<void> {
+    this.#task?.abandon();
+    return this.#afterWork(() => this.#end());
+  }
+
+  discard(): Promise<void> {
+    this.#task?.abandon();
+    return this.#afterWork(async () => {
+      const wasOpen = this.#isOpen;
+      await this.#end();
+      if (wasOpen) removePartial(this.#paths);
+    });
+  }
+
+  /** For a process that ends: nothing waits for it any more. */
+  abandon(): void {
+    this.#task?.abandon();
+    void this.#afterWork(() => this.#end());
+  }
+
+  async #check(): Promise<void> {
+    const { incoming } = this.#paths;
+    const task = { kind: "check", path: incoming, sha256: this.#offer.sha256 } as const;
+    this.#task = startTask(task, incoming);
+    try {
+      judge(await this.#task.reply, this.#offer.meta);
+    } finally {
+      this.#task = undefined;
+    }
+  }
+
+  async #end(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.#handle.close();
+    this.#on.onEnded();
+  }
+
+  /** One piece of work after the other, each only while the file is open. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    return this.#afterWork(async () => {
+      if (!this.#isOpen) throw new CofferError("canceled", "the snapshot is not received any more");
+      try {
+        await work();
+      } catch (failure) {
+        throw stateError(this.#paths.incoming, failure);
+      }
+    });
+  }
+
+  #afterWork(work: () => Promise<void>): Promise<void> {
+    const done = this.#work.then(work);
+    this.#work = done.catch(() => undefined);
+    return done;
+  }
+}
+
+/** Throws unless the bytes are the state that was offered. */
+function judge(reply: FinishedReply, meta: SnapshotMeta): void {
+  switch (reply.kind) {
+    case "checked": {
+      if (isAsOffered(reply.content, meta)) return;
+      const { index, term } = reply.content;
+      throw new CofferError(
+        "corrupt",
+        `the snapshot received is of entry ${index} of term ${term}, and was offered as one of ` +
+          `entry ${meta.index} of term ${meta.term}`,
+      );
+    }
+    case "newer-schema":
+      throw new CofferError(
+        "storage-failed",
+        `the snapshot received has schema version ${reply.version}, this coffer knows up to ` +
+          `${STATE_SCHEMA_VERSION}: run a newer coffer`,
+      );
+    case "wrong-hash":
+      throw new CofferError("corrupt", "the snapshot received is not the one that was offered");
+    case "no-state":
+      throw new CofferError("corrupt", `the snapshot received is damaged: ${reply.problem}`);
+    case "copied":
+      assert(false, "The snapshot worker answers what it was asked");
+  }
+}
+
+function isAsOffered({ index, term, confState }: StateContent, meta: SnapshotMeta): boolean {
+  if (index !== meta.index || term !== meta.term || confState === undefined) return false;
+  const found = encodeConfState(decodeConfState(confState));
+  return Buffer.from(found).equals(encodeConfState(meta.confState));
+}
+
+/** What the bytes beside it belong to. */
+function noteOf({ meta, bytes, sha256 }: Offer): string {
+  const { index, term } = meta;
+  return `${JSON.stringify({ sha256: Buffer.from(sha256).toString("hex"), bytes, index, term })}\n`;
+}
+
+function readNote(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+function removePartial({ incoming, incomingNote }: SnapshotPaths): void {
+  removeDatabase(incoming);
+  rmSync(incomingNote, { force: true });
+}
