@@ -138,7 +138,12 @@ export type WatchLine = LineBase &
         readonly events: readonly WatchedEvent[];
       }
     | { readonly f: "watch-progress"; readonly session: string }
-    | { readonly f: "watch-end"; readonly session: string }
+    | {
+        readonly f: "watch-end";
+        readonly session: string;
+        /** The client wanted no more. Otherwise the stream broke, and the session goes on. */
+        readonly deliberate?: boolean | undefined;
+      }
   );
 
 export interface LeaseLine extends LineBase {

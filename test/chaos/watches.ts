@@ -84,7 +84,9 @@ function checkSession(
     else if (line.f === "watch-events") hearEvents(progress, line);
     else if (line.f === "watch-progress") hearProgress(progress, line.rev ?? 0);
   }
-  // A session ends with a progress revision; one that never got there was left behind.
+  const end = about.told.at(-1);
+  if (end?.f === "watch-end" && end.deliberate === true) return;
+  // Watched to the end of the run; one that never got there was left behind.
   about.checks.reliable.expect(
     (progress.told ?? 0) >= about.truth.revision,
     () => `${session} was told up to ${progress.told}, and the last is ${about.truth.revision}`,
@@ -178,6 +180,12 @@ function hearProgress(progress: Progress, revision: number): void {
   checks.bookmarkable.expect(
     revision >= lastRevision && revision >= bookmark,
     () => `${session}: progress ${revision} after revision ${Math.max(lastRevision, bookmark)}`,
+  );
+  // etcd since 3.6.2: a watch that begins in the future hears of no progress before it.
+  const start = progress.spec?.start ?? 0;
+  checks.bookmarkable.expect(
+    revision >= start - 1,
+    () => `${session}: progress ${revision} of a watch that begins at ${start}`,
   );
   progress.bookmark = Math.max(bookmark, revision);
   checkComplete(progress, revision);

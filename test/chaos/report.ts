@@ -1,0 +1,75 @@
+import type { HistoryLine } from "./history.ts";
+import { gapsOf } from "./leases.ts";
+import { pairLeaseOps, pairOps } from "./ops.ts";
+import type { Verdict } from "./verdict.ts";
+
+/** The summary of a run, for people. */
+
+export function report(lines: readonly HistoryLine[], verdicts: readonly Verdict[]): string {
+  const parts = [
+    "Operations",
+    table(operations(lines)),
+    "Faults",
+    table(faults(lines)),
+    `Longest time without a write: ${longestGap(lines)}`,
+    "",
+    "Checks",
+    table([
+      ["property", "check", "looked at", "verdict"],
+      ...verdicts.map(({ property, title, checked, state }) => [
+        property,
+        title,
+        String(checked),
+        state === "ok" ? "ok" : state.toUpperCase(),
+      ]),
+    ]),
+    ...verdicts.flatMap(({ property, findings }) =>
+      findings.map((finding) => `${property}: ${finding}`),
+    ),
+  ];
+  return parts.join("\n");
+}
+
+function operations(lines: readonly HistoryLine[]): readonly (readonly string[])[] {
+  const rows = new Map<string, { ok: number; fail: number; info: number }>();
+  const count = (f: string, outcome: "ok" | "fail" | "info"): void => {
+    const row = rows.get(f) ?? { ok: 0, fail: 0, info: 0 };
+    row[outcome]++;
+    rows.set(f, row);
+  };
+  for (const { done, outcome } of [...pairOps(lines), ...pairLeaseOps(lines)]) {
+    count(done.f, outcome);
+    count("all", outcome);
+  }
+  for (const { f, type } of lines) if (f.startsWith("watch-") && type === "ok") count(f, "ok");
+  const header = ["operation", "ok", "fail", "unknown"];
+  const all = [...rows].map(([f, { ok, fail, info }]) => [f, ok, fail, info].map(String));
+  return [header, ...all.sort(([a = ""], [b = ""]) => (a < b ? -1 : 1))];
+}
+
+function faults(lines: readonly HistoryLine[]): readonly (readonly string[])[] {
+  const counts = new Map<string, number>();
+  for (const { process, f } of lines) {
+    if (process === "nemesis") counts.set(f, (counts.get(f) ?? 0) + 1);
+  }
+  return [["fault", "times"], ...[...counts].sort().map(([f, times]) => [f, String(times)])];
+}
+
+function longestGap(lines: readonly HistoryLine[]): string {
+  const gaps = gapsOf(pairOps(lines), 0);
+  let longest = { from: 0, to: 0 };
+  for (const gap of gaps) if (gap.to - gap.from > longest.to - longest.from) longest = gap;
+  const seconds = (ns: number): string => (ns / 1e9).toFixed(2);
+  return `${seconds(longest.to - longest.from)} s, ${seconds(longest.from)} s into the run`;
+}
+
+/** Columns of equal width, the first row a header. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
+  }
+  const line = (row: readonly string[]): string =>
+    `  ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ")}`.trimEnd();
+  return `${rows.map(line).join("\n")}\n`;
+}
