@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { join } from "node:path";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { type AuditVerdict, type Services, processIo, runCli } from "./cli/mod.ts";
 import { CofferError, exitCode } from "./errors.ts";
 
@@ -24,6 +25,9 @@ const services: Services = {
       log,
       print: (line) => io.stdout.write(`${line}\n`),
       onFatal: fatal(log),
+      signal: io.signal,
+      command: [process.execPath, fileURLToPath(import.meta.url)],
+      env: process.env,
     });
     await aborted(io.signal);
     await cluster.stop();

@@ -17,16 +17,27 @@ export interface DevFolder {
   readonly pki: string;
   readonly env: string;
   readonly rootKey: string;
+  /** Logs of the processes, where they are processes of their own. */
+  readonly logs: string;
+  /** What the NATS server between several members needs. */
+  readonly nats: string;
+  readonly members: number;
   /** Sets this cluster apart from every other laptop's. */
   readonly clusterToken: string;
   memberData(name: string): string;
 }
 
 const MARK = "dev.json";
-const FORM_VERSION = 1;
+const FORM_VERSION = 2;
 
-/** Opens the folder, or makes it. With `reset` what was in it goes first. */
-export function openDevFolder(dataDir: string, reset: boolean): DevFolder {
+/**
+ * Opens the folder, or makes it for so many members. With `reset` what was in it goes first; without,
+ * one that was made for another number is refused.
+ */
+export function openDevFolder(
+  dataDir: string,
+  { reset, members }: { readonly reset: boolean; readonly members: number },
+): DevFolder {
   const path = resolve(dataDir);
   const mark = join(path, MARK);
   const entries = existsSync(path) ? readdirSync(path) : [];
@@ -43,7 +54,15 @@ export function openDevFolder(dataDir: string, reset: boolean): DevFolder {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   if (!existsSync(mark)) {
     const clusterToken = randomBytes(16).toString("hex");
-    writePrivate(mark, `${JSON.stringify({ version: FORM_VERSION, clusterToken })}\n`);
+    writePrivate(mark, `${JSON.stringify({ version: FORM_VERSION, clusterToken, members })}\n`);
+  }
+  const found = readMark(mark);
+  if (found.members !== members) {
+    throw new CofferError(
+      "invalid-argument",
+      `${path} holds a cluster of ${found.members} members, not of ${members}; give ` +
+        `--members ${found.members}, name another --data-dir, or start afresh with --reset`,
+    );
   }
   const pki = join(path, "pki");
   mkdirSync(pki, { recursive: true, mode: 0o700 });
@@ -52,7 +71,9 @@ export function openDevFolder(dataDir: string, reset: boolean): DevFolder {
     pki,
     env: join(path, "env"),
     rootKey: join(path, "root.key"),
-    clusterToken: readMark(mark),
+    logs: join(path, "logs"),
+    nats: join(path, "nats"),
+    ...found,
     memberData: (name) => join(path, name),
   };
 }
@@ -63,18 +84,25 @@ export function writeEnv(path: string, variables: Readonly<Record<string, string
   writePrivate(path, `${lines.join("\n")}\n`);
 }
 
-function writePrivate(path: string, text: string): void {
+/** Writes a file for the owner alone, whole or not at all. */
+export function writePrivate(path: string, text: string): void {
   const draft = `${path}.new`;
   rmSync(draft, { force: true });
   writeFileSync(draft, text, { mode: 0o600, flag: "wx" });
   renameSync(draft, path);
 }
 
-function readMark(path: string): string {
+interface Mark {
+  readonly clusterToken: string;
+  readonly members: number;
+}
+
+function readMark(path: string): Mark {
   try {
     const parsed = JSON.parse(readFileSync(path, "utf8")) as Partial<Record<string, unknown>>;
-    const { version, clusterToken } = parsed;
-    if (version === FORM_VERSION && typeof clusterToken === "string") return clusterToken;
+    const { version, clusterToken, members } = parsed;
+    const isNewest = version === FORM_VERSION && typeof members === "number";
+    if (isNewest && typeof clusterToken === "string") return { clusterToken, members };
   } catch (cause) {
     throw unreadable(path, cause);
   }

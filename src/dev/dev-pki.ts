@@ -1,15 +1,14 @@
-import { X509Certificate, createPrivateKey, createPublicKey } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Authority,
+  ensureAuthority,
+  ensureCertificate,
+  type EnsureOptions,
+  type PairFiles,
   type Profile,
-  createAuthority,
-  inspectCertificate,
-  issueCertificate,
-  loadAuthority,
-  savePem,
 } from "../pki/mod.ts";
+import { memberDnsName, natsServerDnsName } from "../transport/mod.ts";
 
 /** The authority and certificates of a laptop's cluster. */
 export interface DevPki {
@@ -20,74 +19,93 @@ export interface DevPki {
   readonly adminKey: string;
 }
 
-const DAY_MS = 86_400_000;
-/** A certificate that ends sooner than this is made anew at start. */
-const RENEW_BEFORE_MS = 30 * DAY_MS;
+/** A certificate and key, and the authority that their peers must have. */
+export interface TlsFiles {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+const LOCAL = { dns: ["localhost"], ips: ["127.0.0.1", "::1"] } as const;
 
 /**
- * Makes what is missing, soon to expire or of an earlier authority in `folder`, and answers the paths.
- * Key and certificate are two files: a crash between their writes leaves a pair that does not match,
- * which is made anew as well.
+ * Makes what is missing, unusable, soon to expire or of an earlier authority in `folder`, and answers
+ * the paths. The folder is coffer dev's own, so nothing in it is anybody else's.
  */
 export function ensureDevPki(folder: string, now: number): DevPki {
-  const file = (name: string): string => join(folder, name);
-  const paths: DevPki = {
-    ca: file("ca.crt"),
-    serverCert: file("server.crt"),
-    serverKey: file("server.key"),
-    adminCert: file("admin.crt"),
-    adminKey: file("admin.key"),
-  };
-  const authority = ensureAuthority(paths.ca, file("ca.key"), now);
-  const ensure = (certPath: string, keyPath: string, profile: Profile): void => {
-    if (isFresh(certPath, now) && isPair(certPath, keyPath, authority)) return;
-    const issued = issueCertificate(authority, profile);
-    savePem(keyPath, issued.privateKey);
-    savePem(certPath, issued.certificate);
-  };
-  ensure(paths.serverCert, paths.serverKey, {
+  const files = new DevFiles(folder, now);
+  const authority = files.authority("ca", "coffer dev authority");
+  const server = files.certificate("server", authority, {
     commonName: "coffer dev server",
     usages: ["server"],
-    dns: ["localhost"],
-    ips: ["127.0.0.1", "::1"],
+    ...LOCAL,
   });
-  ensure(paths.adminCert, paths.adminKey, {
+  const admin = files.certificate("admin", authority, {
     commonName: "admin",
     organization: "tenant:default",
     usages: ["client"],
   });
-  return paths;
+  return {
+    ca: files.pair("ca").certificatePath,
+    serverCert: server.certificatePath,
+    serverKey: server.keyPath,
+    adminCert: admin.certificatePath,
+    adminKey: admin.keyPath,
+  };
 }
 
-function ensureAuthority(certPath: string, keyPath: string, now: number): Authority {
-  if (isFresh(certPath, now) && isPair(certPath, keyPath)) {
-    return loadAuthority({ certificatePath: certPath, keyPath });
+/**
+ * The same for NATS, under an authority of its own: what opens the client port must not open NATS.
+ * `members` are names.
+ */
+export function ensureNatsPki(
+  folder: string,
+  members: readonly string[],
+  now: number,
+): { readonly server: TlsFiles; readonly members: ReadonlyMap<string, TlsFiles> } {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const files = new DevFiles(folder, now);
+  const authority = files.authority("ca", "coffer dev NATS authority");
+  const tlsOf = (stem: string, profile: Profile): TlsFiles => {
+    const { certificatePath: cert, keyPath: key } = files.certificate(stem, authority, profile);
+    return { ca: files.pair("ca").certificatePath, cert, key };
+  };
+  const server = tlsOf("server", {
+    commonName: "coffer dev NATS server",
+    usages: ["server", "client"],
+    dns: [natsServerDnsName, ...LOCAL.dns],
+    ips: LOCAL.ips,
+  });
+  const ofMember = (name: string): TlsFiles =>
+    tlsOf(name, { commonName: name, usages: ["client"], dns: [memberDnsName(name)] });
+  return { server, members: new Map(members.map((name) => [name, ofMember(name)])) };
+}
+
+/** What every member of a laptop serves its clients with. */
+export function clientPortFlags(pki: DevPki): Readonly<Record<string, string>> {
+  return { "tls-cert": pki.serverCert, "tls-key": pki.serverKey, "client-ca": pki.ca };
+}
+
+class DevFiles {
+  readonly #folder: string;
+  readonly #options: EnsureOptions;
+
+  constructor(folder: string, now: number) {
+    this.#folder = folder;
+    this.#options = { now, unusable: "replace" };
   }
-  const authority = createAuthority({ commonName: "coffer dev authority" });
-  savePem(keyPath, authority.privateKey.export({ type: "pkcs8", format: "pem" }).toString());
-  savePem(certPath, authority.certificate);
-  return authority;
-}
 
-function isFresh(path: string, now: number): boolean {
-  if (!existsSync(path)) return false;
-  try {
-    return inspectCertificate(readFileSync(path, "utf8")).notAfter - now > RENEW_BEFORE_MS;
-  } catch {
-    return false; // Not a certificate: nothing is lost by making a new one.
+  authority(stem: string, commonName: string): Authority {
+    return ensureAuthority(this.pair(stem), commonName, this.#options).authority;
   }
-}
 
-/** Whether the key is the certificate's, and `signer` signed it; by default it signed itself. */
-function isPair(certPath: string, keyPath: string, signer?: Authority): boolean {
-  if (!existsSync(keyPath)) return false;
-  try {
-    const certificate = new X509Certificate(readFileSync(certPath));
-    const key = createPrivateKey(readFileSync(keyPath));
-    // The name of the issuer says nothing: every authority that this room makes has the same.
-    const signed = certificate.verify(createPublicKey(signer?.privateKey ?? key));
-    return signed && certificate.checkPrivateKey(key);
-  } catch {
-    return false;
+  certificate(stem: string, authority: Authority, profile: Profile): PairFiles {
+    ensureCertificate(this.pair(stem), profile, { ...this.#options, authority });
+    return this.pair(stem);
+  }
+
+  pair(stem: string): PairFiles {
+    const path = join(this.#folder, stem);
+    return { certificatePath: `${path}.crt`, keyPath: `${path}.key` };
   }
 }

@@ -10,4 +10,5 @@ export {
 } from "./cluster-folder.ts";
 export { type ClusterOrder, initCluster, type InitOutcome } from "./init-cluster.ts";
 export { Leash } from "./leash.ts";
-export { type DevCluster, type DevHost, startDev } from "./run-dev.ts";
+export type { DevCluster, DevHost } from "./dev-host.ts";
+export { startDev } from "./run-dev.ts";

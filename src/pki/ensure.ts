@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { CofferError } from "../errors.ts";
 import { canonicalIp } from "./alt-name.ts";
 import { type Authority, createAuthority, loadAuthority } from "./authority.ts";
-import { type CertificateInfo, dateText, inspectCertificate } from "./inspect.ts";
+import { type CertificateInfo, inspectCertificate } from "./inspect.ts";
 import { issueCertificate, type Profile } from "./issue.ts";
 import { readPem, savePem } from "./pem.ts";
 
@@ -131,9 +131,4 @@ function says(info: CertificateInfo, profile: Profile): boolean {
 
 function same(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.toSorted().join(" ") === b.toSorted().join(" ");
-}
-
-/** For people: when the certificate in a file ends. */
-export function endOf(certificatePath: string): string {
-  return dateText(inspectCertificate(readPem(certificatePath)).notAfter);
 }

@@ -26,13 +26,23 @@ export interface ClusterOptions {
   readonly members?: readonly string[];
   /** Names of those that may be added later; m4 and m5 unless given. */
   readonly joiners?: readonly string[];
-  /** How many NATS servers there are: n1, n2 and so on; 3 unless given. */
-  readonly nats?: number;
+  /** Names of the NATS servers; n1, n2 and n3 unless given. */
+  readonly nats?: readonly string[];
   /** Given to every `coffer server` beside those that it needs. */
   readonly flags?: readonly string[];
   /** What a member is given as --nats-urls, to put a proxy between; all servers unless given. */
   readonly natsUrls?: (member: string, servers: readonly NatsAddress[]) => readonly string[];
+  /** "e2e" unless given. */
+  readonly clusterToken?: string;
+  /** Options of a member, by their names, in place of its `own`. */
+  readonly optionsOf?: (member: string, own: MemberOptions) => MemberOptions;
 }
+
+export type MemberOptions = Readonly<Record<string, string>>;
+
+const MEMBERS = ["m1", "m2", "m3"];
+const JOINERS = ["m4", "m5"];
+const NATS = ["n1", "n2", "n3"];
 
 const AGREE_MS_MAX = 30_000;
 const ASK_AGAIN_MS = 50;
@@ -46,14 +56,14 @@ export class ClusterProcess implements AsyncDisposable {
   readonly nats: readonly ClusterNats[];
 
   private constructor(options: ClusterOptions, ports: readonly number[]) {
-    const { members = ["m1", "m2", "m3"], joiners = ["m4", "m5"], nats = 3, flags = [] } = options;
+    const { members = MEMBERS, joiners = JOINERS, nats: servers = NATS, flags = [] } = options;
+    const { clusterToken = "e2e", optionsOf = (_, own) => own } = options;
     const port = ports.values();
     const next = (): number => port.next().value ?? 0;
-    const servers = Array.from({ length: nats }, (_, i) => `n${i + 1}`);
     const places = new Map(servers.map((name) => [name, this.#place(name, next)]));
     ensureClusterFolder(
       this.#pki,
-      { clusterToken: "e2e", members: [...members, ...joiners], nats: servers, hosts: {} },
+      { clusterToken, members: [...members, ...joiners], nats: servers, hosts: {} },
       { now: Date.now(), force: false, placeOf: (name) => places.get(name) as NatsPlace },
     );
     mkdirSync(this.#logs);
@@ -70,6 +80,8 @@ export class ClusterProcess implements AsyncDisposable {
         pki: this.#pki,
         logs: this.#logs,
         natsUrls: () => urls(name, addresses),
+        optionsOf: (own) => optionsOf(name, own),
+        clusterToken,
         initialCluster: members,
         joins,
         flags,
@@ -80,8 +92,8 @@ export class ClusterProcess implements AsyncDisposable {
 
   /** Makes folders, certificates and configurations and chooses ports; starts nothing. */
   static async make(options: ClusterOptions = {}): Promise<ClusterProcess> {
-    const { members = { length: 3 }, joiners = { length: 2 }, nats = 3 } = options;
-    const ports = await freePorts(members.length + joiners.length + 3 * nats);
+    const { members = MEMBERS, joiners = JOINERS, nats = NATS } = options;
+    const ports = await freePorts(members.length + joiners.length + 3 * nats.length);
     return new ClusterProcess(options, ports);
   }
 
@@ -275,6 +287,8 @@ interface MemberPlace {
   readonly pki: string;
   readonly logs: string;
   readonly natsUrls: () => readonly string[];
+  readonly optionsOf: (own: MemberOptions) => MemberOptions;
+  readonly clusterToken: string;
   readonly initialCluster: readonly string[];
   readonly joins: boolean;
   readonly flags: readonly string[];
@@ -312,9 +326,9 @@ export class ClusterMember extends ClusterServer {
   }
 
   protected command(): ServerCommand {
-    const { name, pki, logs, natsUrls, initialCluster, flags } = this.#place;
+    const { name, pki, logs, natsUrls, initialCluster, clusterToken, flags } = this.#place;
     const file = (base: string): string => join(pki, name, base);
-    const options = {
+    const options = this.#place.optionsOf({
       name,
       "data-dir": this.data,
       "listen-client-urls": this.endpoint,
@@ -327,9 +341,9 @@ export class ClusterMember extends ClusterServer {
       "nats-key": file("nats.key"),
       "initial-cluster": initialCluster.join(","),
       "initial-cluster-state": this.joins ? "existing" : "new",
-      "cluster-token": "e2e",
+      "cluster-token": clusterToken,
       "root-key-file": file("root.key"),
-    };
+    });
     const args = Object.entries(options).flatMap(([flag, value]) => [`--${flag}`, value]);
     return {
       file: process.execPath,
