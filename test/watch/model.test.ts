@@ -42,6 +42,17 @@ function publish(world: World): void {
   world.unpublished = [];
 }
 
+/** A later state takes the place of this one: its writes are there, and are never published. */
+function replaceState(world: World, list: readonly Write[][], back: number | undefined): void {
+  const { store } = world;
+  for (const one of list) store.write(...one);
+  if (back !== undefined) {
+    store.compactRevision = Math.max(store.compactRevision, store.revision - back);
+  }
+  world.unpublished = [];
+  world.hub.stateReplaced();
+}
+
 function read(stream: World["streams"][number], count: number): number {
   for (let i = 0; i < count; i++) {
     const response = stream.real.next();
@@ -160,6 +171,14 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
       const { store } = world;
       store.compactRevision = Math.max(store.compactRevision, store.revision - back, 0);
     }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(fc.array(writes, { maxLength: 8 }), fc.option(fc.nat(10))).map(
+      ([list, back]): Step =>
+        (world) =>
+          replaceState(world, list, back ?? undefined),
+    ),
   },
   { weight: 1, arbitrary: fc.constant(settle) },
 );

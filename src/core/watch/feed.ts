@@ -1,5 +1,5 @@
 import type { AppliedChange, Revision, TenantId } from "../types/mod.ts";
-import type { Prng } from "../../stdx/mod.ts";
+import { type Prng, assert } from "../../stdx/mod.ts";
 import type { Stream } from "./stream.ts";
 import { type SharedEvent, type Watcher, offer, sharedEvent } from "./watcher.ts";
 import { WatcherIndex } from "./watcher-index.ts";
@@ -19,6 +19,14 @@ export class Feed {
     this.tenant = tenant;
     this.published = published;
     this.synced = new WatcherIndex(prng);
+  }
+
+  /** The state went on to `revision` and nothing of it is published: all who keep up fall behind. */
+  jump(revision: Revision): void {
+    assert(revision >= this.published, "The state went back under its watches");
+    const before = this.published;
+    this.published = revision;
+    for (const stream of this.streams) stream.fallBehind(before);
   }
 
   /** Gives `change` to every watcher that keeps up and wants some of it. */

@@ -49,6 +49,12 @@ export interface WatchHub {
   /** Ends the tenant's streams. */
   tenantDeleted(tenant: TenantId): void;
   /**
+   * The state was replaced by a later one, as by a leader's snapshot, and what happened in between is
+   * not going to be published. Every watch goes on from where it is: it catches up from history, or is
+   * cancelled where that is compacted. Streams of tenants that are gone end.
+   */
+  stateReplaced(): void;
+  /**
    * Periodic progress, and a bounded slice of catching up. `now` in milliseconds, never going back.
    * True while catching up could go on at once: call it again soon, letting others run in between.
    */
@@ -128,6 +134,19 @@ class Hub implements WatchHub {
     if (feed === undefined) return;
     this.#run(() => {
       for (const stream of feed.streams) stream.end(tenantGone());
+    });
+  }
+
+  stateReplaced(): void {
+    this.#run(() => {
+      for (const feed of this.#feeds.values()) {
+        const state = this.#source.revisions(feed.tenant);
+        if (state === undefined) {
+          for (const stream of feed.streams) stream.end(tenantGone());
+          continue;
+        }
+        feed.jump(state.revision);
+      }
     });
   }
 

@@ -183,6 +183,19 @@ export class Stream implements WatcherOwner {
     this.#pushEvents(watcher, at);
   }
 
+  /** What comes after revision `published` has to be read, as it was not published. */
+  fallBehind(published: Revision): void {
+    for (const watcher of this.#watchers.values()) {
+      if (!watcher.synced) continue;
+      watcher.next = Math.max(watcher.next, published + 1);
+      if (watcher.next > this.#feed.published) continue;
+      this.#feed.synced.delete(watcher);
+      watcher.synced = false;
+      this.#lagging.add(watcher);
+    }
+    this.#scheduleIfUseful();
+  }
+
   /** One slice: reads changes for the watchers that lag, as far as the outbox has room. */
   catchUp(): void {
     const { source, recent, settings } = this.#host;
