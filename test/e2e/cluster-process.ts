@@ -224,6 +224,7 @@ export class ClusterProcess implements AsyncDisposable {
   #natsServer(name: string, place: NatsPlace): ClusterNats {
     return new ClusterNats(name, {
       address: { host: place.listenHost, port: place.port },
+      monitorPort: place.monitorPort,
       config: join(this.#pki, name, NATS_CONFIG_NAME),
       logs: this.#logs,
     });
@@ -360,16 +361,24 @@ export class ClusterMember extends ClusterServer {
 export class ClusterNats extends ClusterServer {
   readonly name: string;
   readonly address: NatsAddress;
+  /** Where it answers /healthz, in plaintext. */
+  readonly monitorPort: number;
   readonly #config: string;
   readonly #logs: string;
 
   constructor(
     name: string,
-    at: { readonly address: NatsAddress; readonly config: string; readonly logs: string },
+    at: {
+      readonly address: NatsAddress;
+      readonly monitorPort: number;
+      readonly config: string;
+      readonly logs: string;
+    },
   ) {
     super();
     this.name = name;
     this.address = at.address;
+    this.monitorPort = at.monitorPort;
     this.#config = at.config;
     this.#logs = at.logs;
   }
