@@ -19,7 +19,7 @@ import { txn } from "./txn.ts";
 import { watch } from "./watch.ts";
 
 /** The gate over `parts`. */
-export function createEdge(parts: EdgeParts): Edge {
+export function createEdge(parts: EdgeParts): Edge & { close(): void } {
   const leaderWatch = createLeaderWatch({
     onLeadership: (listener) => parts.node.onLeadership(listener),
     graceMs: parts.limits.leaderLossMs,
@@ -46,6 +46,7 @@ export function createEdge(parts: EdgeParts): Edge {
     memberPromote: (caller, id) => memberPromote(deps, caller, id),
     moveLeader: (caller, target) => moveLeader(deps, caller, target),
     hashKv: (caller, request) => hashKv(deps, caller, request),
+    close: () => leaderWatch.close(),
     whileLeader: (caller, lost) => leaderWatch.whileLeader(caller, lost),
     alarms: (caller) => alarms(deps, caller),
     health: (checks) => health(deps, checks),

@@ -1,5 +1,5 @@
 /** The one gate: every request is authenticated, authorised, sealed, proposed or read, and audited. */
 export { createEdge } from "./create-edge.ts";
-export type { EdgeDeps } from "./gate.ts";
+export type { EdgeParts } from "./gate.ts";
 export type * from "./ports.ts";
 export type * from "./requests.ts";

@@ -1,6 +1,11 @@
 import { CofferError, errorRow } from "../errors.ts";
-import type { MemberReport } from "../node/mod.ts";
-import { CLUSTER_SCOPE, type MemberId, type Revision, revision } from "../core/types/mod.ts";
+import {
+  CLUSTER_SCOPE,
+  type MemberId,
+  type MemberReport,
+  type Revision,
+  revision,
+} from "../core/types/mod.ts";
 import {
   ALL_KEYS,
   type EdgeDeps,

@@ -71,6 +71,7 @@ class GatedWatchSession implements WatchSession {
         if (scope === this.#tenant && table === "policy") this.#recheck();
       }),
     );
+    this.#endings.push(deps.node.onStateReplaced(() => this.#recheck()));
     this.#endings.push(deps.leaderWatch.whileLeader(caller, (error) => this.#end(error)));
     if (principal.expires !== undefined) {
       // setTimeout takes 31 bits; no credential we accept lives longer than that many milliseconds.

@@ -25,17 +25,30 @@ export interface AcknowledgedDeps {
   readonly log: Logger;
 }
 
-/** The state that a member is about to serve. */
-export interface Found {
-  /** The last index of raft.db. */
-  readonly lastIndex: number;
-  readonly state: StateReader;
+/**
+ * Throws `corrupt`, and records it, if the audit log proves that raft.db has ended further on. Before
+ * the member takes part: what it has forgotten could be what others count on.
+ */
+export async function refuseOlderLog(deps: AcknowledgedDeps, lastIndex: number): Promise<void> {
+  const { index } = await lastMark(deps.audit);
+  if (index > lastIndex) {
+    await refuseOlder(deps, `the audit log knows log entry ${index}, raft.db ends at ${lastIndex}`);
+  }
 }
 
-/** Throws `corrupt`, and records it, if the audit log proves that `found` is not the newest. */
-export async function refuseOlderData(deps: AcknowledgedDeps, found: Found): Promise<void> {
+/**
+ * Throws `corrupt`, and records it, if the audit log proves that the state has been at later revisions.
+ * Once all that was acknowledged is applied here, and before any of it is served.
+ */
+export async function refuseOlderState(
+  deps: AcknowledgedDeps,
+  found: { readonly state: StateReader; readonly isAlone: boolean },
+): Promise<void> {
   const problem = await findProblem(deps.audit, found);
-  if (problem === undefined) return;
+  if (problem !== undefined) await refuseOlder(deps, problem);
+}
+
+async function refuseOlder(deps: AcknowledgedDeps, problem: string): Promise<void> {
   await refuse(
     deps,
     `it is older than what this member has acknowledged: ${problem}. Put the newest raft.db and ` +
@@ -70,24 +83,34 @@ async function refuse(deps: AcknowledgedDeps, reason: string): Promise<never> {
   throw new CofferError("corrupt", `"${deps.dataDir}" is not served: ${reason}`);
 }
 
-async function findProblem(audit: Audit, found: Found): Promise<string | undefined> {
-  const any = { afterSeq: 0, subject: "", outcome: "", tenant: "" };
-  const [line] = await audit.tail({ ...any, limit: 1, action: MARK_ACTION });
+const ANY = { afterSeq: 0, subject: "", outcome: "", tenant: "" } as const;
+
+/** The newest mark: the log's index that was applied then, and the place of the mark. */
+async function lastMark(audit: Audit): Promise<{ readonly index: number; readonly seq: number }> {
+  const [line] = await audit.tail({ ...ANY, limit: 1, action: MARK_ACTION });
   const mark = line === undefined ? undefined : readRecord(line);
-  const marked = Number(MARK_KEY.exec(mark?.key ?? "")?.[1] ?? 0);
-  if (marked > found.lastIndex) {
-    return `the audit log knows log entry ${marked}, raft.db ends at ${found.lastIndex}`;
-  }
-  const limit = Math.min(audit.head.seq - (mark?.seq ?? 0), RECORDS_MAX);
-  const known = revisionsOf(await audit.tail({ ...any, limit, action: "" }));
-  const lost = [...known.keys()].find((id) => isLost(found.state, id as TenantId));
+  return { index: Number(MARK_KEY.exec(mark?.key ?? "")?.[1] ?? 0), seq: mark?.seq ?? 0 };
+}
+
+async function findProblem(
+  audit: Audit,
+  { state, isAlone }: { readonly state: StateReader; readonly isAlone: boolean },
+): Promise<string | undefined> {
+  const limit = Math.min(audit.head.seq - (await lastMark(audit)).seq, RECORDS_MAX);
+  const known = revisionsOf(await audit.tail({ ...ANY, limit, action: "" }));
+  // What is not in the state of a majority was deleted through another member.
+  const lost = isAlone ? [...known.keys()].find((id) => isLost(state, id as TenantId)) : undefined;
   // A record holds the name of a tenant that was deleted and not its id, and a slow read of it may be
   // recorded after its end. So once any was deleted, only the marks can tell.
-  const deleted = { ...any, limit: 1, action: "tenant-delete", outcome: "ok" };
-  if (lost !== undefined && (await audit.tail(deleted)).length === 0) {
+  if (lost !== undefined && !(await wasAnyDeleted(audit))) {
     return `tenant ${lost} is in the audit log and not in the data`;
   }
-  return findOlder(known, found.state);
+  return findOlder(known, state);
+}
+
+async function wasAnyDeleted(audit: Audit): Promise<boolean> {
+  const deleted = { ...ANY, limit: 1, action: "tenant-delete", outcome: "ok" };
+  return (await audit.tail(deleted)).length > 0;
 }
 
 function isLost(state: StateReader, id: TenantId): boolean {

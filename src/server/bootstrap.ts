@@ -3,6 +3,7 @@ import {
   type ApplyResult,
   CLUSTER_SCOPE,
   type Command,
+  type MemberId,
   type MemberInfo,
   type RecordChange,
   systemActor,
@@ -18,7 +19,6 @@ import {
 import { type PolicyFiles, planPolicyChange } from "../access/mod.ts";
 import type { Node } from "../node/mod.ts";
 import type { Keyring } from "../seal/mod.ts";
-import type { Clock } from "../stdx/mod.ts";
 
 /**
  * The first entries of a new cluster: its keys, the built-in issuer, who runs it, and the tenant
@@ -45,9 +45,18 @@ export interface BootstrapDeps {
   readonly node: Node;
   readonly keyring: Keyring;
   readonly policies: PolicyFiles;
-  readonly clock: Clock;
+  /** The members that the cluster begins with. */
+  readonly firstMembers: readonly { readonly id: MemberId; readonly name: string }[];
 }
 
+export function isBootstrapped({ state }: Pick<Node, "state">): boolean {
+  return state.record(CLUSTER_SCOPE, "setting", DONE_SETTING) !== undefined;
+}
+
+/**
+ * Done by the leader; the others wait for it. What a leader that is replaced in the middle has left,
+ * the next one completes: two that are at it at once cannot both make a thing.
+ */
 export async function bootstrap(deps: BootstrapDeps): Promise<void> {
   const { state } = deps.node;
   if (state.records(CLUSTER_SCOPE, "wrapped-key").length === 0) {
@@ -58,25 +67,43 @@ export async function bootstrap(deps: BootstrapDeps): Promise<void> {
   if (state.record(CLUSTER_SCOPE, "setting", ISSUER_KEY_SETTING) === undefined) {
     await propose(deps, { kind: "records", changes: await issuerChanges(deps) });
   }
+  await listFirstMembers(deps);
   // Once only: whoever takes the first operators or tenants away must not get them back at a start.
-  if (state.record(CLUSTER_SCOPE, "setting", DONE_SETTING) !== undefined) return;
-  if (state.records(CLUSTER_SCOPE, "policy").length === 0) {
-    await propose(deps, { kind: "records", changes: operatorChanges() });
-  }
+  if (isBootstrapped(deps.node)) return;
   if (state.tenants().length === 0) await propose(deps, defaultTenant(deps));
+  const operators = state.records(CLUSTER_SCOPE, "policy").length === 0 ? operatorChanges() : [];
   const done = {
     table: "setting",
     id: DONE_SETTING,
     data: Uint8Array.of(1),
-    expect: "any",
+    expect: "absent",
   } as const;
-  await propose(deps, { kind: "records", changes: [done] });
+  await propose(deps, { kind: "records", changes: [...operators, done] });
+}
+
+/** So that a list of the members shows those that have not started yet: without a name, as etcd's. */
+async function listFirstMembers(deps: BootstrapDeps): Promise<void> {
+  const { state } = deps.node;
+  if (isBootstrapped(deps.node) || deps.firstMembers.length === 1) return;
+  for (const { id, name } of deps.firstMembers) {
+    if (state.members().some((known) => known.id === id)) continue;
+    const member = { id, name: "", peerUrls: peerUrlsOf(name), clientUrls: [], isLearner: false };
+    await propose(deps, { kind: "member", member });
+  }
+}
+
+/** The host names a member to the others; etcd's tools want to see the rest. */
+export function peerUrlsOf(name: string): readonly string[] {
+  return [`https://${name}:2380`];
 }
 
 /** Tells the cluster this member's name and addresses, where they have changed. */
-export async function announceMember(deps: BootstrapDeps, member: MemberInfo): Promise<void> {
+export async function announceMember(
+  deps: Pick<BootstrapDeps, "node">,
+  member: MemberInfo,
+): Promise<void> {
   const known = deps.node.state.members().find((one) => one.id === member.id);
-  const urls = (info: MemberInfo): string => [...info.peerUrls, "|", ...info.clientUrls].join(" ");
+  const urls = (info: MemberInfo): string => info.clientUrls.join(" ");
   if (known !== undefined && known.name === member.name && urls(known) === urls(member)) return;
   await propose(deps, { kind: "member", member });
 }
@@ -120,7 +147,7 @@ function defaultTenant(deps: BootstrapDeps): Command {
   return { kind: "tenant-create", id, name: DEFAULT_TENANT, records };
 }
 
-async function propose(deps: BootstrapDeps, command: Command): Promise<ApplyResult> {
+async function propose(deps: Pick<BootstrapDeps, "node">, command: Command): Promise<ApplyResult> {
   const result = await deps.node.propose({
     tenant: CLUSTER_SCOPE,
     policyRevision: undefined,

@@ -2,14 +2,16 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { type PolicyFiles, createAccess, planPolicyChange, rowOf } from "../access/mod.ts";
 import type { Audit } from "../audit/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
+import type { Fsm } from "../core/fsm/mod.ts";
 import { checkTxn } from "../core/mvcc/mod.ts";
-import { leaseId, tenantId } from "../core/types/mod.ts";
-import type { EdgeDeps } from "../edge/mod.ts";
+import { leaseId, memberId, tenantId } from "../core/types/mod.ts";
+import type { EdgeParts } from "../edge/mod.ts";
 import type { Node } from "../node/mod.ts";
 import type { Keyring } from "../seal/mod.ts";
 import type { StateStore } from "../storage/mod.ts";
 import type { Logger, Metrics } from "../telemetry/mod.ts";
 import { processClock } from "./clock.ts";
+import { requestTimeoutMs } from "./create-node.ts";
 import type { MemberIdentity } from "./member-identity.ts";
 import { versionsOf } from "./versions.ts";
 
@@ -28,9 +30,11 @@ export function createEdgeDeps(parts: {
   readonly audit: Audit;
   readonly store: StateStore;
   readonly metrics: Metrics;
+  readonly machine: Pick<Fsm, "chainAt">;
+  readonly hasPeers: boolean;
   readonly log: Logger;
   readonly version: string;
-}): EdgeDeps {
+}): EdgeParts {
   const { config, node, keyring, policies, identity, audit, store, log } = parts;
   const { state } = node;
   const access = createAccess({
@@ -54,6 +58,7 @@ export function createEdgeDeps(parts: {
     random: {
       // Positive, as etcd draws them, and never 0.
       leaseId: () => leaseId(randomBytes(8).readBigUInt64BE() & 0x7fffffffffffffffn || 1n),
+      memberId: () => memberId(randomBytes(8).readBigUInt64BE() || 1n),
       tenantId: () => tenantId(randomUUID()),
     },
     clock: processClock,
@@ -63,12 +68,15 @@ export function createEdgeDeps(parts: {
       quotaBytes: config.quotaBytes,
       keyBytesMax: KEY_BYTES_MAX,
       leaseTtlMin: Math.ceil((1.5 * config.electionMs) / 1000),
-      requestTimeoutMs: 5000 + 2 * config.electionMs,
+      requestTimeoutMs: requestTimeoutMs(config),
+      leaderLossMs: config.electionMs,
     },
     versions: versionsOf(parts.version),
     checkTxn,
     size: () => store.size(),
     alarms: quotaAlarms(store, config.quotaBytes),
+    hasPeers: parts.hasPeers,
+    chainAt: (tenant, revision) => parts.machine.chainAt(tenant, revision),
     log,
   };
 }
@@ -76,7 +84,7 @@ export function createEdgeDeps(parts: {
 /** How old the known size of the store may be: asking SQLite for it on every put would cost more. */
 const SIZE_AGE_MS = 250;
 
-function quotaAlarms(store: StateStore, quotaBytes: number): EdgeDeps["alarms"] {
+function quotaAlarms(store: StateStore, quotaBytes: number): EdgeParts["alarms"] {
   let asked = Number.NEGATIVE_INFINITY;
   let raised: readonly "nospace"[] = [];
   return () => {

@@ -17,29 +17,31 @@ export interface MemberFile {
 const FILE_NAME = "member.json";
 const FORM_VERSION = 1;
 
-/** Ids drawn from what all members of a cluster are told alike, so that they agree without asking. */
-export function deriveIds(options: {
-  readonly name: string;
-  readonly clusterToken: string;
-  readonly initialCluster: readonly string[];
-}): MemberFile {
-  const { name, clusterToken } = options;
-  const names = [...new Set([...options.initialCluster, name])].sort();
-  return {
-    name,
-    memberId: memberId(drawId(["member", clusterToken, name])),
-    clusterId: clusterId(drawId(["cluster", clusterToken, ...names])),
-  };
+/** The id of the cluster with this token: a joiner has nothing else to know it by. */
+export function clusterIdOf(clusterToken: string): ClusterId {
+  return clusterId(drawId(["cluster", clusterToken]));
 }
 
-/** Reads the folder's member file, or writes it for a new folder. */
-export function openMemberFile(folder: string, wanted: MemberFile): MemberFile {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+/** The id as subjects of NATS and keys of the transport have it. */
+export function clusterIdText(id: ClusterId): string {
+  return id.toString(16).padStart(16, "0");
+}
+
+/**
+ * The id of one of the first members, drawn from what all of them are told alike, so that they agree
+ * without asking. Members that are added later get theirs from whoever adds them.
+ */
+export function firstMemberId(clusterToken: string, name: string): MemberId {
+  return memberId(drawId(["member", clusterToken, name]));
+}
+
+/** The folder's member file; `undefined` for a folder that has none. Refuses another member's. */
+export function findMemberFile(
+  folder: string,
+  wanted: { readonly name: string; readonly clusterId: ClusterId },
+): MemberFile | undefined {
   const path = join(folder, FILE_NAME);
-  if (!existsSync(path)) {
-    writeMemberFile(path, wanted);
-    return wanted;
-  }
+  if (!existsSync(path)) return undefined;
   const found = readMemberFile(path);
   if (found.name !== wanted.name) {
     throw new CofferError(
@@ -51,11 +53,18 @@ export function openMemberFile(folder: string, wanted: MemberFile): MemberFile {
   if (found.clusterId !== wanted.clusterId) {
     throw new CofferError(
       "invalid-argument",
-      `${folder} belongs to another cluster; give the --cluster-token and --initial-cluster it was ` +
-        "made with, or name another --data-dir",
+      `${folder} belongs to another cluster; give the --cluster-token it was made with, or name ` +
+        "another --data-dir",
     );
   }
   return found;
+}
+
+/** Makes the folder the member's. */
+export function makeMemberFile(folder: string, file: MemberFile): MemberFile {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeMemberFile(join(folder, FILE_NAME), file);
+  return file;
 }
 
 function writeMemberFile(path: string, file: MemberFile): void {

@@ -49,6 +49,9 @@ export function openMemberIdentity(deps: {
   const endListening = node.onRecords(({ table }) => {
     if (table === "issuer") issuers = undefined;
   });
+  const endReplacing = node.onStateReplaced(() => {
+    issuers = undefined;
+  });
   const readIssuers = (): readonly IssuerRecord[] => [
     ...node.state.records(CLUSTER_SCOPE, "issuer").map(({ data }) => parseIssuerRecord(data)),
     ...configured,
@@ -99,6 +102,7 @@ export function openMemberIdentity(deps: {
     },
     close: () => {
       endListening();
+      endReplacing();
       identity.close();
     },
   };

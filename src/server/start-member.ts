@@ -1,27 +1,29 @@
-import { createHash, randomInt } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { createHash } from "node:crypto";
 import { type PolicyFiles, findPolicyFolder, loadPolicyFiles } from "../access/mod.ts";
 import { type ListenAddress, createServer } from "../api/mod.ts";
-import { type Audit, openAudit } from "../audit/mod.ts";
-import type { Address, ServerConfig } from "../config/mod.ts";
-import { type Fsm, createFsm } from "../core/fsm/mod.ts";
+import type { ServerConfig } from "../config/mod.ts";
+import { createFsm } from "../core/fsm/mod.ts";
 import { createEdge } from "../edge/mod.ts";
-import { CofferError } from "../errors.ts";
+import { CLUSTER_SCOPE } from "../core/types/mod.ts";
 import type { IssuedToken } from "../identity/mod.ts";
-import { MemberNode } from "../node/mod.ts";
-import { type Keyring, createKeyring, createRootKeyFile, keyFileProvider } from "../seal/mod.ts";
-import { createPrng } from "../stdx/mod.ts";
-import { type RaftLog, type StateStore, openRaftLog, openStateStore } from "../storage/mod.ts";
-import type { Logger, Metrics } from "../telemetry/mod.ts";
-import { createMetrics } from "../telemetry/mod.ts";
-import { keepMarks, refuseMixedFiles, refuseOlderData } from "./acknowledged.ts";
-import { announceMember, bootstrap } from "./bootstrap.ts";
+import type { MemberNode } from "../node/mod.ts";
+import { type Keyring, createKeyring, keyFileProvider } from "../seal/mod.ts";
+import { type Logger, type Metrics, createMetrics } from "../telemetry/mod.ts";
+import { keepMarks, refuseMixedFiles, refuseOlderLog, refuseOlderState } from "./acknowledged.ts";
+import { peerUrlsOf } from "./bootstrap.ts";
+import { listenAddress, readTls } from "./client-port.ts";
 import { processClock } from "./clock.ts";
+import { type NodeParts, createNode } from "./create-node.ts";
 import { createEdgeDeps } from "./edge-deps.ts";
+import { type End, endAll } from "./ends.ts";
+import { type Files, closeFiles, openFiles } from "./files.ts";
 import { boundHeapGrowth } from "./heap.ts";
+import type { MemberFile } from "./member-file.ts";
 import { openMemberIdentity } from "./member-identity.ts";
-import { type MemberFile, deriveIds, openMemberFile } from "./member-file.ts";
+import type { Network } from "./network.ts";
+import { type Place, findPlace, meetOthers } from "./place.ts";
+import { announce, awaitBootstrap, awaitReadable } from "./readiness.ts";
+import { ensureRootKey } from "./root-key.ts";
 import { versionsOf } from "./versions.ts";
 
 /** A running member. */
@@ -33,7 +35,10 @@ export interface Member {
     readonly tenants: readonly string[];
     readonly ttlSeconds: number;
   }): Promise<IssuedToken>;
-  /** Stops taking requests, ends those under way, closes the files. May be called again. */
+  /**
+   * Hands leadership over, stops taking requests, ends those under way, closes the files. May be called
+   * again.
+   */
   stop(): Promise<void>;
 }
 
@@ -43,55 +48,38 @@ export interface MemberHost {
   readonly log: Logger;
   /** The member cannot go on: the process must end. */
   readonly onFatal: (error: unknown) => void;
-}
-
-/** The files of one member, opened in order and closed in the opposite one. */
-interface Files {
-  readonly raftLog: RaftLog;
-  readonly store: StateStore;
-  readonly audit: Audit;
+  /** The member was taken out of the cluster and serves no more; it is still to be stopped. */
+  readonly onRemoved?: (reason: string) => void;
+  /** Ends a start that waits for others. */
+  readonly signal?: AbortSignal;
 }
 
 /** Opens a member's data folder, or makes a new one, and serves it. */
 export async function startMember(config: ServerConfig, host: MemberHost): Promise<Member> {
-  if (config.initialCluster.length > 1) {
-    throw new CofferError(
-      "invalid-argument",
-      "this version runs clusters of one member; leave --initial-cluster out",
-    );
-  }
   boundHeapGrowth();
-  const ids = openMemberFile(config.dataDir, deriveIds(config));
-  ensureRootKey(config, host.log);
-  const policies = loadPolicyFiles(findPolicyFolder(import.meta.url));
-  const metrics = createMetrics({
-    etcdVersion: versionsOf(host.version).etcd,
-    cofferVersion: host.version,
-    memberId: ids.memberId.toString(16),
-  });
-  const files = await openFiles(config, ids, { log: host.log, metrics });
-  const ends: End[] = [() => closeFiles(files)];
+  const ends: End[] = [];
   try {
-    return await serve({ config, host, ids, policies, metrics, files }, ends);
+    ensureRootKey(config, host.log);
+    const policies = loadPolicyFiles(findPolicyFolder(import.meta.url));
+    const signal = host.signal ?? new AbortController().signal;
+    const place = await findPlace({ config, log: host.log, signal }, ends);
+    return await serve({ config, host, policies, signal, place }, ends);
   } catch (error) {
     await endAll(ends);
     throw error;
   }
 }
 
-/** Ends something that was started. */
-type End = () => void | Promise<void>;
-
-/** The last that was started ends first. */
-async function endAll(ends: readonly End[]): Promise<void> {
-  for (const end of ends.toReversed()) await end();
-}
-
-interface Parts {
+interface Start {
   readonly config: ServerConfig;
   readonly host: MemberHost;
-  readonly ids: MemberFile;
   readonly policies: PolicyFiles;
+  readonly signal: AbortSignal;
+  readonly place: Place;
+}
+
+interface Parts extends Start {
+  readonly ids: MemberFile;
   readonly metrics: Metrics;
   readonly files: Files;
 }
@@ -99,14 +87,66 @@ interface Parts {
 interface Core {
   readonly keyring: Keyring;
   readonly node: MemberNode;
+  readonly network: Network | undefined;
+  readonly machine: ReturnType<typeof createFsm>;
 }
 
-/** Runs the node over the files, unless they are not the newest. Adds to `ends` as it goes. */
+/** Adds to `ends` as it goes, so that what was started ends whether all of it was or not. */
+async function serve(start: Start, ends: End[]): Promise<Member> {
+  const { config, host, place } = start;
+  const { ids } = place;
+  const metrics = createMetrics({
+    etcdVersion: versionsOf(host.version).etcd,
+    cofferVersion: host.version,
+    memberId: ids.memberId.toString(16),
+  });
+  const files = await openFiles(config, ids, { log: host.log, metrics });
+  ends.push(() => closeFiles(files));
+  const parts = { ...start, ids, metrics, files };
+  const core = await startNode(parts, ends);
+  await awaitBootstrap({
+    ...core,
+    policies: start.policies,
+    firstMembers: place.firstVoters,
+    log: host.log,
+    signal: start.signal,
+  });
+  const { listening, issueToken } = await openClientPort(parts, core, ends);
+  await announce(core.node, {
+    log: host.log,
+    signal: start.signal,
+    member: {
+      id: ids.memberId,
+      name: config.name,
+      peerUrls: peerUrlsOf(config.name),
+      clientUrls: config.advertiseClientUrls.map((address) => address.url),
+      isLearner: false,
+    },
+  });
+  host.log.info("Serving clients", {
+    member: ids.memberId.toString(16),
+    cluster: ids.clusterId.toString(16),
+    addresses: listening.map(({ scheme, host: name, port }) => `${scheme}://${name}:${port}`),
+  });
+  // While it is still served, so that requests under way go on at the next leader.
+  ends.push(async () => void (await core.node.transferLeadership()));
+  let stopping: Promise<void> | undefined;
+  return { listening, issueToken, stop: () => (stopping ??= endAll(ends)) };
+}
+
+/**
+ * Runs the node over the files, unless they are not the newest, and waits until all that was
+ * acknowledged is applied.
+ */
 async function startNode(parts: Parts, ends: End[]): Promise<Core> {
-  const { config, host, ids, files } = parts;
+  const { config, host, ids, files, signal } = parts;
   const machine = createFsm(files.store, sha256);
   const acknowledged = { audit: files.audit, dataDir: config.dataDir, log: host.log };
   await refuseMixedFiles(acknowledged, files.raftLog, machine.appliedIndex);
+  await refuseOlderLog(acknowledged, files.raftLog.lastIndex);
+  const isNew = files.raftLog.lastIndex === 0 && files.raftLog.hardState.term === 0;
+  const met = await meetOthers({ config, log: host.log, signal }, { ...parts.place, isNew }, ends);
+  const { network } = met;
   const keyring = createKeyring({
     clusterId: ids.clusterId,
     provider: keyFileProvider({ path: config.rootKeyFile }),
@@ -114,31 +154,57 @@ async function startNode(parts: Parts, ends: End[]): Promise<Core> {
     clock: processClock,
   });
   ends.push(() => keyring.close());
-  const node = createNode(parts, machine);
+  const removal = removalOf(host);
+  const nodeParts: NodeParts = { ...parts, ...met, onRemoved: removal.onRemoved };
+  const node = createNode(nodeParts, machine, ends);
+  forgetKeys(node, keyring);
+  network?.deliverTo(node);
+  const stopNode = (): void => node.stop();
+  ends.push(() => network?.deliverTo(undefined), stopNode);
+  node.start();
+  await awaitReadable(node, { network, log: host.log, signal });
+  const isAlone = node.status().voters.length === 1;
+  await refuseOlderState(acknowledged, { state: machine.reader, isAlone });
+  const marks = keepMarks(acknowledged, () => machine.appliedIndex);
+  // Ends after the node, which may apply a last batch as it stops.
+  ends.splice(ends.indexOf(stopNode), 0, () => marks.stop());
+  observeNode(parts.metrics, node);
+  return { keyring, node, network, machine };
+}
+
+/** What was known of keys goes as soon as they may have changed under it. */
+function forgetKeys(node: MemberNode, keyring: Keyring): void {
   node.onRecords(({ scope, table }) => {
     if (table === "wrapped-key") keyring.invalidate(scope);
   });
   node.onTenantDeleted((tenant) => keyring.invalidate(tenant));
-  const stopNode = (): void => node.stop();
-  ends.push(stopNode);
-  node.start();
-  await node.readIndex();
-  await refuseOlderData(acknowledged, {
-    lastIndex: files.raftLog.lastIndex,
-    state: machine.reader,
-  });
-  const marks = keepMarks(acknowledged, () => machine.appliedIndex);
-  // Ends after the node, which may apply a last batch as it stops.
-  ends.splice(ends.indexOf(stopNode), 0, () => marks.stop());
-  return { keyring, node };
+  node.onStateReplaced(() => keyring.invalidate(CLUSTER_SCOPE));
 }
 
-/** Adds to `ends` as it goes, so that what was started ends whether all of it was or not. */
-async function serve(parts: Parts, ends: End[]): Promise<Member> {
-  const { config, host, ids, policies, metrics, files } = parts;
-  const { keyring, node } = await startNode(parts, ends);
-  const bootDeps = { node, keyring, policies, clock: processClock };
-  await bootstrap(bootDeps);
+function removalOf(host: MemberHost): { readonly onRemoved: (reason: string) => void } {
+  return {
+    onRemoved: (reason) => {
+      host.log.error("This member was removed from the cluster and stops", { reason });
+      host.onRemoved?.(reason);
+    },
+  };
+}
+
+function observeNode(metrics: Metrics, node: MemberNode): void {
+  metrics.observe({
+    isLearner: () => node.status().isLearner,
+    watchStreams: () => node.watchStatus().streams,
+    watchers: () => node.watchStatus().watchers,
+    slowWatchers: () => node.watchStatus().slowWatchers,
+    tenants: () => node.state.tenants().length,
+  });
+}
+
+async function openClientPort(
+  { config, host, policies, metrics, files }: Parts,
+  { node, keyring, network, machine }: Core,
+  ends: End[],
+): Promise<Pick<Member, "listening" | "issueToken">> {
   const identity = openMemberIdentity({ config, node, keyring, log: host.log });
   ends.push(() => identity.close());
   const edge = createEdge(
@@ -150,10 +216,13 @@ async function serve(parts: Parts, ends: End[]): Promise<Member> {
       identity,
       metrics,
       ...files,
+      machine,
+      hasPeers: network !== undefined,
       log: host.log,
       version: host.version,
     }),
   );
+  ends.push(() => edge.close());
   const server = createServer({
     edge,
     log: host.log,
@@ -167,165 +236,10 @@ async function serve(parts: Parts, ends: End[]): Promise<Member> {
     },
   });
   ends.push(() => server.close());
-  const listening = await server.listen();
-  await announceMember(bootDeps, {
-    id: ids.memberId,
-    name: config.name,
-    peerUrls: [],
-    clientUrls: config.advertiseClientUrls.map((address) => address.url),
-    isLearner: false,
-  });
-  host.log.info("Serving clients", {
-    member: ids.memberId.toString(16),
-    cluster: ids.clusterId.toString(16),
-    addresses: listening.map(({ scheme, host: name, port }) => `${scheme}://${name}:${port}`),
-  });
-  let stopping: Promise<void> | undefined;
   return {
-    listening,
+    listening: await server.listen(),
     issueToken: (order) => identity.issueToken({ ...order, groups: [] }),
-    stop: () => (stopping ??= endAll(ends)),
   };
-}
-
-function createNode({ config, host, ids, metrics, files }: Parts, machine: Fsm): MemberNode {
-  let committed = 0;
-  const node = new MemberNode({
-    memberId: ids.memberId,
-    clusterId: ids.clusterId,
-    log: files.raftLog,
-    confState: {
-      voters: [ids.memberId],
-      learners: [],
-      votersOutgoing: [],
-      learnersNext: [],
-      autoLeave: false,
-    },
-    machine,
-    storage: { checkpoint: () => Promise.resolve(files.store.checkpoint()) },
-    peers: { send: () => undefined },
-    clock: processClock,
-    random: createPrng(randomInt(2 ** 32)),
-    times: {
-      heartbeatMs: config.heartbeatMs,
-      electionMs: config.electionMs,
-      // etcd's: 5 s and two election timeouts.
-      requestTimeoutMs: 5000 + 2 * config.electionMs,
-      progressIntervalMs: 600_000,
-    },
-    snapshotEntries: config.snapshotEntries,
-    observer: {
-      proposed: (count) => metrics.batchProposals.observe(count),
-      applied: (_, count) => {
-        committed += count;
-      },
-      leadership: ({ leader, isLeader }) => {
-        metrics.leaderChanges.inc();
-        host.log.info("Leadership", { leader: leader.toString(16), isLeader });
-      },
-      pending: () => undefined,
-    },
-    logger: host.log,
-    onFatal: host.onFatal,
-  });
-  metrics.observe({
-    hasLeader: () => node.status().leader !== 0n,
-    isLeader: () => node.status().leader === ids.memberId,
-    isLearner: () => node.status().isLearner,
-    proposalsCommitted: () => committed,
-    proposalsApplied: () => committed,
-    quotaBytes: () => config.quotaBytes,
-    dbBytes: () => files.store.size().total,
-    dbBytesInUse: () => files.store.size().inUse,
-    watchStreams: () => node.watchStatus().streams,
-    watchers: () => node.watchStatus().watchers,
-    slowWatchers: () => node.watchStatus().slowWatchers,
-    tenants: () => node.state.tenants().length,
-    auditBlocked: () => files.audit.blocked !== undefined,
-  });
-  return node;
-}
-
-/**
- * A new cluster of one makes its root key where the operator pointed. With data there already, a
- * missing file is a mistake that a new key would make worse.
- */
-function ensureRootKey(config: ServerConfig, log: Logger): void {
-  const hasData = ["state.db", "raft.db"].some((name) => existsSync(join(config.dataDir, name)));
-  if (existsSync(config.rootKeyFile)) return;
-  if (hasData) {
-    throw new CofferError(
-      "sealed",
-      `key file '${config.rootKeyFile}' is not there, and "${config.dataDir}" holds data that only ` +
-        "its key opens; restore the file from its backup or name it with --root-key-file",
-    );
-  }
-  createRootKeyFile(config.rootKeyFile);
-  log.warn("Root key made: back this file up, without it the data cannot be opened", {
-    file: config.rootKeyFile,
-  });
-}
-
-async function openFiles(
-  config: ServerConfig,
-  ids: MemberFile,
-  deps: { readonly log: Logger; readonly metrics: Metrics },
-): Promise<Files> {
-  const raftLog = openRaftLog({
-    path: join(config.dataDir, "raft.db"),
-    log: deps.log,
-    onFsync: (seconds) => deps.metrics.walFsync.observe(seconds),
-  });
-  try {
-    const store = openStateStore({ path: join(config.dataDir, "state.db"), commit: "later" });
-    try {
-      const audit = await openAudit({
-        folder: join(config.dataDir, "audit"),
-        memberId: ids.memberId.toString(16),
-        clock: processClock,
-        log: deps.log,
-      });
-      return { raftLog, store, audit };
-    } catch (error) {
-      store.close();
-      throw error;
-    }
-  } catch (error) {
-    raftLog.close();
-    throw error;
-  }
-}
-
-async function closeFiles({ raftLog, store, audit }: Files): Promise<void> {
-  await audit.close();
-  store.close();
-  raftLog.close();
-}
-
-function readTls(config: ServerConfig): Parameters<typeof createServer>[0]["tls"] {
-  if (config.tlsCert === undefined || config.tlsKey === undefined) return undefined;
-  return {
-    cert: readPem(config.tlsCert, "--tls-cert"),
-    key: readPem(config.tlsKey, "--tls-key"),
-    clientCa: config.clientCa === undefined ? undefined : readPem(config.clientCa, "--client-ca"),
-    clientCertAuth: config.clientCertAuth,
-    crl: config.clientCrl === undefined ? undefined : readPem(config.clientCrl, "--client-crl"),
-  };
-}
-
-function readPem(path: string, option: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? "error";
-    throw new CofferError("invalid-argument", `${option} ${path} cannot be read (${code})`, {
-      cause,
-    });
-  }
-}
-
-function listenAddress({ secure, host, port }: Address): ListenAddress {
-  return { scheme: secure ? "https" : "http", host, port };
 }
 
 function sha256(bytes: Uint8Array): Uint8Array {

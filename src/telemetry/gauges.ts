@@ -23,6 +23,10 @@ export interface GaugeSources {
   readonly tokenCacheEntries?: () => number;
   readonly jwksFailures?: () => number;
   readonly connections?: () => number;
+  /** Other members that are heard of now. */
+  readonly activePeers?: () => number;
+  /** Whether there is a connection to NATS. */
+  readonly natsConnected?: () => boolean;
 }
 
 const rows: readonly (readonly [keyof GaugeSources, string, string])[] = [
@@ -44,6 +48,8 @@ const rows: readonly (readonly [keyof GaugeSources, string, string])[] = [
   ["auditBlocked", "coffer_audit_blocked", "Whether the audit log cannot be written: 1 or 0."],
   ["tokenCacheEntries", "coffer_token_cache_entries", "Verified tokens remembered."],
   ["jwksFailures", "coffer_jwks_failures", "Issuers whose keys cannot be fetched now."],
+  ["activePeers", "coffer_peers_connected", "Other members heard of now."],
+  ["natsConnected", "coffer_nats_connected", "Whether NATS is connected: 1 or 0."],
   ["connections", "coffer_client_connections", "Client connections now open."],
 ];
 

@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { registerGauges, type GaugeSources } from "./gauges.ts";
+import { peerFamilies, type PeerMetrics } from "./peer-metrics.ts";
 import {
   counter,
   type CounterSeries,
@@ -28,6 +29,8 @@ export interface RpcMetrics {
 /** Counters and histograms of the hot path. Histograms take seconds. */
 export interface Metrics {
   rpc(type: RpcType, service: string, method: string): RpcMetrics;
+  /** The series of the member with that id, hexadecimal. */
+  peer(id: string): PeerMetrics;
 
   readonly puts: CounterSeries;
   readonly deletes: CounterSeries;
@@ -43,6 +46,7 @@ export interface Metrics {
   readonly proposalsFailed: CounterSeries;
   readonly slowApplies: CounterSeries;
   readonly readIndexesFailed: CounterSeries;
+  readonly heartbeatFailures: CounterSeries;
   readonly healthSuccesses: CounterSeries;
   readonly healthFailures: CounterSeries;
   readonly walFsync: HistogramSeries;
@@ -60,6 +64,9 @@ export interface Metrics {
   readonly auditFailures: CounterSeries;
   readonly guardRetries: CounterSeries;
   readonly policyRetries: CounterSeries;
+
+  /** Frames of the network between members that were refused; each reason is one series. */
+  framesRefused(reason: string): CounterSeries;
 
   /** Adds sources of gauges; each is called at a scrape, and one left out gives no sample. */
   observe(sources: GaugeSources): void;
@@ -93,8 +100,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
   registerGauges(registry, () => sources);
   return {
     rpc: rpcFamilies(registry),
+    peer: peerFamilies(registry),
     ...etcdSeries(registry),
     ...cofferSeries(registry),
+    framesRefused: refusedFamily(registry),
     observe: (more) => {
       sources = { ...sources, ...more };
     },
@@ -187,8 +196,23 @@ function rpcFamilies(registry: Registry): Metrics["rpc"] {
   };
 }
 
+function refusedFamily(registry: Registry): Metrics["framesRefused"] {
+  const family = counterFamily({
+    registry,
+    name: "coffer_transport_frames_refused_total",
+    help: "Frames that no member of this cluster sent, or that came late, twice or damaged.",
+    labelNames: ["reason"],
+  });
+  const known = new Map<string, CounterSeries>();
+  return (reason) => {
+    const series = known.get(reason) ?? family({ reason });
+    known.set(reason, series);
+    return series;
+  };
+}
+
 /** The keys of `Metrics` that are plain series, which the two functions below make. */
-type Series = Omit<Metrics, "rpc" | "observe" | "text" | "contentType">;
+type Series = Omit<Metrics, "rpc" | "peer" | "framesRefused" | "observe" | "text" | "contentType">;
 type CofferSeries =
   | "batchProposals"
   | "tokensAccepted"
@@ -219,6 +243,10 @@ function etcdSeries(registry: Registry): Omit<Series, CofferSeries> {
     proposalsFailed: count("server_proposals_failed_total", "Proposals that failed."),
     slowApplies: count("server_slow_apply_total", "Apply batches that took over 100 ms."),
     readIndexesFailed: count("server_read_indexes_failed_total", "Read indexes that failed."),
+    heartbeatFailures: count(
+      "server_heartbeat_send_failures_total",
+      "Heartbeats that could not be sent.",
+    ),
     healthSuccesses: count("server_health_success", "Health checks answered healthy."),
     healthFailures: count("server_health_failures", "Health checks answered unhealthy."),
     walFsync: disk("wal_fsync_duration_seconds", "Seconds of one log transaction with its fsync."),

@@ -199,11 +199,16 @@ test("files that the options name: each error says which", async (context) => {
     writeFileSync(issuersFile, text);
     await assertNoStart(config, { issuersFile }, { message });
   }
-  await assertNoStart(
-    config,
-    { initialCluster: ["m1", "m2", "m3"] },
-    { message: /clusters of one member/ },
-  );
+});
+
+test("a member of several makes no root key of its own", async (context) => {
+  const config = freshConfig(context);
+  const message = /root\.key' is not there, and all members of a cluster have the same one/;
+  const initialCluster = ["m1", "m2", "m3"];
+  await assertNoStart(config, { initialCluster }, { code: "sealed", message });
+  const joins = { initialClusterState: "existing", initialCluster: ["m2"] } as const;
+  await assertNoStart(config, joins, { code: "sealed", message });
+  assert.equal(existsSync(config.rootKeyFile), false);
 });
 
 test("a member file that cannot be read, or of a later form", async (context) => {

@@ -1,0 +1,60 @@
+import { join } from "node:path";
+import { type Audit, openAudit } from "../audit/mod.ts";
+import type { ServerConfig } from "../config/mod.ts";
+import {
+  type RaftLog,
+  type StateStore,
+  completeInstall,
+  openRaftLog,
+  openStateStore,
+} from "../storage/mod.ts";
+import type { Logger, Metrics } from "../telemetry/mod.ts";
+import { processClock } from "./clock.ts";
+import type { MemberFile } from "./member-file.ts";
+
+/** The files of one member, opened in order and closed in the opposite one. */
+export interface Files {
+  readonly raftLog: RaftLog;
+  readonly store: StateStore;
+  readonly audit: Audit;
+}
+
+/** Opens them, or makes new ones. Ends a snapshot's installation that a crash cut short. */
+export async function openFiles(
+  { dataDir }: ServerConfig,
+  ids: MemberFile,
+  deps: { readonly log: Logger; readonly metrics: Metrics },
+): Promise<Files> {
+  const { log, metrics } = deps;
+  const raftLog = openRaftLog({
+    path: join(dataDir, "raft.db"),
+    log,
+    onFsync: (seconds) => metrics.walFsync.observe(seconds),
+  });
+  try {
+    // The log's lock guards the folder, so no other process is at it.
+    completeInstall({ dataDir, raftLog, log });
+    const store = openStateStore({ path: join(dataDir, "state.db"), commit: "later" });
+    try {
+      const audit = await openAudit({
+        folder: join(dataDir, "audit"),
+        memberId: ids.memberId.toString(16),
+        clock: processClock,
+        log,
+      });
+      return { raftLog, store, audit };
+    } catch (error) {
+      store.close();
+      throw error;
+    }
+  } catch (error) {
+    raftLog.close();
+    throw error;
+  }
+}
+
+export async function closeFiles({ raftLog, store, audit }: Files): Promise<void> {
+  await audit.close();
+  store.close();
+  raftLog.close();
+}
