@@ -66,7 +66,7 @@ export class SnapshotExchange {
       send: (to, message) => deps.send(to, encodeSnapshotMessage(message)),
     });
     // Counts on from an earlier life of this member.
-    this.#stream = Math.floor(deps.clock.now() / 1000);
+    this.#stream = Math.floor(deps.clock.now());
   }
 
   /** Whether snapshots are on their way, or being copied. */

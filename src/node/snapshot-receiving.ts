@@ -70,16 +70,16 @@ export class SnapshotReceiving {
   }
 
   offered(from: string, offer: Offer): void {
-    const { stream, meta, bytes, sha256 } = offer;
+    const { stream, term, meta, bytes, sha256 } = offer;
     if (bytes < 1 || sha256.length !== 32 || meta.index < 1) return;
     const current = this.#current;
-    if (current !== undefined && isSame(current, from, stream)) {
+    if (current?.offer.term === term && isSame(current, from, stream)) {
       current.heardAt = this.#deps.clock.now();
       this.#answer(current);
       return;
     }
     const ended = this.#ended;
-    if (ended !== undefined && isSame(ended, from, stream)) {
+    if (ended?.offer.term === term && isSame(ended, from, stream)) {
       this.#sendEnd(ended);
       return;
     }

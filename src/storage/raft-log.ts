@@ -57,8 +57,9 @@ export interface RaftLog {
   /** Forgets the entries up to `index`, which stays the base that terms are known from. */
   compact(index: number): void;
   /**
-   * Forgets all entries: a snapshot as of `base` takes their place. The hard state's commit and term
-   * are raised to the base's where they are lower, as a crash may come before they are saved.
+   * Forgets all entries: a snapshot as of `base`, which is not below the commit index, takes their
+   * place. The hard state's commit and term are raised to the base's, as a crash may come before the
+   * next save.
    */
   reset(base: LogBase): void;
   close(): void;
@@ -190,11 +191,12 @@ class SqliteRaftLog implements RaftLog {
 
   reset(base: LogBase): void {
     const { term, vote, commit } = this.#hardState;
+    assert(commit <= base.index, "A snapshot must not undo what is committed");
     const hardState: HardState = {
       term: Math.max(term, base.term),
       // A vote counts for the term that it was cast in.
       vote: term < base.term ? NO_MEMBER : vote,
-      commit: Math.max(commit, base.index),
+      commit: base.index,
     };
     this.#transact(() => {
       this.#statements.removeAll.run();

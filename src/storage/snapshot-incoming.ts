@@ -48,6 +48,7 @@ export class IncomingFiles {
   #opening: Promise<unknown> = Promise.resolve();
   #finished: readonly FinishedFile[] = [];
   #idle: Cancel | undefined;
+  #isClosed = false;
 
   constructor(options: {
     readonly paths: SnapshotPaths;
@@ -78,12 +79,14 @@ export class IncomingFiles {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#idle?.();
-    this.#current?.abandon();
+    void this.#current?.suspend();
   }
 
   #removeWhenIdle(): void {
     this.#idle?.();
+    if (this.#isClosed) return;
     this.#idle = this.#scheduler.after(IDLE_MS, () => {
       if (this.#current?.isOpen !== true) removePartial(this.#paths);
       this.forget(Number.MAX_SAFE_INTEGER);
@@ -91,6 +94,7 @@ export class IncomingFiles {
   }
 
   async #open(offer: Offer): Promise<Incoming> {
+    if (this.#isClosed) throw new CofferError("stopped");
     await this.#current?.suspend();
     this.#idle?.();
     const { folder, incoming, incomingNote } = this.#paths;
@@ -151,7 +155,11 @@ class IncomingFile implements Incoming {
   readonly #on: IncomingEvents;
   #size: number;
   #unsynced = 0;
+  #handleIsOpen = true;
+  /** The file at `incoming` is this one's; from the end on it may be that of the next. */
   #isOpen = true;
+  /** The end has been asked for: no check begins, or goes on. */
+  #isEnding = false;
   #work: Promise<unknown> = Promise.resolve();
   #task: RunningTask | undefined;
 
@@ -189,42 +197,45 @@ class IncomingFile implements Incoming {
     return this.#inTurn(async () => {
       assert(this.#size === this.#offer.bytes, "A snapshot is finished before its end");
       await this.#handle.sync();
-      await this.#end();
+      await this.#closeHandle();
       try {
         await this.#check();
       } catch (failure) {
+        if (this.#isEnding) throw canceled();
         removePartial(this.#paths);
+        this.#end();
         throw failure;
       }
       const { index, term } = this.#offer.meta;
       const path = join(this.#paths.folder, `received-${term}-${index}.db`);
       renameSync(this.#paths.incoming, path);
       rmSync(this.#paths.incomingNote, { force: true });
+      this.#end();
       this.#on.onFinished({ meta: this.#offer.meta, path });
     });
   }
 
   suspend(): Promise<void> {
-    this.#task?.abandon();
-    return this.#afterWork(() => this.#end());
+    return this.#endAfterWork(() => undefined);
   }
 
   discard(): Promise<void> {
+    return this.#endAfterWork(() => removePartial(this.#paths));
+  }
+
+  #endAfterWork(last: () => void): Promise<void> {
+    this.#isEnding = true;
     this.#task?.abandon();
     return this.#afterWork(async () => {
-      const wasOpen = this.#isOpen;
-      await this.#end();
-      if (wasOpen) removePartial(this.#paths);
+      if (!this.#isOpen) return;
+      await this.#closeHandle();
+      last();
+      this.#end();
     });
   }
 
-  /** For a process that ends: nothing waits for it any more. */
-  abandon(): void {
-    this.#task?.abandon();
-    void this.#afterWork(() => this.#end());
-  }
-
   async #check(): Promise<void> {
+    if (this.#isEnding) throw canceled();
     const { incoming } = this.#paths;
     const task = { kind: "check", path: incoming, sha256: this.#offer.sha256 } as const;
     this.#task = startTask(task, incoming);
@@ -235,17 +246,21 @@ class IncomingFile implements Incoming {
     }
   }
 
-  async #end(): Promise<void> {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
+  async #closeHandle(): Promise<void> {
+    if (!this.#handleIsOpen) return;
+    this.#handleIsOpen = false;
     await this.#handle.close();
+  }
+
+  #end(): void {
+    this.#isOpen = false;
     this.#on.onEnded();
   }
 
   /** One piece of work after the other, each only while the file is open. */
   #inTurn(work: () => Promise<void>): Promise<void> {
     return this.#afterWork(async () => {
-      if (!this.#isOpen) throw new CofferError("canceled", "the snapshot is not received any more");
+      if (!this.#isOpen || this.#isEnding) throw canceled();
       try {
         await work();
       } catch (failure) {
@@ -259,6 +274,10 @@ class IncomingFile implements Incoming {
     this.#work = done.catch(() => undefined);
     return done;
   }
+}
+
+function canceled(): CofferError {
+  return new CofferError("canceled", "the snapshot is not received any more");
 }
 
 /** Throws unless the bytes are the state that was offered. */

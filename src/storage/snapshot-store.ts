@@ -57,6 +57,7 @@ export function openSnapshotStore(options: SnapshotStoreOptions): FileSnapshotSt
     install(meta) {
       const received = incoming.finishedOf(meta);
       assert(received !== undefined, "A snapshot is installed that has not been received");
+      assert(raftLog.hardState.commit <= meta.index, "A snapshot must not undo what is committed");
       // A thread that reads the old state would close it after the new one is in its place.
       outgoing.stopCopying();
       const { index, term } = meta;

@@ -108,6 +108,10 @@ function check(path: string, sha256: Uint8Array, checkStop: () => void): Snapsho
     }
     const version = numberPragma(database, "user_version");
     if (version > STATE_SCHEMA_VERSION) return { kind: "newer-schema", version };
+    // It would want files beside it, which an install does not know.
+    if (database.pragma("journal_mode", { simple: true }) !== "delete") {
+      return { kind: "no-state", problem: "it is not closed" };
+    }
     const problem = database.prepare<unknown[], string>("PRAGMA quick_check(1)").pluck().get();
     if (problem !== "ok") return { kind: "no-state", problem: problem ?? "it cannot be checked" };
     return { kind: "checked", content: contentOf(database) };

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { CofferError, type ErrorCode } from "../../src/errors.ts";
-import { TENANT, range } from "../fsm/fixtures.ts";
+import { TENANT, put, range } from "../fsm/fixtures.ts";
 import {
   CONF,
   carry,
@@ -36,7 +36,6 @@ test("a copy is of one moment, whatever is written meanwhile", async (context) =
   let written = 0;
   while (!isMade) {
     leader.fill(5, 2000);
-    leader.machine.fsm.flush();
     written += 5;
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -64,6 +63,7 @@ test("a copy is of one moment, whatever is written meanwhile", async (context) =
 test("a copy holds what was applied and not committed, is for its owner alone and one file", async (context) => {
   const leader = openMember(context);
   leader.fill(10);
+  leader.machine.run({ kind: "put", request: put("not", "flushed") });
   const index = leader.machine.fsm.appliedIndex;
   const out = await leader.snapshots.create(index);
   assert.equal(out.meta.index, index);
@@ -145,9 +145,8 @@ test("a commit that fails is told to who asked for the copy", async (context) =>
 test("a copy of a damaged state is refused and leaves nothing", async (context) => {
   const leader = openMember(context);
   leader.fill(200, 500);
-  leader.machine.fsm.flush();
   leader.store.checkpoint();
-  const { state } = { state: join(leader.dataDir, "state.db") };
+  const state = join(leader.dataDir, "state.db");
   const bytes = readFileSync(state);
   bytes.fill(0xff, 0, 16);
   writeFileSync(state, bytes);

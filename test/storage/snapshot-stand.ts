@@ -158,6 +158,7 @@ function toolsOf({
         const text = value.repeat(Math.ceil(bytes / 64)).slice(0, bytes);
         machine.run({ kind: "put", request: put(`key-${index}`, text) });
       }
+      fsm.flush();
     },
     digest() {
       machine.fsm.flush();
