@@ -2,9 +2,10 @@ import { createHash, type Hash } from "node:crypto";
 import type { Client } from "../../src/client/mod.ts";
 import { CofferError } from "../../src/errors.ts";
 import type { WatchedEvent } from "./history.ts";
-import { keyStateOf } from "./kv-plans.ts";
+import { runPlan } from "./kv-clients.ts";
+import { keyStateOf, planWrite } from "./kv-plans.ts";
 import { eventOf } from "./watch-clients.ts";
-import { type Target, type World, keyBytes, pause, textOfError } from "./world.ts";
+import { type World, keyBytes, pause, textOfError } from "./world.ts";
 
 /** What each member holds when all is healed, at one revision: its keys, its hash, its whole history. */
 
@@ -15,16 +16,18 @@ const EVENTS_PER_LINE = 500;
 const ALL = { key: keyBytes("\0"), rangeEnd: keyBytes("\0") };
 
 /**
- * Waits until every member answers linearizable reads and holds what was written, and answers the
- * revision. Throws an error that names the member which does not.
+ * Waits until every member takes a write and answers a linearizable read, and answers the revision.
+ * Throws an error that names the member which does not.
  */
-export async function converge(target: Target): Promise<number> {
+export async function converge(world: World): Promise<number> {
+  const { target } = world;
   const until = Date.now() + CONVERGE_MS_MAX;
   let revision = 0;
   for (const member of target.members) {
     await using client = target.open(member, { timeoutMs: 10_000 });
     for (;;) {
-      const told = await revisionOf(client);
+      const written = await probe(world, { member, client });
+      const told = written ? await revisionOf(client) : "no to a write";
       if (typeof told === "number" && told >= revision) {
         revision = told;
         break;
@@ -37,6 +40,19 @@ export async function converge(target: Target): Promise<number> {
   }
   return revision;
 }
+
+/** A write through one member, in the history as all others. */
+async function probe(
+  world: World,
+  sticky: { readonly member: string; readonly client: Client },
+): Promise<boolean> {
+  const plan = planWrite(PROBE_KEY, world.nextValue(), true);
+  const process = world.nextProcess();
+  return (await runPlan(world, { plan, process, sticky, seen: new Map() })) === "done";
+}
+
+/** Written when the clients have ended. */
+export const PROBE_KEY = "probe";
 
 async function revisionOf(client: Client): Promise<number | string> {
   try {

@@ -55,11 +55,12 @@ export async function runKvClient(world: World, options: KvClientOptions): Promi
 interface Running {
   readonly plan: Plan;
   readonly process: number;
-  readonly sticky: StickyClient;
+  readonly sticky: Pick<StickyClient, "member" | "client">;
   readonly seen: Map<string, Seen>;
 }
 
-async function runPlan(
+/** Runs one request and writes it down. Never rejects. */
+export async function runPlan(
   { history }: World,
   { plan, process, sticky, seen }: Running,
 ): Promise<"done" | "failed" | "unknown"> {

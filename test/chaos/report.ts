@@ -1,4 +1,5 @@
 import type { HistoryLine } from "./history.ts";
+import { PROBE_KEY } from "./final-read.ts";
 import { gapsOf } from "./leases.ts";
 import { pairLeaseOps, pairOps } from "./ops.ts";
 import type { Verdict } from "./verdict.ts";
@@ -44,19 +45,32 @@ function operations(lines: readonly HistoryLine[]): readonly (readonly string[])
   for (const { f, type } of lines) if (f.startsWith("watch-") && type === "ok") count(f, "ok");
   const header = ["operation", "ok", "fail", "unknown"];
   const all = [...rows].map(([f, { ok, fail, info }]) => [f, ok, fail, info].map(String));
-  return [header, ...all.sort(([a = ""], [b = ""]) => (a < b ? -1 : 1))];
+  return [header, ...all.sort(byFirst)];
 }
 
 function faults(lines: readonly HistoryLine[]): readonly (readonly string[])[] {
-  const counts = new Map<string, number>();
-  for (const { process, f } of lines) {
-    if (process === "nemesis") counts.set(f, (counts.get(f) ?? 0) + 1);
+  const counts = new Map<string, { injected: number; failed: number }>();
+  for (const line of lines) {
+    if (line.process !== "nemesis" || line.f === "heal") continue;
+    const row = counts.get(line.f) ?? { injected: 0, failed: 0 };
+    counts.set(line.f, row);
+    const told = line.value as object;
+    if ("injected" in told) row.injected++;
+    if ("failed" in told) row.failed++;
   }
-  return [["fault", "times"], ...[...counts].sort().map(([f, times]) => [f, String(times)])];
+  const rows = [...counts].map(([f, { injected, failed }]) => [f, `${injected}`, `${failed}`]);
+  return [["fault", "times", "could not be had"], ...rows.sort(byFirst)];
+}
+
+function byFirst([a = ""]: readonly string[], [b = ""]: readonly string[]): number {
+  return a < b ? -1 : 1;
 }
 
 function longestGap(lines: readonly HistoryLine[]): string {
-  const gaps = gapsOf(pairOps(lines), 0);
+  const gaps = gapsOf(
+    pairOps(lines).filter(({ done }) => done.key !== PROBE_KEY),
+    0,
+  );
   let longest = { from: 0, to: 0 };
   for (const gap of gaps) if (gap.to - gap.from > longest.to - longest.from) longest = gap;
   const seconds = (ns: number): string => (ns / 1e9).toFixed(2);

@@ -5,7 +5,7 @@ import { createHistoryWriter } from "./history.ts";
 import { runKvClient } from "./kv-clients.ts";
 import { runLeaseClient } from "./lease-clients.ts";
 import { WATCHES, runPastWatches, runWatchClient } from "./watch-clients.ts";
-import { type Target, type World, createWorld } from "./world.ts";
+import { type Target, type World, createWorld, textOfError } from "./world.ts";
 
 /** The clients of a run, from the first request to what the members hold at the end. */
 
@@ -27,8 +27,11 @@ const CLIENTS = 10;
 const REST_MS = 50;
 const LEASE_CLIENTS = 4;
 
-/** Runs the clients and writes the history. Throws only if the history cannot be written. */
-export async function runWorkload(options: WorkloadOptions): Promise<void> {
+/**
+ * Runs the clients and writes the history. Answers what went wrong beside the history: members that do
+ * not come back. Throws only if the history cannot be written.
+ */
+export async function runWorkload(options: WorkloadOptions): Promise<readonly string[]> {
   const { target, path, seed, clients = CLIENTS, restMs = REST_MS, print } = options;
   const history = createHistoryWriter(path);
   const stop = new AbortController();
@@ -38,28 +41,34 @@ export async function runWorkload(options: WorkloadOptions): Promise<void> {
   const prng = (): Prng => createPrng(seeds.below(2 ** 31));
   let tellLast: (revision: number) => void = () => undefined;
   const last = new Promise<number>((resolve) => (tellLast = resolve));
-  const writers = [
-    ...Array.from({ length: clients }, (_, first) =>
-      runKvClient(world, { prng: prng(), first, restMs }),
-    ),
-    ...Array.from({ length: LEASE_CLIENTS }, (_, first) =>
-      runLeaseClient(world, { prng: prng(), first }),
-    ),
-    runPastWatches(world, { prng: prng(), first: 0 }),
-  ];
+  const kvClients = Array.from({ length: clients }, (_, first) =>
+    runKvClient(world, { prng: prng(), first, restMs }),
+  );
+  const pastWatches = runPastWatches(world, { prng: prng(), first: 0 });
+  const leasesStop = new AbortController();
+  const leaseWorld = { ...world, stop: leasesStop.signal };
+  const leaseClients = Array.from({ length: LEASE_CLIENTS }, (_, first) =>
+    runLeaseClient(leaseWorld, { prng: prng(), first }),
+  );
   const watchers = WATCHES.map((range, first) => runWatchClient(world, { range, first, last }));
-  await options.meanwhile(world).catch((error: unknown) => print(`The faults ended: ${error}`));
-  stop.abort();
-  print("Letting the clients end");
-  await Promise.all(writers);
-  print("Waiting for the members to agree");
-  const revision = await converge(target).catch((error: unknown) => {
-    print(String(error));
+  const problems: string[] = [];
+  const note = (error: unknown): number => {
+    problems.push(textOfError(error));
     return 0;
-  });
+  };
+  await options.meanwhile(world).catch(note);
+  print("Letting the clients end");
+  // Leases have their time while others write: from a time without writes nothing follows for them.
+  leasesStop.abort();
+  await Promise.all(leaseClients);
+  stop.abort();
+  await Promise.all([...kvClients, pastWatches]);
+  print("Waiting for the members to agree");
+  const revision = await converge(world).catch(note);
   tellLast(revision);
   await Promise.all(watchers);
   print(`Reading what each member holds at revision ${revision}`);
   await readFinals(world, revision);
   history.close();
+  return problems;
 }
