@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
+  ADMINISTRATOR,
   type Authority,
   ensureAuthority,
   ensureCertificate,
@@ -41,8 +42,7 @@ export function ensureDevPki(folder: string, now: number): DevPki {
     ...LOCAL,
   });
   const admin = files.certificate("admin", authority, {
-    commonName: "admin",
-    organization: "tenant:default",
+    ...ADMINISTRATOR,
     usages: ["client"],
   });
   return {

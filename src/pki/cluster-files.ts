@@ -9,6 +9,7 @@ import {
   type PairFiles,
 } from "./ensure.ts";
 import type { Profile } from "./issue.ts";
+import type { SubjectName } from "./name.ts";
 import { readPem, savePem } from "./pem.ts";
 
 /**
@@ -47,6 +48,12 @@ export interface EnsuredFile {
   readonly outcome: Ensured;
 }
 
+/** The first subject of a new cluster's policies: owner of `default`, and operator of the cluster. */
+export const ADMINISTRATOR: SubjectName = {
+  commonName: "admin",
+  organization: ["tenant:default", "tenant:system"],
+};
+
 const LOCAL = { dns: ["localhost"], ips: ["127.0.0.1", "::1"] } as const;
 
 /** Makes or renews what is missing or ends soon. Throws `invalid-argument`. */
@@ -58,8 +65,7 @@ export function ensureClusterFiles(
   const files = new ClusterFiles(folder, options);
   const clients = files.authority("ca", "coffer authority");
   files.certificate("admin", clients, {
-    commonName: "admin",
-    organization: "tenant:default",
+    ...ADMINISTRATOR,
     usages: ["client"],
   });
   for (const { name, dns, ips } of hosts.members) {

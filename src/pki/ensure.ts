@@ -5,6 +5,7 @@ import { canonicalIp } from "./alt-name.ts";
 import { type Authority, createAuthority, loadAuthority } from "./authority.ts";
 import { type CertificateInfo, inspectCertificate } from "./inspect.ts";
 import { issueCertificate, type Profile } from "./issue.ts";
+import { organizationsOf } from "./name.ts";
 import { readPem, savePem } from "./pem.ts";
 
 /**
@@ -119,10 +120,10 @@ function mayReplace(problem: string, { unusable }: EnsureOptions): void {
 }
 
 function says(info: CertificateInfo, profile: Profile): boolean {
-  const { dns = [], ips = [], organization, usages } = profile;
+  const { dns = [], ips = [], usages } = profile;
   return (
     info.commonName === profile.commonName &&
-    same(info.organizations, organization === undefined ? [] : [organization]) &&
+    same(info.organizations, organizationsOf(profile)) &&
     same(info.usages, usages) &&
     same(info.dns, dns) &&
     same(info.ips, ips.map(canonicalIp))

@@ -1,6 +1,7 @@
 /** The certificate authority: issue, renew, revoke, inspect. Verifying a chain is TLS's. */
 export { type Authority, createAuthority, loadAuthority, type Validity } from "./authority.ts";
 export {
+  ADMINISTRATOR,
   type ClusterHosts,
   ensureClusterFiles,
   type EnsuredFile,

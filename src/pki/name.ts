@@ -6,7 +6,8 @@ import { OID } from "./oids.ts";
 export interface SubjectName {
   /** 1 to 64 characters (RFC 5280 ub-common-name). */
   readonly commonName: string;
-  readonly organization?: string;
+  /** One, or several in order. */
+  readonly organization?: string | readonly string[];
 }
 
 const LENGTH_MAX = 64;
@@ -16,11 +17,15 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** Throws `invalid-argument` if a part is empty, too long or holds control characters. */
 export function encodeName(name: SubjectName): Asn1 {
-  const parts: [string, string][] = [[OID.commonName, name.commonName]];
-  if (name.organization !== undefined) parts.unshift([OID.organization, name.organization]);
+  const organizations = organizationsOf(name).map((text) => [OID.organization, text] as const);
+  const parts = [...organizations, [OID.commonName, name.commonName] as const];
   return sequence(
     ...parts.map(([type, text]) => setOf(sequence(oid(type), utf8Text(checked(text))))),
   );
+}
+
+export function organizationsOf({ organization = [] }: SubjectName): readonly string[] {
+  return typeof organization === "string" ? [organization] : organization;
 }
 
 /** All values of an attribute in a name, in order. */
