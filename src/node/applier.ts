@@ -1,6 +1,6 @@
 import type { AppliedBatch, CommittedEntry } from "../core/fsm/mod.ts";
-import type { Entry } from "../core/raft/mod.ts";
-import { decodeBatch } from "../wire/mod.ts";
+import type { Cancel, Scheduler } from "../stdx/mod.ts";
+import { readEntry } from "./entries.ts";
 import type { LogStore, StateMachine } from "./ports.ts";
 
 /**
@@ -20,6 +20,7 @@ const REPLAY_BYTES_MAX = 4 * 1024 * 1024;
 export interface ApplierDeps {
   readonly machine: StateMachine;
   readonly log: LogStore;
+  readonly scheduler: Scheduler;
   /** Committing failed as `flush` does; called from a timer. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -29,7 +30,12 @@ export class Applier {
   /** The last entry whose effects have been answered. */
   #index: number;
   #uncommittedBytes = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #cancelCommit: Cancel | undefined;
+  /**
+   * Entries that changed the members and are not committed yet, by index: what they came to is known
+   * from consensus, which is not asked twice.
+   */
+  readonly #confEntries = new Map<number, CommittedEntry>();
 
   constructor(deps: ApplierDeps) {
     this.#deps = deps;
@@ -46,6 +52,9 @@ export class Applier {
     this.catchUp();
     const applied = this.#deps.machine.apply(batch);
     this.#index = this.#deps.machine.appliedIndex;
+    for (const entry of batch) {
+      if (entry.confState !== undefined) this.#confEntries.set(entry.index, entry);
+    }
     this.#uncommittedBytes += bytes;
     if (this.#uncommittedBytes > UNCOMMITTED_BYTES_MAX) this.#commitNow();
     else this.commitSoon();
@@ -54,8 +63,7 @@ export class Applier {
 
   /** Something has changed the state: it is committed within `COMMIT_DELAY_MS`. */
   commitSoon(): void {
-    // It keeps no process alive: what it would commit is in the log.
-    this.#timer ??= setTimeout(() => this.#commitNow(), COMMIT_DELAY_MS).unref();
+    this.#cancelCommit ??= this.#deps.scheduler.after(COMMIT_DELAY_MS, () => this.#commitNow());
   }
 
   /** Applies again what a failed commit took back. Throws as `apply`. */
@@ -63,17 +71,35 @@ export class Applier {
     const { machine, log } = this.#deps;
     while (machine.appliedIndex < this.#index) {
       const entries = log.entries(machine.appliedIndex + 1, this.#index + 1, REPLAY_BYTES_MAX);
-      machine.apply(entries.map(committedEntry));
+      machine.apply(
+        entries.map(
+          (entry) =>
+            this.#confEntries.get(entry.index) ??
+            readEntry(entry, undefined, () => undefined).committed,
+        ),
+      );
       machine.flush();
     }
   }
 
   /** Commits the state. Throws `no-space`; see `isBehind`. */
   flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#uncommittedBytes = 0;
+    this.#forgetTimer();
     this.#deps.machine.flush();
+    if (this.#confEntries.size > 0 && !this.isBehind) this.#confEntries.clear();
+  }
+
+  /** The state was replaced by a snapshot: nothing that was applied before matters. */
+  stateReplaced(): void {
+    this.#forgetTimer();
+    this.#confEntries.clear();
+    this.#index = this.#deps.machine.appliedIndex;
+  }
+
+  #forgetTimer(): void {
+    this.#cancelCommit?.();
+    this.#cancelCommit = undefined;
+    this.#uncommittedBytes = 0;
   }
 
   #commitNow(): void {
@@ -83,13 +109,4 @@ export class Applier {
       this.#deps.onFailure(error);
     }
   }
-}
-
-/** What the entry of the log asks the state machine to do. */
-export function committedEntry(entry: Entry): CommittedEntry {
-  const { index, term } = entry;
-  const isEmpty = entry.kind !== "normal" || entry.data.length === 0;
-  if (isEmpty) return { index, term, time: 0, leaseTime: 0, proposals: [] };
-  const { header, proposals } = decodeBatch(entry.data);
-  return { index, term, time: header.time, leaseTime: header.leaseTime, proposals };
 }

@@ -1,228 +1,247 @@
 import { CofferError } from "../errors.ts";
-import { type Clock, type Prng, assert } from "../stdx/mod.ts";
-import {
-  type ApplyResult,
-  type ClusterId,
-  type MemberId,
-  type Proposal,
-  type StateReader,
-  type TenantId,
-  systemActor,
-} from "../core/types/mod.ts";
-import type { CommittedEntry } from "../core/fsm/mod.ts";
-import { LeaseClock } from "../core/lease/mod.ts";
-import { type ConfState, type Entry, type Raft, type Ready, createRaft } from "../core/raft/mod.ts";
-import {
-  type WatchHub,
-  type WatchHubStatus,
-  type WatchStream,
-  createWatchHub,
-} from "../core/watch/mod.ts";
-import type { Logger } from "../telemetry/mod.ts";
-import { type BatchHeader, decodeHeader } from "../wire/mod.ts";
-import { Applier, committedEntry } from "./applier.ts";
-import { encodeBatch } from "./encode-batch.ts";
-import type { Node, NodeStatus, RecordListener } from "./node-port.ts";
+import { type Cancel, assert } from "../stdx/mod.ts";
 import type {
-  LogStore,
-  NodeObserver,
-  NodeStorage,
-  NodeTimes,
-  PeerSender,
-  StateMachine,
-} from "./ports.ts";
-import { ProposalQueue } from "./proposal-queue.ts";
-import { ReadQueue } from "./read-queue.ts";
-
-export interface NodeOptions {
-  readonly memberId: MemberId;
-  readonly clusterId: ClusterId;
-  readonly log: LogStore;
-  readonly confState: ConfState;
-  readonly machine: StateMachine;
-  readonly storage: NodeStorage;
-  readonly peers: PeerSender;
-  readonly clock: Clock;
-  readonly random: Prng;
-  readonly times: NodeTimes;
-  /** Applied entries after which the log is compacted. */
-  readonly snapshotEntries: number;
-  readonly observer: NodeObserver;
-  readonly logger: Logger;
-  /** A broken invariant or disk: the process must stop. */
-  readonly onFatal: (error: unknown) => void;
-}
-
-/** Expired leases that one tick revokes (etcd lessor.go: 500). */
-const EXPIRED_LEASES_PER_TICK = 500;
-/** Rows that one slice of background removal touches: a few milliseconds. */
-const COMPACT_STEP_ROWS = 200;
-/** Milliseconds between slices, so that requests come first. */
-const COMPACT_PAUSE_MS = 5;
-/** Changes kept in memory for watches that lag a little; further back they read the store. */
-const RECENT_CHANGES_BYTES_MAX = 4 * 1024 * 1024;
-/** Entries kept behind the durable applied index for members that lag. */
-const LOG_MARGIN_ENTRIES = 1000;
+  Actor,
+  ApplyResult,
+  ClusterId,
+  MemberChange,
+  MemberId,
+  Proposal,
+  StateReader,
+  TenantId,
+} from "../core/types/mod.ts";
+import type { AppliedBatch } from "../core/fsm/mod.ts";
+import { type Leadership, NO_MEMBER, type SnapshotMeta } from "../core/raft/mod.ts";
+import type { WatchHubStatus, WatchStream } from "../core/watch/mod.ts";
+import type { Prepared } from "./entry-applier.ts";
+import type { LeadershipListener } from "./leadership.ts";
+import { type Parts, createParts } from "./member-parts.ts";
+import type { FleetMember, Node, NodeStatus, RecordListener } from "./node-port.ts";
+import type { NodeOptions } from "./options.ts";
+import type { Channel } from "./ports.ts";
 
 /**
- * The one effectful loop of a member. All that arrives in one turn of the event loop is flushed
- * together at its end: one entry, one fsynced save, one apply transaction (group commit). Nothing
- * waits for a timer.
+ * The one effectful loop of a member. All that arrives in one turn of the event loop is taken in and
+ * flushed together at its end: one entry, one fsynced save, one apply transaction (group commit), one
+ * payload for each other member. Nothing waits for a timer.
  */
 export class MemberNode implements Node {
   readonly memberId: MemberId;
   readonly clusterId: ClusterId;
   readonly state: StateReader;
   readonly #options: NodeOptions;
-  readonly #raft: Raft;
-  readonly #hub: WatchHub;
-  readonly #proposals = new ProposalQueue();
-  readonly #reads: ReadQueue;
-  readonly #applier: Applier;
-  readonly #leaseClock: LeaseClock;
-  /** Tells this life's batches from those of another. */
-  readonly #life: number;
-  #seq = 0;
-  readonly #listeners = new Set<RecordListener>();
-  readonly #deletionListeners: ((tenant: TenantId) => void)[] = [];
-  readonly #timers: NodeJS.Timeout[] = [];
-  #confState: ConfState;
-  /** The term in which this member, as leader, has committed an entry: reads are safe from then. */
+  readonly #parts: Parts;
+  #cancelTick: Cancel = () => undefined;
+  /** The term in which this member, as leader, has applied an entry: it knows all commits then. */
   #readableTerm = 0;
   #flushScheduled = false;
-  #pumpScheduled = false;
   #flushing = false;
-  /** Work of raft that a full disk holds up; tried again at each tick. */
-  #held: { readonly ready: Ready; saved: boolean } | undefined;
   #blocked: CofferError | undefined;
-  #stopped = false;
-  #compacting = false;
-  #checkpointing = false;
-  #compactedIndex: number;
-  #expiring = new Set<string>();
+  #isStopped = false;
+  #isRemoved = false;
 
   constructor(options: NodeOptions) {
     this.#options = options;
     this.memberId = options.memberId;
     this.clusterId = options.clusterId;
     this.state = options.machine.reader;
-    this.#confState = options.confState;
-    this.#compactedIndex = options.log.firstIndex - 1;
-    this.#hub = createWatchHub(options.machine.watchSource, {
-      prng: options.random,
-      progressIntervalMs: options.times.progressIntervalMs,
-      recentBytesMax: RECENT_CHANGES_BYTES_MAX,
-      onWork: () => this.#pumpWatchesSoon(),
+    this.#parts = createParts(options, {
+      onWork: () => this.#scheduleFlush(),
+      isReadable: () => this.#isReadable(),
+      isStopped: () => this.#isStopped,
+      refusalOfLeader: () => this.#refusalOfLeader(),
+      propose: (proposal) => this.propose(proposal),
+      transferLeadership: () => this.transferLeadership(),
+      commitState: () => this.#commitState(),
+      install: (meta) => this.#install(meta),
+      onLeadership: (change) => this.#onLeadership(change),
+      onReads: (states) => {
+        this.#parts.reads.confirm(states);
+        this.#answerReads();
+      },
+      onApplied: (applied, prepared) => this.#onApplied(applied, prepared),
+      onBlocked: (error) => this.#block(error),
+      onUnblocked: () => (this.#blocked = undefined),
+      onStateFailure: (error) => this.#onStateFailure(error),
+      onSnapshotArrived: (from, term, meta) => this.#onSnapshotArrived(from, term, meta),
+      onSnapshotSent: (to, delivered) => this.#onSnapshotSent(to, delivered),
+      onDirectoryChanged: () => this.#onDirectoryChanged(),
+      onRemoved: (by) => this.#onRemoved(`"${by}" says so`),
     });
-    const { times } = options;
-    this.#raft = createRaft({
-      id: options.memberId,
-      log: options.log,
-      hardState: options.log.hardState,
-      confState: options.confState,
-      applied: options.machine.appliedIndex,
-      random: options.random,
-      electionTicks: Math.max(2, Math.round(times.electionMs / times.heartbeatMs)),
-      heartbeatTicks: 1,
-      // Applied entries are kept for peers that lag; without peers nobody asks for them again.
-      limits: this.#isSoleVoter() ? { cacheBytesMax: 0 } : {},
-    });
-    this.#applier = new Applier({
-      machine: options.machine,
-      log: options.log,
-      onFailure: (error) => this.#onStateFailure(error),
-    });
-    this.#leaseClock = new LeaseClock(options.machine.leaseTime, options.clock.now());
-    this.#life = options.random.below(2 ** 32);
-    this.#reads = new ReadQueue((ctx) => this.#raft.readIndex(ctx), options.clock.now());
   }
 
   /** Applies what the log holds, and campaigns at once where nobody else could lead. */
   start(): void {
-    if (this.#isSoleVoter()) this.#raft.campaign();
+    this.#options.onMembers(this.#parts.directory.others());
+    if (this.#isSoleVoter()) this.#parts.raft.campaign();
     this.#flush();
-    const { heartbeatMs } = this.#options.times;
-    this.#timers.push(setInterval(() => this.#tick(), heartbeatMs));
+    this.#lookForRemoval();
+    const { scheduler, times } = this.#options;
+    this.#cancelTick = scheduler.every(times.heartbeatMs, () => this.#tick());
+  }
+
+  /** A payload of another member, whose name the transport vouches for. */
+  receive(from: string, channel: Channel, payload: Uint8Array): void {
+    if (!this.#isStopped) this.#parts.inbox.receive(from, channel, payload);
+  }
+
+  /** What was sent to the member may be lost. */
+  unreachable(name: string): void {
+    const id = this.#parts.directory.idOf(name);
+    if (id === undefined || this.#isStopped) return;
+    this.#parts.raft.reportUnreachable(id);
+    this.#scheduleFlush();
   }
 
   propose(proposal: Proposal): Promise<ApplyResult> {
-    if (this.#stopped) return Promise.reject(new CofferError("stopped"));
-    if (this.#blocked !== undefined) return Promise.reject(this.#blocked);
-    const deadline = this.#options.clock.now() + this.#options.times.requestTimeoutMs;
-    const result = this.#proposals.add(proposal, deadline);
+    const refusal = this.#refusal() ?? this.#blocked;
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const result = this.#parts.queue.add(proposal, this.#requestTimes());
     this.#scheduleFlush();
     return result;
   }
 
   readIndex(): Promise<void> | undefined {
-    if (this.#stopped) return Promise.reject(new CofferError("stopped"));
-    // A leader without peers needs to ask nobody, and applies in the turn in which it commits.
-    const raft = this.#raft;
-    const alone = this.#isSoleVoter() && raft.role === "leader";
-    // Even while a full disk holds work up: what has been acknowledged is applied by then.
-    if (alone && this.#readableTerm === raft.term && !this.#applier.isBehind) return undefined;
-    if (this.#blocked !== undefined) return Promise.reject(this.#blocked);
-    const deadline = this.#options.clock.now() + this.#options.times.requestTimeoutMs;
-    const done = this.#reads.add(deadline);
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    if (this.#isSoleVoter()) {
+      // A leader without peers needs to ask nobody, and applies in the turn in which it commits. Even
+      // while a full disk holds work up: what has been acknowledged is applied by then.
+      if (this.#isReadable() && !this.#parts.applier.isBehind) return undefined;
+      if (this.#blocked !== undefined) return Promise.reject(this.#blocked);
+    }
+    const done = this.#parts.reads.add(this.#requestTimes());
     this.#scheduleFlush();
     return done;
   }
 
   leaseNow(): number {
-    return this.#leaseClock.read(this.#options.clock.now());
+    return this.#parts.leaseClock.read(this.#options.clock.now());
   }
 
   openWatch(tenant: TenantId): WatchStream {
-    return this.#hub.openStream(tenant);
+    return this.#parts.events.openWatch(tenant);
   }
 
   watchStatus(): WatchHubStatus {
-    return this.#hub.status();
+    return this.#parts.events.watchStatus();
   }
 
   onRecords(listener: RecordListener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#parts.events.onRecords(listener);
   }
 
   /** Calls back after a tenant was deleted, so that what was kept for it can go. */
   onTenantDeleted(listener: (tenant: TenantId) => void): void {
-    this.#deletionListeners.push(listener);
+    this.#parts.events.onTenantDeleted(listener);
+  }
+
+  onStateReplaced(listener: () => void): () => void {
+    return this.#parts.events.onStateReplaced(listener);
+  }
+
+  onLeadership(listener: LeadershipListener): () => void {
+    return this.#parts.leadership.listen(listener);
+  }
+
+  async changeMembers(change: MemberChange, actor: Actor): Promise<void> {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) throw refusal;
+    await this.#parts.membership.change(change, actor);
+  }
+
+  async moveLeader(to: MemberId): Promise<void> {
+    if (this.#parts.raft.role !== "leader") throw new CofferError("not-leader");
+    if (to === this.memberId) return;
+    this.#parts.leases.carryOn();
+    if (!(await this.#parts.leadership.transfer(to)))
+      throw new CofferError("timeout-leader-transfer");
+  }
+
+  async transferLeadership(): Promise<boolean> {
+    if (this.#isStopped || this.#parts.raft.role !== "leader") return true;
+    const successor = this.#parts.leadership.successor();
+    if (successor === undefined) return false;
+    this.#parts.leases.carryOn();
+    await this.#parts.leadership.transfer(successor);
+    return !this.#isLeader();
+  }
+
+  fleetStatus(): Promise<readonly FleetMember[]> {
+    return this.#parts.fleet.ask();
   }
 
   status(): NodeStatus {
-    const raft = this.#raft;
+    const { role, term, leader, lastIndex, commit, transferee, peers } = this.#parts.raft.status();
+    const { voters, learners } = this.#parts.entryApplier.confState;
     return {
-      term: raft.term,
-      leader: raft.leader,
-      raftIndex: this.#options.log.lastIndex,
+      term,
+      leader,
+      role,
+      raftIndex: lastIndex,
+      commitIndex: commit,
       appliedIndex: this.#options.machine.appliedIndex,
-      isLearner: this.#confState.learners.includes(this.memberId),
+      isLearner: learners.includes(this.memberId),
+      leadTransferee: transferee,
+      peers,
+      voters,
+      learners,
+      removed: this.#isRemoved,
+      blocked: this.#blocked?.code,
     };
   }
 
   /** Answers all that is under way with `stopped`; the log and the state are left as they are. */
   stop(): void {
-    if (this.#stopped) return;
-    if (this.#held === undefined) this.#flush();
+    if (this.#isStopped) return;
+    if (!this.#parts.loop.isStuck) this.#flush();
     this.#commitState();
-    this.#stopped = true;
-    for (const timer of this.#timers) clearInterval(timer);
-    this.#proposals.failAll(new CofferError("stopped"));
-    this.#reads.failAll(new CofferError("stopped"));
+    this.#isStopped = true;
+    this.#cancelTick();
+    this.#parts.events.stop();
+    this.#parts.snapshots.stop();
+    this.#failAll(new CofferError("stopped"));
+    this.#parts.requests.endAll();
+    this.#parts.waits.endAll();
   }
 
   #isSoleVoter(): boolean {
-    const { voters, votersOutgoing } = this.#confState;
+    const { voters, votersOutgoing } = this.#parts.entryApplier.confState;
     return voters.length === 1 && voters[0] === this.memberId && votersOutgoing.length === 0;
+  }
+
+  #isLeader(): boolean {
+    return this.#parts.raft.role === "leader";
+  }
+
+  /** Whether this member leads and has applied all that leaders before it have committed. */
+  #isReadable(): boolean {
+    return this.#isLeader() && this.#readableTerm === this.#parts.raft.term;
+  }
+
+  #requestTimes(): { readonly since: number; readonly deadline: number } {
+    const since = this.#options.clock.now();
+    return { since, deadline: since + this.#options.times.requestTimeoutMs };
+  }
+
+  /** Why this member serves nothing. */
+  #refusal(): CofferError | undefined {
+    if (this.#isRemoved) return new CofferError("stopped", REMOVED);
+    return this.#isStopped ? new CofferError("stopped") : undefined;
+  }
+
+  /** Why this member, as leader, takes no batch of another. */
+  #refusalOfLeader(): "leader-changed" | "no-space" | undefined {
+    if (this.#blocked === undefined) return undefined;
+    return this.#parts.raft.status().transferee === NO_MEMBER ? "no-space" : "leader-changed";
   }
 
   #scheduleFlush(): void {
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
-    setImmediate(() => {
+    this.#options.scheduler.soon(() => {
       this.#flushScheduled = false;
-      if (!this.#stopped) this.#flush();
+      if (!this.#isStopped) this.#flush();
     });
   }
 
@@ -230,9 +249,11 @@ export class MemberNode implements Node {
     assert(!this.#flushing, "Flush does not call itself");
     this.#flushing = true;
     try {
-      this.#launch();
-      this.#reads.ask();
-      this.#drain();
+      this.#parts.inbox.take();
+      if (!this.#parts.loop.isStuck) this.#parts.proposer.launch();
+      this.#parts.reads.ask(this.#options.clock.now());
+      this.#parts.loop.drain();
+      this.#parts.waits.look();
     } catch (error) {
       this.#options.onFatal(error);
     } finally {
@@ -240,73 +261,69 @@ export class MemberNode implements Node {
     }
   }
 
-  /** Gives the log what has been proposed. */
-  #launch(): void {
-    if (this.#held !== undefined) return;
-    while (this.#proposals.hasPending) {
-      const { good: batch, data } = encodeBatch(this.#nextHeader(), this.#proposals.takeBatch());
-      if (batch.length === 0) continue;
-      const result = this.#raft.propose(data);
-      if (result.kind === "appended") {
-        this.#proposals.launched(result.index, result.term, batch);
-        this.#options.observer.proposed(batch.length);
-        continue;
-      }
-      const code = result.kind === "refused" ? result.code : "not-leader";
-      for (const waiting of batch) waiting.reject(new CofferError(code));
-    }
+  #tick(): void {
+    if (this.#isStopped) return;
+    const { clock, times, observer } = this.#options;
+    const now = clock.now();
+    const timeoutError = (since: number): CofferError => this.#parts.leadership.timeoutError(since);
+    this.#parts.raft.tick();
+    this.#parts.loop.retry();
+    const failed = this.#parts.queue.expire(now, timeoutError);
+    if (failed > 0) observer.proposalsFailed(failed);
+    this.#parts.reads.expire(now, timeoutError);
+    this.#parts.reads.askAgain(now - times.electionMs);
+    this.#parts.proposer.resend(now);
+    this.#parts.events.pump();
+    observer.pending(this.#parts.queue.size);
+    this.#recoverState();
+    if (this.#isReadable() && this.#blocked === undefined) this.#parts.leases.tick();
+    if (this.#isLeader() && this.#blocked !== undefined) this.#handOver();
+    this.#parts.fleet.tick();
+    this.#scheduleFlush();
+    this.#parts.history.tick();
+    void this.#parts.logCompaction.tick();
   }
 
-  #nextHeader(): BatchHeader {
-    this.#seq = (this.#seq + 1) % 2 ** 32;
-    const { clock, memberId: origin } = this.#options;
-    const time = clock.now();
-    const leaseTime = this.#leaseClock.read(time);
-    return { time, leaseTime, origin, life: this.#life, seq: this.#seq };
+  #onLeadership(change: Leadership): void {
+    const { leader, role } = change;
+    const isLeader = role === "leader";
+    this.#options.observer.leadership({ leader, isLeader });
+    this.#parts.leaseClock.leads(isLeader);
+    this.#parts.leadership.changed(change);
+    if (!isLeader) this.#parts.snapshots.endOutgoing();
+    // Nobody but the leader that was asked knows of these rounds.
+    this.#parts.reads.askAgain(Number.POSITIVE_INFINITY);
+    this.#scheduleFlush();
   }
 
-  /** Does all the work that raft has: save, send, apply, answer. */
-  #drain(): void {
-    for (;;) {
-      if (this.#held === undefined) {
-        const ready = this.#raft.ready();
-        if (ready === undefined) return;
-        this.#held = { ready, saved: false };
-      }
-      if (!this.#carryOut(this.#held)) return;
-      this.#held = undefined;
-      this.#blocked = undefined;
-    }
+  #onApplied(applied: AppliedBatch, { entries }: Prepared): void {
+    const { machine, observer, clock } = this.#options;
+    const raft = this.#parts.raft;
+    const last = entries[entries.length - 1];
+    assert(last !== undefined && machine.appliedIndex === last.index, "All entries are applied");
+    this.#parts.leaseClock.applied(machine.leaseTime, clock.now());
+    if (last.term === raft.term && raft.role === "leader") this.#readableTerm = last.term;
+    observer.applied(last.index, entries.length);
+    this.#parts.events.applied(applied);
+    if (applied.membersChanged) this.#onMembersChanged();
+    this.#answerReads();
+    // What was given back to be proposed again.
+    if (this.#parts.queue.hasPending) this.#scheduleFlush();
   }
 
-  /** False if the disk is full: the work stays, and is tried again later. */
-  #carryOut(held: { readonly ready: Ready; saved: boolean }): boolean {
-    const { ready } = held;
-    const { log, peers, observer } = this.#options;
-    try {
-      if (!held.saved) {
-        if (ready.leadership !== undefined) {
-          const { leader, role } = ready.leadership;
-          observer.leadership({ leader, isLeader: role === "leader" });
-          this.#leaseClock.leads(role === "leader");
-          this.#reads.askAgain();
-        }
-        if (ready.messages.length > 0) peers.send(ready.messages);
-        if (ready.hardState !== undefined || ready.entries.length > 0) {
-          log.save({ hardState: ready.hardState, entries: ready.entries });
-        }
-        if (ready.save !== undefined) this.#raft.saved(ready.save);
-        if (ready.messagesAfterSave.length > 0) peers.send(ready.messagesAfterSave);
-        held.saved = true;
-      }
-      if (ready.committedEntries.length > 0) this.#apply(ready.committedEntries);
-      this.#reads.answer(ready.readStates, this.#options.machine.appliedIndex);
-      return true;
-    } catch (error) {
-      if (!(error instanceof CofferError) || error.code !== "no-space") throw error;
-      this.#block(error);
-      return false;
-    }
+  #onMembersChanged(): void {
+    if (this.#parts.directory.refresh()) this.#onDirectoryChanged();
+    this.#lookForRemoval();
+  }
+
+  #onDirectoryChanged(): void {
+    this.#options.onMembers(this.#parts.directory.others());
+    if (this.#isLeader()) this.#parts.inbox.tellRemovedMembers();
+  }
+
+  #answerReads(): void {
+    this.#parts.reads.answer(this.#options.machine.appliedIndex);
+    if (this.#blocked !== undefined) this.#parts.reads.refuseConfirmed(this.#blocked);
   }
 
   #block(error: CofferError): void {
@@ -314,14 +331,30 @@ export class MemberNode implements Node {
       this.#options.logger.error("Disk is full: writes are refused until there is room again");
     }
     this.#blocked = error;
-    this.#proposals.refusePending(error);
+    this.#parts.queue.refusePending(error);
+    this.#parts.reads.refuseConfirmed(error);
   }
 
-  #commitState(): void {
+  /**
+   * A leader whose disk is full hands over to a member that has saved all that this one has not: that
+   * one's disk had room. Where there is none it goes on leading, so that reads go on.
+   */
+  #handOver(): void {
+    const successor = this.#parts.leadership.successor(true);
+    if (successor === undefined || this.#parts.raft.status().transferee !== NO_MEMBER) return;
+    this.#options.logger.warn("Disk is full: leadership is handed over", {
+      to: this.#parts.directory.nameOf(successor) ?? successor.toString(16),
+    });
+    this.#parts.raft.transferLeader(successor);
+  }
+
+  #commitState(): boolean {
     try {
-      this.#applier.flush();
+      this.#parts.applier.flush();
+      return true;
     } catch (error) {
       this.#onStateFailure(error);
+      return false;
     }
   }
 
@@ -332,144 +365,69 @@ export class MemberNode implements Node {
 
   /** Tries to apply again what a failed commit of the state took back, and to go on. */
   #recoverState(): void {
-    if (this.#held !== undefined) return; // Whose next try applies again first.
-    if (this.#blocked === undefined && !this.#applier.isBehind) return;
+    if (this.#parts.loop.isStuck) return; // Whose next try applies again first.
+    if (this.#blocked === undefined && !this.#parts.applier.isBehind) return;
     try {
-      this.#applier.catchUp();
-      this.#applier.flush();
+      this.#parts.applier.catchUp();
+      this.#parts.applier.flush();
       this.#blocked = undefined;
-      this.#reads.answer([], this.#options.machine.appliedIndex);
+      this.#answerReads();
     } catch (error) {
       this.#onStateFailure(error);
     }
   }
 
-  #apply(entries: readonly Entry[]): void {
-    const { machine, observer } = this.#options;
-    const raft = this.#raft;
-    const batch: CommittedEntry[] = [];
-    let bytes = 0;
-    for (const entry of entries) {
-      bytes += entry.data.length;
-      if (entry.kind === "conf-change") this.#confState = raft.applyConfChange(entry);
-      batch.push(this.#committed(entry));
-    }
-    const applied = this.#applier.apply(batch, bytes);
-    const last = batch[batch.length - 1];
-    assert(last !== undefined && machine.appliedIndex === last.index, "All entries are applied");
-    raft.applied(last.index);
-    this.#leaseClock.applied(machine.leaseTime, this.#options.clock.now());
-    if (last.term === raft.term && raft.role === "leader") this.#readableTerm = last.term;
-    for (const [i, entry] of batch.entries()) {
-      this.#proposals.landed(entry.index, entry.term, applied.results[i] ?? []);
-    }
-    observer.applied(last.index, batch.length);
-    if (applied.changes.length > 0) this.#hub.publish(applied.changes);
-    for (const tenant of applied.tenantsDeleted) {
-      this.#hub.tenantDeleted(tenant);
-      for (const listener of this.#deletionListeners) listener(tenant);
-    }
-    for (const change of applied.recordChanges) {
-      for (const listener of this.#listeners) listener(change);
-    }
-  }
-
-  #committed(entry: Entry): CommittedEntry {
-    const { index, term, data } = entry;
-    const proposals = this.#proposals.proposalsOf(index, term);
-    if (proposals === undefined) return committedEntry(entry);
-    const { time, leaseTime } = decodeHeader(data);
-    return { index, term, time, leaseTime, proposals };
-  }
-
-  #tick(): void {
-    if (this.#stopped) return;
-    const now = this.#options.clock.now();
-    this.#raft.tick();
-    this.#proposals.expire(now);
-    this.#reads.expire(now);
-    this.#pumpWatches();
-    this.#options.observer.pending(this.#proposals.size);
-    this.#recoverState();
-    this.#expireLeases();
+  #onSnapshotArrived(from: string, term: number, snapshot: SnapshotMeta): void {
+    const sender = this.#parts.directory.idOf(from);
+    if (sender === undefined || this.#isStopped) return;
+    this.#parts.raft.step({ kind: "snapshot", from: sender, to: this.memberId, term, snapshot });
     this.#scheduleFlush();
-    if (!this.#compacting) this.#compactSlice();
-    void this.#compactLog();
   }
 
-  #pumpWatchesSoon(): void {
-    if (this.#pumpScheduled) return;
-    this.#pumpScheduled = true;
-    setImmediate(() => {
-      this.#pumpScheduled = false;
-      if (!this.#stopped) this.#pumpWatches();
+  #onSnapshotSent(to: string, delivered: boolean): void {
+    this.#options.observer.snapshotSent(to, delivered);
+    const id = this.#parts.directory.idOf(to);
+    if (id === undefined || this.#isStopped) return;
+    this.#parts.raft.reportSnapshot(id, delivered);
+    this.#scheduleFlush();
+  }
+
+  #install(meta: SnapshotMeta): void {
+    const { snapshots, machine, clock, logger } = this.#options;
+    this.#parts.events.stateReplaced(() => {
+      try {
+        snapshots.install(meta);
+      } catch (cause) {
+        // Past the point of no return the files are whole only after a new start, whatever failed.
+        throw new Error("Snapshot could not be installed", { cause });
+      }
+      machine.reload();
+      this.#parts.entryApplier.stateReplaced(meta.confState);
     });
+    this.#parts.leaseClock.applied(machine.leaseTime, clock.now());
+    logger.info("Snapshot installed", { index: meta.index });
+    this.#onMembersChanged();
+    this.#answerReads();
   }
 
-  /** One slice of catching up; the next one lets requests in between. */
-  #pumpWatches(): void {
-    if (this.#hub.tick(this.#options.clock.now())) this.#pumpWatchesSoon();
+  #lookForRemoval(): void {
+    if (this.state.isRemovedMember(this.memberId)) this.#onRemoved("the log says so");
   }
 
-  /** The leader proposes what time has ended; apply checks the deadline again. */
-  #expireLeases(): void {
-    if (this.#raft.role !== "leader" || this.#blocked !== undefined) return;
-    for (const { tenant, id } of this.#options.machine.expiredLeases(
-      this.leaseNow(),
-      EXPIRED_LEASES_PER_TICK,
-    )) {
-      const name = `${tenant}/${id}`;
-      if (this.#expiring.has(name)) continue;
-      this.#expiring.add(name);
-      this.propose({
-        tenant,
-        policyRevision: undefined,
-        actor: systemActor("lease-expired"),
-        command: { kind: "lease-revoke", id, cause: "expired" },
-      })
-        .catch((error: unknown) => {
-          this.#options.logger.warn("Lease expiry was not proposed, it will be again", {
-            cause: error,
-          });
-        })
-        .finally(() => this.#expiring.delete(name));
-    }
+  #onRemoved(why: string): void {
+    if (this.#isRemoved) return;
+    this.#isRemoved = true;
+    const { scheduler, times, logger, onRemoved } = this.#options;
+    logger.error("This member was removed from the cluster: it serves nothing any more", { why });
+    this.#failAll(new CofferError("stopped", REMOVED));
+    // Those who asked for it, and the members who must learn of the commit, are still answered.
+    scheduler.after(times.heartbeatMs, () => onRemoved(`${REMOVED}: ${why}`));
   }
 
-  /** Removes compacted history in slices, while there is any. */
-  #compactSlice(): void {
-    this.#compacting = false;
-    if (this.#stopped || this.#held !== undefined) return;
-    try {
-      if (!this.#options.machine.compactStep(COMPACT_STEP_ROWS)) return;
-      this.#applier.commitSoon();
-    } catch (error) {
-      this.#onStateFailure(error);
-      return;
-    }
-    this.#compacting = true;
-    setTimeout(() => this.#compactSlice(), COMPACT_PAUSE_MS).unref();
-  }
-
-  /** Forgets log entries that the state on the disk has made needless. */
-  async #compactLog(): Promise<void> {
-    const { machine, storage, log, snapshotEntries, logger } = this.#options;
-    const grown = machine.appliedIndex - this.#compactedIndex - LOG_MARGIN_ENTRIES;
-    if (this.#checkpointing || grown < snapshotEntries) return;
-    this.#checkpointing = true;
-    try {
-      this.#commitState();
-      if (this.#blocked !== undefined) return;
-      const durable = await storage.checkpoint();
-      const upTo = durable - LOG_MARGIN_ENTRIES;
-      if (this.#stopped || upTo <= this.#compactedIndex) return;
-      log.compact(upTo);
-      this.#compactedIndex = upTo;
-      logger.debug("Log compacted", { index: upTo });
-    } catch (error) {
-      logger.warn("Log could not be compacted, it will be tried again", { cause: error });
-    } finally {
-      this.#checkpointing = false;
-    }
+  #failAll(error: CofferError): void {
+    this.#parts.queue.failAll(error);
+    this.#parts.reads.failAll(error);
   }
 }
+
+const REMOVED = "this member was removed from the cluster";

@@ -1,11 +1,20 @@
 /** The one effectful loop of a member: save, send, apply, answer. */
-export { MemberNode, type NodeOptions } from "./member-node.ts";
-export type { Node, NodeStatus, RecordListener } from "./node-port.ts";
+export { type KnownMember, transportName } from "./directory.ts";
+export { MemberNode } from "./member-node.ts";
+export type { FleetMember, Node, NodeStatus, RecordListener } from "./node-port.ts";
+export { type NodeOptions, confStateAtStart } from "./options.ts";
 export type {
+  Channel,
   LogStore,
   NodeObserver,
   NodeStorage,
   NodeTimes,
-  PeerSender,
+  Peers,
   StateMachine,
 } from "./ports.ts";
+export type {
+  IncomingSnapshot,
+  OutgoingSnapshot,
+  SnapshotOffer,
+  SnapshotStore,
+} from "./snapshot-ports.ts";

@@ -1,5 +1,5 @@
-import type { Entry, HardState, LogReader, Message } from "../core/raft/mod.ts";
 import type { Fsm } from "../core/fsm/mod.ts";
+import type { Entry, HardState, LogReader } from "../core/raft/mod.ts";
 
 /** What the node needs of the rooms below main; the simulator hands it fakes. */
 
@@ -25,15 +25,21 @@ export type StateMachine = Pick<
   | "leaseTime"
   | "apply"
   | "flush"
+  | "reload"
   | "reader"
   | "watchSource"
   | "expiredLeases"
+  | "nextLeaseDeadline"
   | "compactStep"
 >;
 
-/** Frames to other members. A cluster of one has none. */
-export interface PeerSender {
-  send(messages: readonly Message[]): void;
+/** Consensus, requests of one member to another, and state for those far behind. */
+export type Channel = "raft" | "fwd" | "snap";
+
+/** Messages to other members: in order per peer and channel, at most once, perhaps never. */
+export interface Peers {
+  /** False if it was dropped at once (not connected, queue over its bound). Never throws. */
+  send(to: string, channel: Channel, payload: Uint8Array): boolean;
 }
 
 /** What the node tells of itself; every call is cheap. */
@@ -42,6 +48,12 @@ export interface NodeObserver {
   applied(index: number, count: number): void;
   leadership(change: { readonly leader: bigint; readonly isLeader: boolean }): void;
   pending(count: number): void;
+  /** Proposals whose time was over before they were answered. */
+  proposalsFailed(count: number): void;
+  /** A heartbeat was dropped before it left. */
+  heartbeatFailed(): void;
+  /** The snapshot for the member was delivered, or given up. */
+  snapshotSent(to: string, delivered: boolean): void;
 }
 
 export interface NodeTimes {

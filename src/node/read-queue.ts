@@ -4,10 +4,16 @@ import type { ReadResult, ReadState } from "../core/raft/mod.ts";
 /** Linearizable reads that wait: one round of raft serves all that asked before it. */
 
 interface WaitingRead {
-  /** Milliseconds since the epoch. */
+  /** Milliseconds of this member's clock. */
+  readonly since: number;
   readonly deadline: number;
   readonly resolve: () => void;
   readonly reject: (error: CofferError) => void;
+}
+
+interface Round {
+  readonly reads: readonly WaitingRead[];
+  readonly askedAt: number;
 }
 
 /** The high bits make a context unlike those of an earlier life of this member. */
@@ -17,7 +23,7 @@ export class ReadQueue {
   readonly #readIndex: (ctx: number) => ReadResult;
   #next: number;
   #asking: WaitingRead[] = [];
-  readonly #rounds = new Map<number, readonly WaitingRead[]>();
+  readonly #rounds = new Map<number, Round>();
   /** Confirmed reads that wait for the state machine to get to their index. */
   #confirmed: { readonly index: number; readonly reads: readonly WaitingRead[] }[] = [];
 
@@ -27,37 +33,50 @@ export class ReadQueue {
     this.#next = (life % 2 ** 32) * LIFE_SPAN_CONTEXTS + 1;
   }
 
-  add(deadline: number): Promise<void> {
+  add(times: { readonly since: number; readonly deadline: number }): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#asking.push({ deadline, resolve, reject });
+      this.#asking.push({ ...times, resolve, reject });
     });
   }
 
   /** Starts one round for all that wait for one. */
-  ask(): void {
+  ask(now: number): void {
     if (this.#asking.length === 0) return;
     const ctx = this.#next++;
     const result = this.#readIndex(ctx);
-    // Without a leader they stay; one may be elected before their deadline.
-    if (result.kind === "refused") return;
-    this.#rounds.set(ctx, this.#asking);
+    if (result.kind === "refused") {
+      // Without a leader they stay; one may be elected before their deadline.
+      if (result.code === "too-many-requests") this.#refuseAsking(new CofferError(result.code));
+      return;
+    }
+    this.#rounds.set(ctx, { reads: this.#asking, askedAt: now });
     this.#asking = [];
   }
 
-  /** After a change of leader the old rounds get no answer. */
-  askAgain(): void {
-    for (const reads of this.#rounds.values()) this.#asking.push(...reads);
-    this.#rounds.clear();
+  /**
+   * Rounds asked for before `before` are asked for anew: the question or its answer may be lost, and
+   * after a change of leader nobody knows of it.
+   */
+  askAgain(before: number): void {
+    for (const [ctx, round] of this.#rounds) {
+      if (round.askedAt > before) continue;
+      this.#rounds.delete(ctx);
+      this.#asking.push(...round.reads);
+    }
   }
 
-  /** Takes the rounds that raft confirmed, and answers the reads whose index is applied. */
-  answer(states: readonly ReadState[], appliedIndex: number): void {
+  /** Takes the rounds that raft confirmed. */
+  confirm(states: readonly ReadState[]): void {
     for (const { ctx, index } of states) {
-      const reads = this.#rounds.get(ctx);
-      if (reads === undefined) continue;
+      const round = this.#rounds.get(ctx);
+      if (round === undefined) continue;
       this.#rounds.delete(ctx);
-      this.#confirmed.push({ index, reads });
+      this.#confirmed.push({ index, reads: round.reads });
     }
+  }
+
+  /** Answers the reads whose index is applied. */
+  answer(appliedIndex: number): void {
     if (this.#confirmed.length === 0) return;
     this.#confirmed = this.#confirmed.filter(({ index, reads }) => {
       if (index > appliedIndex) return true;
@@ -66,30 +85,43 @@ export class ReadQueue {
     });
   }
 
-  expire(now: number): void {
-    this.#asking = keepLive(this.#asking, now);
-    for (const [ctx, reads] of this.#rounds) {
-      const live = keepLive(reads, now);
-      if (live.length === 0) this.#rounds.delete(ctx);
-      else this.#rounds.set(ctx, live);
+  /** Refuses the confirmed reads that the state machine cannot come to for now. */
+  refuseConfirmed(error: CofferError): void {
+    const confirmed = this.#confirmed;
+    this.#confirmed = [];
+    for (const { reads } of confirmed) for (const read of reads) read.reject(error);
+  }
+
+  #refuseAsking(error: CofferError): void {
+    const asking = this.#asking;
+    this.#asking = [];
+    for (const read of asking) read.reject(error);
+  }
+
+  expire(now: number, errorOf: (since: number) => CofferError): void {
+    const live = (reads: readonly WaitingRead[]): WaitingRead[] =>
+      reads.filter((read) => {
+        if (read.deadline > now) return true;
+        read.reject(errorOf(read.since));
+        return false;
+      });
+    if (this.#asking.length > 0) this.#asking = live(this.#asking);
+    for (const [ctx, round] of this.#rounds) {
+      const reads = live(round.reads);
+      if (reads.length === 0) this.#rounds.delete(ctx);
+      else this.#rounds.set(ctx, { ...round, reads });
     }
+    this.#confirmed = this.#confirmed
+      .map(({ index, reads }) => ({ index, reads: live(reads) }))
+      .filter(({ reads }) => reads.length > 0);
   }
 
   failAll(error: CofferError): void {
+    const rounds = [...this.#rounds.values()].flatMap(({ reads }) => reads);
     const confirmed = this.#confirmed.flatMap(({ reads }) => reads);
-    for (const read of [...this.#asking, ...[...this.#rounds.values()].flat(), ...confirmed]) {
-      read.reject(error);
-    }
+    for (const read of [...this.#asking, ...rounds, ...confirmed]) read.reject(error);
     this.#asking = [];
     this.#rounds.clear();
     this.#confirmed = [];
   }
-}
-
-function keepLive(reads: readonly WaitingRead[], now: number): WaitingRead[] {
-  return reads.filter((read) => {
-    if (read.deadline > now) return true;
-    read.reject(new CofferError("timeout"));
-    return false;
-  });
 }

@@ -90,6 +90,25 @@ function readerOf(tables: () => Tables): KeyReader {
   };
 }
 
+/** What a backend of `createMemoryBackend` holds at one moment. */
+export interface SavedState {
+  readonly tables: Tables;
+}
+
+const backends = new WeakMap<FsmBackend, { save(): SavedState; load(saved: SavedState): void }>();
+
+/** A copy of all that `backend`, one of `createMemoryBackend`, holds. */
+export function saveState(backend: FsmBackend): SavedState {
+  const known = backends.get(backend);
+  if (known === undefined) throw new Error("Not a backend in memory");
+  return known.save();
+}
+
+/** Puts what was saved in place of all that `backend` holds, as a snapshot does. */
+export function loadState(backend: FsmBackend, saved: SavedState): void {
+  backends.get(backend)?.load(saved);
+}
+
 /** The in-memory stand-in for state.db. */
 export function createMemoryBackend(): FsmBackend {
   let t: Tables = {
@@ -116,7 +135,7 @@ export function createMemoryBackend(): FsmBackend {
     [...t.leases.values()]
       .filter(({ slot }) => t.scopes.get(slot)?.deleted === false)
       .sort((a, b) => a.deadline - b.deadline || a.slot - b.slot);
-  return {
+  const backend: FsmBackend = {
     ...readerOf(() => t),
     transaction(work) {
       const before = copy(t);
@@ -236,6 +255,11 @@ export function createMemoryBackend(): FsmBackend {
       };
     },
   };
+  backends.set(backend, {
+    save: () => ({ tables: copy(t) }),
+    load: ({ tables }) => void (t = copy(tables)),
+  });
+  return backend;
 }
 
 function stripSlot(row: (LeaseRow & { slot: number }) | undefined): LeaseRow | undefined {

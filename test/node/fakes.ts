@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { type CommittedEntry, type FsmBackend, createFsm } from "../../src/core/fsm/mod.ts";
-import type { Entry } from "../../src/core/raft/mod.ts";
+import { createFsm } from "../../src/core/fsm/mod.ts";
 import {
   type ApplyResult,
   CLUSTER_SCOPE,
@@ -11,12 +10,13 @@ import {
   memberId,
 } from "../../src/core/types/mod.ts";
 import { CofferError } from "../../src/errors.ts";
-import { type LogStore, MemberNode, type StateMachine } from "../../src/node/mod.ts";
+import { MemberNode, type NodeObserver } from "../../src/node/mod.ts";
 import { createPrng } from "../../src/stdx/mod.ts";
 import { silentLogger } from "../../src/telemetry/mod.ts";
-import { createMemoryBackend } from "../fsm/memory-backend.ts";
 import { TENANT, proposal, put, sha256 } from "../fsm/fixtures.ts";
-import { type MemoryLog, createMemoryLog } from "../raft/memory-log.ts";
+import { type Disk, type DiskTrace, createDisk, logOn, machineOver } from "./fake-disk.ts";
+import { createFakeSnapshots } from "./fake-snapshots.ts";
+import { VirtualTime } from "./virtual-time.ts";
 
 /** A node over a log and a state in memory, whose disk can be full and whose time the test moves. */
 
@@ -24,47 +24,27 @@ export const ME: MemberId = memberId(1n);
 export const HEARTBEAT_MS = 100;
 export const REQUEST_TIMEOUT_MS = 7000;
 
-export interface Fake {
+export interface Fake extends DiskTrace {
   readonly node: MemberNode;
   /** What lasts when the node is made anew. */
   readonly disk: Disk;
-  /** Entries of each save. */
-  readonly saves: (readonly Entry[])[];
-  /** Each call of apply. */
-  readonly applies: (readonly CommittedEntry[])[];
   readonly fatals: unknown[];
-  /** Log compactions asked for. */
-  readonly compactions: number[];
   /** Moves the clock, and lets all ticks that are due happen. */
   advance(ms: number): Promise<void>;
   /** Ticks that come before anything else has its turn, as after a long pause. */
   tick(times: number): void;
 }
 
-export interface Disk {
-  readonly log: MemoryLog;
-  readonly backend: FsmBackend;
-  /** What saving, or applying, throws. */
-  saveFails: Error | undefined;
-  applyFails: Error | undefined;
-  now: number;
-  /** What a checkpoint answers; undefined: the applied index. */
-  durable: number | undefined;
-}
-
-export function createDisk(backend: FsmBackend = createMemoryBackend()): Disk {
-  const log = createMemoryLog();
-  return {
-    log,
-    backend,
-    saveFails: undefined,
-    applyFails: undefined,
-    now: 1_000_000,
-    durable: undefined,
-  };
-}
-
-export const noSpace = (): CofferError => new CofferError("no-space");
+/** Listens to nothing. */
+export const silentObserver: NodeObserver = {
+  proposed: () => undefined,
+  applied: () => undefined,
+  leadership: () => undefined,
+  pending: () => undefined,
+  proposalsFailed: () => undefined,
+  heartbeatFailed: () => undefined,
+  snapshotSent: () => undefined,
+};
 
 export interface FakeOptions {
   readonly disk?: Disk;
@@ -75,17 +55,15 @@ export interface FakeOptions {
 /** Starts a node; its timers are the test's, its turns of the event loop are real. */
 export function startFake(context: TestContext, options: FakeOptions = {}): Fake {
   const { disk = createDisk(), voters = [ME], snapshotEntries = 10_000 } = options;
-  context.mock.timers.reset();
-  context.mock.timers.enable({ apis: ["setInterval"] });
-  const saves: (readonly Entry[])[] = [];
-  const applies: (readonly CommittedEntry[])[] = [];
+  const time = new VirtualTime();
+  const trace: DiskTrace = { saves: [], applies: [], compactions: [] };
   const fatals: unknown[] = [];
-  const compactions: number[] = [];
   const fsm = createFsm(disk.backend, sha256);
   const node = new MemberNode({
     memberId: ME,
     clusterId: clusterId(7n),
-    log: logOn(disk, { saves, compactions }),
+    name: "a",
+    log: logOn(disk, trace),
     confState: {
       voters: [...voters],
       learners: [],
@@ -93,9 +71,13 @@ export function startFake(context: TestContext, options: FakeOptions = {}): Fake
       learnersNext: [],
       autoLeave: false,
     },
-    machine: machineOver(disk, fsm, applies),
+    machine: machineOver(disk, fsm, trace),
+    seedMembers: voters.map((id) => ({ id, name: `m${id}` })),
     storage: { checkpoint: () => Promise.resolve(disk.durable ?? fsm.appliedIndex) },
-    peers: { send: () => undefined },
+    snapshots: createFakeSnapshots(disk, new Map()),
+    peers: { send: () => false },
+    // Turns of the event loop are real, time is not.
+    scheduler: { ...time.scheduler(), soon: (work) => void setImmediate(work) },
     clock: { now: () => disk.now },
     random: createPrng(1),
     times: {
@@ -105,13 +87,11 @@ export function startFake(context: TestContext, options: FakeOptions = {}): Fake
       progressIntervalMs: 600_000,
     },
     snapshotEntries,
-    observer: {
-      proposed: () => undefined,
-      applied: () => undefined,
-      leadership: () => undefined,
-      pending: () => undefined,
-    },
+    observer: silentObserver,
     logger: silentLogger,
+    report: () => ({ version: "0", dbBytes: 0, dbBytesInUse: 0 }),
+    onMembers: () => undefined,
+    onRemoved: () => undefined,
     onFatal: (error) => void fatals.push(error),
   });
   context.after(() => node.stop());
@@ -119,73 +99,17 @@ export function startFake(context: TestContext, options: FakeOptions = {}): Fake
   return {
     node,
     disk,
-    saves,
-    applies,
+    ...trace,
     fatals,
-    compactions,
     advance: async (ms) => {
       for (let left = ms; left > 0; left -= HEARTBEAT_MS) {
         disk.now += Math.min(left, HEARTBEAT_MS);
-        context.mock.timers.tick(Math.min(left, HEARTBEAT_MS));
+        await time.run(Math.min(left, HEARTBEAT_MS));
         await turn();
       }
       await turn();
     },
-    tick: (times) => context.mock.timers.tick(times * HEARTBEAT_MS),
-  };
-}
-
-function logOn(
-  disk: Disk,
-  seen: { readonly saves: (readonly Entry[])[]; readonly compactions: number[] },
-): LogStore {
-  const { log } = disk;
-  return {
-    get firstIndex() {
-      return log.firstIndex;
-    },
-    get lastIndex() {
-      return log.lastIndex;
-    },
-    get hardState() {
-      return log.hardState;
-    },
-    term: (index) => log.term(index),
-    entries: (lo, hi, bytesMax) => log.entries(lo, hi, bytesMax),
-    save: ({ hardState, entries }) => {
-      if (disk.saveFails !== undefined) throw disk.saveFails;
-      log.save({ hardState, snapshot: undefined, entries });
-      if (entries.length > 0) seen.saves.push(entries);
-    },
-    compact: (index) => {
-      seen.compactions.push(index);
-      log.compact(index);
-    },
-  };
-}
-
-function machineOver(
-  disk: Disk,
-  fsm: StateMachine,
-  applies: (readonly CommittedEntry[])[],
-): StateMachine {
-  return {
-    get appliedIndex() {
-      return fsm.appliedIndex;
-    },
-    get leaseTime() {
-      return fsm.leaseTime;
-    },
-    apply: (entries) => {
-      if (disk.applyFails !== undefined) throw disk.applyFails;
-      applies.push(entries);
-      return fsm.apply(entries);
-    },
-    flush: () => fsm.flush(),
-    reader: fsm.reader,
-    watchSource: fsm.watchSource,
-    expiredLeases: (now, max) => fsm.expiredLeases(now, max),
-    compactStep: (rows) => fsm.compactStep(rows),
+    tick: (times) => time.pass(times * HEARTBEAT_MS),
   };
 }
 

@@ -6,15 +6,8 @@ import { test } from "node:test";
 import type { FsmBackend } from "../../src/core/fsm/mod.ts";
 import { openStateStore } from "../../src/storage/mod.ts";
 import { TENANT, range } from "../fsm/fixtures.ts";
-import {
-  HEARTBEAT_MS,
-  createDisk,
-  ending,
-  makeTenant,
-  noSpace,
-  proposePut,
-  startFake,
-} from "./fakes.ts";
+import { HEARTBEAT_MS, ending, makeTenant, proposePut, startFake } from "./fakes.ts";
+import { createDisk, noSpace } from "./fake-disk.ts";
 
 /** The state is committed some time after the answers; here a full disk takes back what was not. */
 

@@ -1,0 +1,98 @@
+import type { MemberId, MemberInfo, StateReader } from "../core/types/mod.ts";
+
+/** A member by its two names: the log knows the id, the transport the name. */
+export interface KnownMember {
+  readonly id: MemberId;
+  readonly name: string;
+}
+
+/**
+ * Which member has which name: the replicated table, and until it tells of a member what the cluster
+ * was first made of. Ids are never used again, names may be: a new member under the name of a removed
+ * one takes it over.
+ */
+export class Directory {
+  readonly #self: MemberId;
+  /** What was told of members that the table here may not know yet. */
+  readonly #seeds = new Map<MemberId, string>();
+  readonly #state: Pick<StateReader, "members" | "isRemovedMember">;
+  #byId = new Map<MemberId, string>();
+  #byName = new Map<string, MemberId>();
+  /** Names of members that were removed while this one runs, or that it was seeded with. */
+  readonly #removed = new Map<string, MemberId>();
+
+  constructor(
+    self: MemberId,
+    seeds: readonly KnownMember[],
+    state: Pick<StateReader, "members" | "isRemovedMember">,
+  ) {
+    this.#self = self;
+    for (const { id, name } of seeds) this.#seeds.set(id, name);
+    this.#state = state;
+    this.refresh();
+  }
+
+  /**
+   * Another member's table, which may be newer than this one's. True as `refresh`. Whoever leads now
+   * may have joined after all that is applied here, and is to be listened to all the same.
+   */
+  learn(members: readonly MemberInfo[]): boolean {
+    for (const member of members) this.#seeds.set(member.id, transportName(member));
+    return this.refresh();
+  }
+
+  /** Reads the table anew. True if a name came, went or moved. */
+  refresh(): boolean {
+    const before = this.#byId;
+    const byId = new Map(this.#seeds);
+    for (const member of this.#state.members()) byId.set(member.id, transportName(member));
+    for (const [id, name] of [...before, ...byId]) {
+      if (!this.#state.isRemovedMember(id)) continue;
+      byId.delete(id);
+      if (id !== this.#self) this.#removed.set(name, id);
+    }
+    const byName = new Map<string, MemberId>();
+    for (const [id, name] of byId) if (name !== "") byName.set(name, id);
+    for (const name of byName.keys()) this.#removed.delete(name);
+    this.#byId = byId;
+    this.#byName = byName;
+    return !sameNames(before, byId);
+  }
+
+  nameOf(id: MemberId): string | undefined {
+    const name = this.#byId.get(id);
+    return name === "" ? undefined : name;
+  }
+
+  idOf(name: string): MemberId | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** The removed member that last had the name, which nobody has now. */
+  removedUnder(name: string): MemberId | undefined {
+    return this.#removed.get(name);
+  }
+
+  /** Names to talk with: the other members, and the removed ones, who are told so. */
+  others(): readonly string[] {
+    const names = [...this.#byName].filter(([, id]) => id !== this.#self).map(([name]) => name);
+    return [...names, ...this.#removed.keys()].sort();
+  }
+}
+
+/**
+ * The name of a member on the transport. One that has not announced itself yet is named by the host
+ * of the peer URL that it was added with.
+ */
+export function transportName({ name, peerUrls }: MemberInfo): string {
+  if (name !== "") return name;
+  return hostOf(peerUrls[0] ?? "");
+}
+
+function hostOf(url: string): string {
+  return /^[a-z]+:\/\/([a-z0-9-]+)(?::\d+)?\/?$/.exec(url)?.[1] ?? "";
+}
+
+function sameNames(a: ReadonlyMap<MemberId, string>, b: ReadonlyMap<MemberId, string>): boolean {
+  return a.size === b.size && [...a].every(([id, name]) => b.get(id) === name);
+}

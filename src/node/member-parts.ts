@@ -1,0 +1,245 @@
+import type { CofferError } from "../errors.ts";
+import type { AppliedBatch } from "../core/fsm/mod.ts";
+import { LeaseClock } from "../core/lease/mod.ts";
+import {
+  type Leadership,
+  type Raft,
+  type ReadState,
+  type SnapshotMeta,
+  createRaft,
+} from "../core/raft/mod.ts";
+import type { ApplyResult, MemberId, Proposal } from "../core/types/mod.ts";
+import { encodeProposals } from "../wire/mod.ts";
+import { Applier } from "./applier.ts";
+import { BatchNumbers } from "./batch-numbers.ts";
+import { Directory } from "./directory.ts";
+import { EntryApplier, type Prepared } from "./entry-applier.ts";
+import { Fleet } from "./fleet.ts";
+import { HistoryCompaction } from "./history-compaction.ts";
+import { Inbox } from "./inbox.ts";
+import { LeaderWatch } from "./leadership.ts";
+import { LEASE_ACTOR, LeaseKeeper } from "./lease-keeper.ts";
+import { LogCompaction } from "./log-compaction.ts";
+import { Membership } from "./membership.ts";
+import type { NodeOptions } from "./options.ts";
+import { ProposalQueue } from "./proposal-queue.ts";
+import { Proposer } from "./proposer.ts";
+import { ReadQueue } from "./read-queue.ts";
+import { ReadyLoop } from "./ready-loop.ts";
+import { Requests } from "./requests.ts";
+import { Sender } from "./sender.ts";
+import { SnapshotExchange } from "./snapshot-exchange.ts";
+import { StateEvents } from "./state-events.ts";
+import { Waits } from "./waits.ts";
+
+/** What a member is made of; the node turns its wheels. */
+export interface Parts {
+  readonly raft: Raft;
+  readonly events: StateEvents;
+  readonly queue: ProposalQueue;
+  readonly proposer: Proposer;
+  readonly reads: ReadQueue;
+  readonly applier: Applier;
+  readonly entryApplier: EntryApplier;
+  readonly loop: ReadyLoop;
+  readonly leaseClock: LeaseClock;
+  readonly leases: LeaseKeeper;
+  readonly leadership: LeaderWatch;
+  readonly waits: Waits;
+  readonly directory: Directory;
+  readonly requests: Requests;
+  readonly inbox: Inbox;
+  readonly membership: Membership;
+  readonly fleet: Fleet;
+  readonly snapshots: SnapshotExchange;
+  readonly history: HistoryCompaction;
+  readonly logCompaction: LogCompaction;
+}
+
+/** What the parts ask of the node that holds them, and tell it. Called once it is made, not before. */
+export interface PartHooks {
+  /** Something waits for the end of the turn. */
+  onWork(): void;
+  isReadable(): boolean;
+  isStopped(): boolean;
+  refusalOfLeader(): "leader-changed" | "no-space" | undefined;
+  propose(proposal: Proposal): Promise<ApplyResult>;
+  transferLeadership(): Promise<boolean>;
+  commitState(): boolean;
+  install(meta: SnapshotMeta): void;
+  onLeadership(change: Leadership): void;
+  onReads(states: readonly ReadState[]): void;
+  onApplied(applied: AppliedBatch, prepared: Prepared): void;
+  onBlocked(error: CofferError): void;
+  onUnblocked(): void;
+  onStateFailure(error: unknown): void;
+  onSnapshotArrived(from: string, term: number, meta: SnapshotMeta): void;
+  onSnapshotSent(to: string, delivered: boolean): void;
+  onDirectoryChanged(): void;
+  onRemoved(by: string): void;
+}
+
+export function createParts(options: NodeOptions, hooks: PartHooks): Parts {
+  const base = createBase(options, hooks);
+  const { raft, queue, applier, entryApplier, proposer, leaseClock, directory } = base;
+  const { machine, clock, times } = options;
+  const shared = {
+    ...options,
+    ...hooks,
+    ...base,
+    self: options.memberId,
+    requestTimeoutMs: times.requestTimeoutMs,
+    electionMs: times.electionMs,
+    confState: () => entryApplier.confState,
+    nameOf: (id: MemberId) => directory.nameOf(id),
+    isReady: () => hooks.isReadable(),
+    appliedIndex: () => machine.appliedIndex,
+  };
+  const leases = new LeaseKeeper({
+    ...shared,
+    leaseClock,
+    propose: (tenant, command) =>
+      hooks.propose({ tenant, policyRevision: undefined, actor: LEASE_ACTOR, command }),
+    carryOn: () => {
+      raft.propose(encodeProposals(proposer.header(queue.nextNumber().name), []));
+    },
+  });
+  const membership = new Membership({ ...shared, state: machine.reader });
+  const members = (): ReturnType<Membership["members"]> => membership.members();
+  const fleet = new Fleet({ ...shared, members });
+  const snapshots = snapshotsOf(options, hooks);
+  const inbox = new Inbox({
+    ...shared,
+    members,
+    isRemoved: (id) => machine.reader.isRemovedMember(id),
+    report: () => fleet.report(),
+    changeMembers: (change, actor) => membership.serve(change, actor),
+    onSnapshot: (from, payload) => snapshots.receive(from, payload),
+  });
+  const sender = new Sender({
+    ...shared,
+    startSnapshot: (to, message) => snapshots.start(to, message),
+  });
+  const loop = new ReadyLoop({
+    ...shared,
+    applier: entryApplier,
+    send: (messages) => sender.send(messages),
+  });
+  const history = new HistoryCompaction({
+    ...shared,
+    mayRun: () => !hooks.isStopped() && !loop.isStuck,
+    onWork: () => applier.commitSoon(),
+    onFailure: (error) => hooks.onStateFailure(error),
+  });
+  return {
+    ...base,
+    leases,
+    membership,
+    fleet,
+    snapshots,
+    inbox,
+    loop,
+    history,
+    events: new StateEvents({ ...options, progressIntervalMs: times.progressIntervalMs }),
+    reads: new ReadQueue((ctx) => raft.readIndex(ctx), clock.now()),
+    logCompaction: new LogCompaction({ ...shared, snapshots }),
+  };
+}
+
+type Base = Pick<
+  Parts,
+  | "raft"
+  | "leaseClock"
+  | "queue"
+  | "waits"
+  | "leadership"
+  | "directory"
+  | "requests"
+  | "applier"
+  | "entryApplier"
+  | "proposer"
+>;
+
+function createBase(options: NodeOptions, hooks: PartHooks): Base {
+  const { memberId: self, log, machine, clock, scheduler, times, logger } = options;
+  const { electionMs } = times;
+  const { onWork } = hooks;
+  const raft = raftOf(options);
+  // Differs between the starts of one member, so that answers to an earlier one are not taken.
+  const life = options.random.below(2 ** 32);
+  const leaseClock = new LeaseClock(machine.leaseTime, clock.now());
+  const queue = new ProposalQueue(new BatchNumbers(life));
+  const waits = new Waits(scheduler);
+  const leadership = new LeaderWatch({ self, raft, clock, waits, electionMs, onWork });
+  const directory = new Directory(self, options.seedMembers, machine.reader);
+  const send = sendTo(options, directory);
+  const requests = new Requests({ scheduler, send }, life);
+  const onFailure = (error: unknown): void => hooks.onStateFailure(error);
+  const applier = new Applier({ machine, log, scheduler, onFailure });
+  const entryApplier = new EntryApplier({ self, raft, queue, applier }, options.confState);
+  const proposer = new Proposer({
+    self,
+    raft,
+    queue,
+    clock,
+    leaseClock,
+    logger,
+    resendMs: electionMs,
+    retryMs: times.heartbeatMs,
+    send,
+    blocked: () => hooks.refusalOfLeader(),
+    onProposed: (count) => options.observer.proposed(count),
+  });
+  return {
+    raft,
+    leaseClock,
+    queue,
+    waits,
+    leadership,
+    directory,
+    requests,
+    applier,
+    entryApplier,
+    proposer,
+  };
+}
+
+function raftOf({ memberId, log, machine, confState, random, times }: NodeOptions): Raft {
+  return createRaft({
+    id: memberId,
+    log,
+    hardState: log.hardState,
+    confState,
+    applied: machine.appliedIndex,
+    random,
+    electionTicks: Math.max(2, Math.round(times.electionMs / times.heartbeatMs)),
+    heartbeatTicks: 1,
+  });
+}
+
+/** False: not sent, nor will it be. */
+function sendTo(
+  { peers }: NodeOptions,
+  directory: Directory,
+): (to: MemberId, payload: Uint8Array) => boolean {
+  return (to, payload) => {
+    const name = directory.nameOf(to);
+    return name !== undefined && peers.send(name, "fwd", payload);
+  };
+}
+
+function snapshotsOf(
+  { peers, snapshots, machine, scheduler, clock, logger }: NodeOptions,
+  hooks: PartHooks,
+): SnapshotExchange {
+  return new SnapshotExchange({
+    send: (to, bytes) => peers.send(to, "snap", bytes),
+    store: snapshots,
+    scheduler,
+    clock,
+    logger,
+    appliedIndex: () => machine.appliedIndex,
+    onArrived: (from, { term, meta }) => hooks.onSnapshotArrived(from, term, meta),
+    onSent: (to, delivered) => hooks.onSnapshotSent(to, delivered),
+  });
+}

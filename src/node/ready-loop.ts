@@ -1,0 +1,125 @@
+import { CofferError } from "../errors.ts";
+import type { Leadership, Message, Raft, ReadState, Ready } from "../core/raft/mod.ts";
+import type { SnapshotMeta } from "../core/raft/mod.ts";
+import type { EntryApplier, Prepared } from "./entry-applier.ts";
+import type { LogStore } from "./ports.ts";
+
+/** Readys that a full disk may hold up; past it the member falls silent until there is room. */
+const HELD_MAX = 10_000;
+
+export interface ReadyLoopDeps {
+  readonly raft: Raft;
+  readonly log: LogStore;
+  readonly applier: EntryApplier;
+  send(messages: readonly Message[]): void;
+  onLeadership(leadership: Leadership): void;
+  onReads(states: readonly ReadState[]): void;
+  /** Puts a snapshot that has arrived in place of state and log. */
+  install(meta: SnapshotMeta): void;
+  onApplied(applied: ReturnType<EntryApplier["apply"]>, prepared: Prepared): void;
+  onBlocked(error: CofferError): void;
+  onUnblocked(): void;
+}
+
+interface Held {
+  readonly ready: Ready;
+  isInstalled: boolean;
+  isSaved: boolean;
+  prepared: Prepared | undefined;
+}
+
+/**
+ * Does the work that raft hands out: send, save, send what had to wait for that, apply. Saves are in
+ * order; a full disk holds them and all that follows up, while what may go out at once still does: so
+ * a leader whose own disk is full goes on leading until another takes over, and a follower still
+ * answers heartbeats, without acknowledging anything that it has not saved.
+ */
+export class ReadyLoop {
+  readonly #deps: ReadyLoopDeps;
+  #held: Held[] = [];
+  #isStuck = false;
+  #mayRetry = false;
+
+  constructor(deps: ReadyLoopDeps) {
+    this.#deps = deps;
+  }
+
+  /** Whether a full disk holds up work. */
+  get isStuck(): boolean {
+    return this.#isStuck;
+  }
+
+  /** Lets the next `drain` try the disk again. */
+  retry(): void {
+    this.#mayRetry = true;
+  }
+
+  drain(): void {
+    for (;;) {
+      this.#work();
+      if (this.#held.length >= HELD_MAX) return;
+      const ready = this.#deps.raft.ready();
+      if (ready === undefined) return;
+      this.#begin(ready);
+      if (needsDisk(ready)) this.#held.push(heldOf(ready));
+    }
+  }
+
+  #begin(ready: Ready): void {
+    const { send, onLeadership, onReads } = this.#deps;
+    if (ready.leadership !== undefined) onLeadership(ready.leadership);
+    if (ready.messages.length > 0) send(ready.messages);
+    if (ready.readStates.length > 0) onReads(ready.readStates);
+  }
+
+  #work(): void {
+    for (let held = this.#held[0]; held !== undefined; held = this.#held[0]) {
+      if (this.#isStuck && !this.#mayRetry) return;
+      try {
+        this.#carryOut(held);
+      } catch (error) {
+        if (!(error instanceof CofferError) || error.code !== "no-space") throw error;
+        this.#isStuck = true;
+        this.#mayRetry = false;
+        this.#deps.onBlocked(error);
+        return;
+      }
+      this.#held.shift();
+      if (!this.#isStuck) continue;
+      this.#isStuck = false;
+      this.#deps.onUnblocked();
+    }
+  }
+
+  #carryOut(held: Held): void {
+    const { raft, log, applier, send, install, onApplied } = this.#deps;
+    const { ready } = held;
+    if (!held.isSaved) {
+      if (ready.snapshot !== undefined && !held.isInstalled) {
+        install(ready.snapshot);
+        held.isInstalled = true;
+      }
+      if (ready.hardState !== undefined || ready.entries.length > 0) {
+        log.save({ hardState: ready.hardState, entries: ready.entries });
+      }
+      if (ready.save !== undefined) raft.saved(ready.save);
+      if (ready.messagesAfterSave.length > 0) send(ready.messagesAfterSave);
+      held.isSaved = true;
+    }
+    if (ready.committedEntries.length === 0) return;
+    held.prepared ??= applier.prepare(ready.committedEntries);
+    onApplied(applier.apply(held.prepared), held.prepared);
+  }
+}
+
+function heldOf(ready: Ready): Held {
+  return { ready, isInstalled: false, isSaved: false, prepared: undefined };
+}
+
+function needsDisk(ready: Ready): boolean {
+  return (
+    ready.save !== undefined ||
+    ready.committedEntries.length > 0 ||
+    ready.messagesAfterSave.length > 0
+  );
+}
