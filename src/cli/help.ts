@@ -43,7 +43,7 @@ export function commandHelp(command: Command): string {
     "",
     `Usage: coffer ${name} ${usage}`.trimEnd(),
     "",
-    ...section("Options:", optionLines(command.options, !command.isClient)),
+    ...section("Options:", optionLines(command.options, name === "server")),
     ...section("To reach the cluster:", command.isClient ? optionLines(clientOptions, true) : []),
     ...section(
       "Examples:",
@@ -66,9 +66,7 @@ function optionLines(options: OptionTable, withVariables: boolean): readonly str
   return columns(
     Object.values(options).map((option) => [
       optionName(option),
-      withVariables && option.name !== "reset"
-        ? `${option.help} [${variableOf(option.name)}]`
-        : option.help,
+      withVariables ? `${option.help} [${variableOf(option.name)}]` : option.help,
     ]),
   );
 }

@@ -10,6 +10,11 @@ export interface ClientOptions extends ConnectionOptions {
   readonly token?: string | (() => string) | undefined;
   /** The tenant to work in, for those who may work in several. */
   readonly tenant?: string | undefined;
+  /**
+   * Ask only members that know a leader: others refuse with `no-leader`, and end streams with it once
+   * they have been without one for a while (etcd's WithRequireLeader).
+   */
+  readonly requireLeader?: boolean | undefined;
   /** Default for unary calls, in milliseconds; 7000 is what etcd's server allows itself. */
   readonly timeoutMs?: number | undefined;
 }
@@ -102,12 +107,13 @@ export function connect(options: ClientOptions): Client {
   };
 }
 
-function metadataOf({ token, tenant }: ClientOptions): Metadata {
+function metadataOf({ token, tenant, requireLeader }: ClientOptions): Metadata {
   return () => {
     const text = typeof token === "function" ? token() : token;
     return {
       ...(text === undefined ? {} : { authorization: `Bearer ${text.trim()}` }),
       ...(tenant === undefined ? {} : { "coffer-tenant": tenant }),
+      ...(requireLeader === true ? { hasleader: "true" } : {}),
     };
   };
 }
