@@ -1,18 +1,23 @@
+import { assert } from "../../stdx/mod.ts";
+
 /**
  * The cluster's lease clock as one member sees it. Deadlines are in its milliseconds, and the entries of
- * the log carry it, so it goes on where the last leader left it, whatever that one's wall clock said:
+ * the log carry it, so it goes on where the last leader left it, whatever anybody's wall clock says:
  *
- * - A follower's stands at the lease time of the newest entry applied here, plus what has passed here
- *   since. What a follower applies late, as under a slow network, it counts late: a lease then lasts a
- *   little longer, never shorter.
- * - A leader's runs on by itself from where it stood when the member began to lead. It may not go back to
- *   the entries that come back applied, or it would lose the time of each commit and, under load, stand.
- * - A member that was down begins at what it had applied: nothing passed for leases while no member ran.
+ * - A follower's stands at the newest stamp applied here, plus what has passed here since. What a
+ *   follower applies late it counts late: leases then last a little longer, never shorter.
+ * - A leader's runs on by itself. It does not go back to its own entries as they come back applied, or it
+ *   would lose the time of each commit and, under load, stand still.
+ * - A member that was down begins at what it had applied: nothing passes while no member runs.
  *
- * `now` in milliseconds of a clock of this member that never goes back.
+ * A member leads, in the sense of this clock, from when it has applied an entry of its own term; it must
+ * not stamp before. Until then a stamp may come from a leader whose clock was behind this one's, and
+ * what this clock is ahead would be taken from a lease that was granted by it.
+ *
+ * `now` is in milliseconds of a clock of this member that never goes back.
  */
 export class LeaseClock {
-  /** The lease time of the newest entry applied. */
+  /** The newest stamp applied. */
   #applied: number;
   /** The clock stood at `#base` at the moment `#since`. */
   #base: number;
@@ -26,23 +31,31 @@ export class LeaseClock {
     this.#since = now;
   }
 
-  /** An integer. As long as the member leads it does not go back. */
+  /** An integer. While the member leads it does not go back. */
   read(now: number): number {
     return this.#base + Math.max(0, Math.floor(now - this.#since));
   }
 
+  /** As `read`, for an entry that is about to be appended. Asserts that the member leads. */
+  stamp(now: number): number {
+    assert(this.#leads, "A member that does not lead stamped an entry");
+    return this.read(now);
+  }
+
   /** The state machine has come to `leaseTime`, `now`. */
   applied(leaseTime: number, now: number): void {
-    // An entry without a time of its own, such as a new leader's first, says nothing of the clock.
+    // What has no stamp, such as a new leader's first entry, says nothing of the clock.
     if (leaseTime === this.#applied) return;
     this.#applied = leaseTime;
-    if (this.#leads && leaseTime <= this.read(now)) return;
+    if (this.#leads) return;
     this.#base = leaseTime;
     this.#since = now;
   }
 
-  /** The member begins to lead, or ends. */
+  /** The member has applied an entry of its own term, as leader; or it leads no more. */
   leads(isLeader: boolean): void {
+    // One on, so that the stamps of two leaders differ and followers see which are newer.
+    if (isLeader && !this.#leads) this.#base++;
     this.#leads = isLeader;
   }
 }
