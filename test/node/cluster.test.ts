@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ELECTION_MS, ending, startCluster } from "./fake-cluster.ts";
+
+test("three members elect one leader, and all know it", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.elect();
+  await cluster.time.run(ELECTION_MS);
+  for (const { node } of cluster.members) assert.equal(node.status().leader, leader.id);
+  assert.equal(cluster.members.filter(({ node }) => node.status().role === "leader").length, 1);
+});
+
+test("what any member is asked to write is answered there and comes to all", async (context) => {
+  const cluster = startCluster(context, { members: 5 });
+  await cluster.prepare();
+  for (const [i, member] of cluster.members.entries()) {
+    const result = await cluster.put(member, `k${i}`, "v");
+    assert.equal(result.kind === "put" && result.revision, i + 2);
+    assert.deepEqual(cluster.keys(member, `k${i}`, ""), [[`k${i}`, "v"]]);
+  }
+  await cluster.settle();
+  for (const member of cluster.members) assert.equal(cluster.keys(member).length, 5);
+});
+
+test("the leader dies: another one takes over, nothing acknowledged is lost, and it comes back", async (context) => {
+  const cluster = startCluster(context);
+  const first = await cluster.prepare();
+  const [follower] = cluster.followers;
+  assert.ok(follower !== undefined);
+  await cluster.put(follower, "a");
+  cluster.crash(first);
+  const waited = ending(cluster.put(follower, "b"));
+  assert.equal(await waited, "put");
+  const second = await cluster.elect();
+  assert.notEqual(second, first);
+  cluster.start(first);
+  await cluster.settle();
+  for (const member of cluster.members) {
+    assert.deepEqual(
+      cluster.keys(member).map(([key]) => key),
+      ["a", "b"],
+    );
+  }
+});
