@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import SqliteDatabase from "better-sqlite3";
+import { type LeaseId, leaseId, memberId } from "../../src/core/types/mod.ts";
+import { openStateStore } from "../../src/storage/mod.ts";
+import { TENANT, entryOf, machineOn, put, range, statePath } from "../fsm/fixtures.ts";
+
+/** 2025-11-13: lease deadlines of version 1 were times of day. */
+const DAY = 1_763_000_000_000;
+
+/** Makes a state file as version 1 left it: without what version 2 added, and with its deadlines. */
+function makeVersion1(
+  path: string,
+  leases: readonly (readonly [LeaseId, number, number])[],
+): number {
+  const store = openStateStore({ path });
+  const { fsm, run } = machineOn(store);
+  for (const [id, ttl] of leases) run({ kind: "lease-grant", id, ttl });
+  run({ kind: "put", request: put("k", "v", { lease: leases[0]?.[0] ?? leaseId(0n) }) });
+  const { appliedIndex } = fsm;
+  store.close();
+  const file = new SqliteDatabase(path);
+  for (const [id, , deadline] of leases) {
+    const blob = Buffer.alloc(8);
+    blob.writeBigInt64BE(id);
+    file.prepare("UPDATE lease SET deadline = ? WHERE id = ?").run(deadline, blob);
+  }
+  file.exec(`DROP TABLE conf_state; DROP TABLE removed_member;
+    DELETE FROM meta WHERE name IN ('applied_term', 'lease_time')`);
+  file.pragma("user_version = 1");
+  file.close();
+  return appliedIndex;
+}
+
+test("a file of version 1 is taken on, with all that it holds", (context) => {
+  const path = statePath(context);
+  const index = makeVersion1(path, [[leaseId(7n), 60, DAY + 40_000]]);
+  // The second time it is one of this version.
+  for (const _ of [1, 2]) {
+    const store = openStateStore({ path });
+    const { fsm } = machineOn(store);
+    assert.equal(fsm.appliedIndex, index);
+    assert.equal(fsm.appliedTerm, 0);
+    assert.equal(fsm.confState, undefined);
+    assert.equal(fsm.reader.isRemovedMember(memberId(1n)), false);
+    const found = fsm.reader.range(TENANT, range("k"));
+    assert.equal(found.ok && found.value.count, 1);
+    store.close();
+  }
+});
+
+test("the leases of a file of version 1 end after their TTL at most, and not at once", (context) => {
+  const path = statePath(context);
+  // Renewed 20 s, 5 s and 100 s before the last time that any was.
+  makeVersion1(path, [
+    [leaseId(1n), 60, DAY - 20_000 + 60_000],
+    [leaseId(2n), 10, DAY - 5_000 + 10_000],
+    [leaseId(3n), 3600, DAY - 100_000 + 3_600_000],
+    [leaseId(4n), 30, DAY + 30_000],
+  ]);
+  const store = openStateStore({ path });
+  context.after(() => store.close());
+  const { fsm } = machineOn(store);
+  const left = fsm.reader.leases(TENANT).map(({ id, deadline }) => [id, deadline - fsm.leaseTime]);
+  assert.deepEqual(left, [
+    [2n, 5_000],
+    [4n, 30_000],
+    [1n, 40_000],
+    [3n, 3_500_000],
+  ]);
+  // The tail of a log of version 1, whose batches have the time of day for both clocks.
+  fsm.apply([entryOf(fsm.appliedIndex + 1, [], { leaseTime: DAY + 7_000 })]);
+  assert.deepEqual(fsm.expiredLeases(fsm.leaseTime, 9), [{ tenant: TENANT, id: 2n }]);
+});
+
+test("without leases the clock of a file of version 1 begins at 0", (context) => {
+  const path = statePath(context);
+  makeVersion1(path, []);
+  const store = openStateStore({ path });
+  context.after(() => store.close());
+  assert.equal(store.leaseTime(), 0);
+});
