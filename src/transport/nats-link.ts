@@ -1,3 +1,4 @@
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import type { ConnectionOptions, Msg, NatsConnection } from "nats";
 import type { Credentials } from "./credentials.ts";
 
@@ -171,10 +172,16 @@ export class NatsLink {
 
 function connectionOptions(options: NatsLinkOptions): ConnectionOptions {
   const { ca, cert, key } = options.credentials;
+  const host = hostOf(options.server);
+  // For an address the client gives TLS no name, and TLS then takes the certificate of "localhost".
+  const checks = {
+    checkServerIdentity: (_name: string, theirs: PeerCertificate) =>
+      checkServerIdentity(host, theirs),
+  };
   return {
     servers: [options.server],
     name: options.name,
-    tls: { ca, cert, key },
+    tls: { ca, cert, key, ...checks },
     reconnect: false,
     ignoreClusterUpdates: true,
     noEcho: true,
@@ -182,6 +189,11 @@ function connectionOptions(options: NatsLinkOptions): ConnectionOptions {
     timeout: DIAL_TIMEOUT_MS,
     pingInterval: CLIENT_PING_MS,
   };
+}
+
+/** The host of a URL, without the brackets that an IPv6 address has there. */
+export function hostOf(server: string): string {
+  return new URL(server).hostname.replace(/^\[(.*)\]$/, "$1");
 }
 
 /** Waits for `work`, whatever becomes of it, at most so long. */

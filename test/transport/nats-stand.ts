@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import {
   memberDnsName,
   natsConfig,
   natsServerDnsName,
+  type NatsAddress,
   type TlsFiles,
 } from "../../src/transport/mod.ts";
 import { toolPath } from "../setup/tools.ts";
@@ -17,24 +18,30 @@ import { toolPath } from "../setup/tools.ts";
 
 export const PLACE = { cluster: "00c0ffee00c0ffee", group: "g0" };
 
+export interface StandOptions {
+  /** How many servers, as one cluster. */
+  readonly servers?: number;
+  readonly members?: readonly string[];
+  readonly monitor?: NatsAddress;
+}
+
 interface Server {
   readonly port: number;
+  readonly routePort: number;
   readonly config: string;
   child: ChildProcess | undefined;
 }
 
 export class NatsStand {
   readonly folder: string = mkdtempSync(join(tmpdir(), "coffer-nats-"));
-  readonly authority: Authority = createAuthority({ commonName: "test authority" });
+  authority: Authority = createAuthority({ commonName: "test authority" });
   readonly #servers: Server[] = [];
 
   /** As many servers as one cluster, started. */
-  static async start(
-    options: { readonly servers?: number; readonly members?: readonly string[] } = {},
-  ): Promise<NatsStand> {
+  static async start(options: StandOptions = {}): Promise<NatsStand> {
     const stand = new NatsStand();
     try {
-      await stand.#configure(options.servers ?? 1, options.members ?? ["a", "b", "c"]);
+      await stand.#configure(options);
       for (const at of stand.#servers.keys()) await stand.run(at);
     } catch (error) {
       await stand[Symbol.asyncDispose]();
@@ -51,7 +58,12 @@ export class NatsStand {
     return this.#servers[at]!.port;
   }
 
-  async #configure(count: number, members: readonly string[]): Promise<void> {
+  routePort(at: number): number {
+    return this.#servers[at]!.routePort;
+  }
+
+  async #configure(options: StandOptions): Promise<void> {
+    const { servers: count = 1, members = ["a", "b", "c"], monitor } = options;
     const authority = this.write("ca.crt", this.authority.certificate);
     const ports = await freePorts(count * 2);
     const host = "127.0.0.1";
@@ -65,6 +77,7 @@ export class NatsStand {
         listen: { host, port: ports[at]! },
         tls: { ...this.issueServer(name), ca: authority },
         members,
+        ...(monitor === undefined ? {} : { monitor }),
         ...(count === 1
           ? {}
           : {
@@ -75,7 +88,7 @@ export class NatsStand {
             }),
       });
       const config = this.write(`${name}.conf`, text);
-      this.#servers.push({ port: ports[at]!, config, child: undefined });
+      this.#servers.push({ port: ports[at]!, routePort, config, child: undefined });
     }
   }
 
@@ -113,9 +126,24 @@ export class NatsStand {
     return path;
   }
 
+  /** Puts the content of `path` in the place of the file `name`. */
+  copy(path: string, name: string): void {
+    copyFileSync(path, join(this.folder, name));
+  }
+
+  /** Another authority from here on, of the same name and in the same file. */
+  changeAuthority(): void {
+    this.authority = createAuthority({ commonName: "test authority" });
+    this.write("ca.crt", this.authority.certificate);
+  }
+
   issueServer(
     name: string,
-    profile: { readonly notBefore?: number; readonly notAfter?: number; ips?: string[] } = {},
+    profile: {
+      readonly notBefore?: number;
+      readonly notAfter?: number;
+      readonly ips?: readonly string[];
+    } = {},
   ): { cert: string; key: string } {
     const issued = issueCertificate(this.authority, {
       commonName: name,
