@@ -162,17 +162,20 @@ async function restarted({ fleet }: FaultContext, name: string): Promise<Injecte
   return { what: name, heal: async () => undefined };
 }
 
-const HOUR_MS = 3_600_000;
+/**
+ * A member comes back with a wall clock that is hours ahead or minutes behind, and later with the right
+ * one. Further behind than five minutes no certificate of the cluster is valid yet, and it waits.
+ */
+const WRONG_BY_MIN = [-4, 60, 120, 24 * 60] as const;
 
-/** A member comes back with a wall clock that is an hour or two off, and then with the right one. */
 async function wrongClock(context: FaultContext): Promise<Injected> {
   const { fleet, prng } = context;
   const name = await leader(context);
-  const byMs = (prng.below(2) === 0 ? 1 : -1) * (1 + prng.below(2)) * HOUR_MS;
-  fleet.skew(name, byMs);
+  const minutes = WRONG_BY_MIN[prng.below(WRONG_BY_MIN.length)] ?? 0;
+  fleet.skew(name, minutes * 60_000);
   await restarted(context, name);
   return {
-    what: `${name} ${byMs / HOUR_MS} h`,
+    what: `${name} ${minutes} min`,
     heal: async () => {
       fleet.skew(name, 0);
       await restarted(context, name);
@@ -218,7 +221,8 @@ async function replaceMember(context: FaultContext): Promise<Injected> {
   await using client = fleet.open(via, { timeoutMs: ADMIN_MS_MAX });
   await again("is everybody there", () => allServe(fleet));
   const old = await idOf(client, name);
-  if (!runs) await fleet.kill(name);
+  if (runs) fleet.expectEnd(name);
+  else await fleet.kill(name);
   await again("member remove", async () => {
     const { members } = await client.memberList({});
     if (members.some(({ ID }) => ID === old)) await client.memberRemove({ ID: old });

@@ -58,7 +58,7 @@ export class Fleet implements Target {
       }
       await Promise.all(cluster.nats.map((server) => server.start()));
       await Promise.all(fleet.members.map((name) => fleet.spawn(name)));
-      await Promise.all(cluster.members.map(({ process }) => process?.ready));
+      for (const { process } of cluster.members) await process?.ready;
       return fleet;
     } catch (error) {
       await fleet[Symbol.asyncDispose]();
@@ -117,6 +117,11 @@ export class Fleet implements Target {
       const tail = lastLines(member.process?.tail ?? "");
       this.#problems.push(`${name} stopped with exit code ${code}: ${tail}`);
     }
+  }
+
+  /** From now on it may end by itself, as a removed member does. */
+  expectEnd(name: string): void {
+    this.#condemn(this.cluster.member(name));
   }
 
   #condemn(member: ClusterMember): void {
