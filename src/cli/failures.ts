@@ -56,6 +56,10 @@ const steps: { readonly [code in ErrorCode]?: string } = {
 };
 
 function nextStep(error: CofferError, command: string): string {
+  // A member that was removed; one that is stopped on purpose does not fail.
+  if (command === "server" && error.code === "stopped") {
+    return "Add it again with coffer member add, and start it on an empty --data-dir.";
+  }
   const step = steps[error.code];
   if (step !== undefined) return step;
   const { exit } = errorRow(error.code);

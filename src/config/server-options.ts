@@ -9,6 +9,7 @@ import {
   natsUrl,
   onOff,
   oneOf,
+  type Parser,
   path,
   text,
 } from "./parsers.ts";
@@ -63,6 +64,18 @@ type ServerOptions = {
 
 const memberName = text("NAME");
 
+/** A member's name, also as etcd's tools write it: `m1=https://m1:2380`. */
+const clusterMember: Parser<string> = {
+  placeholder: "NAME",
+  kind: "text",
+  parse: (value) => {
+    const [, name, host] = /^([^=]+)=https?:\/\/([^:/]+)(?::[0-9]+)?\/?$/.exec(value) ?? [];
+    if (name === undefined) return memberName.parse(value);
+    if (name === host) return { ok: true, value: name };
+    return { ok: false, error: "has another host than name; members know each other by name" };
+  },
+};
+
 export const serverOptions: ServerOptions = {
   name: { name: "name", parser: memberName, help: "this member's name (default)" },
   dataDir: { name: "data-dir", parser: path("FOLDER"), help: "data folder (<name>.coffer)" },
@@ -95,7 +108,7 @@ export const serverOptions: ServerOptions = {
   natsKey: { name: "nats-key", parser: path("FILE"), help: "key of the NATS certificate" },
   initialCluster: {
     name: "initial-cluster",
-    parser: list(memberName),
+    parser: list(clusterMember),
     help: "names of all members of a new cluster, or of some to join (only this one)",
   },
   initialClusterState: {

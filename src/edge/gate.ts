@@ -24,6 +24,7 @@ import type {
   EdgeRandom,
   EdgeVersions,
   IdentityPort,
+  PeerLink,
   Principal,
   SealPort,
   TokenPort,
@@ -47,8 +48,8 @@ export interface EdgeDeps {
   readonly size: () => { readonly total: number; readonly inUse: number };
   /** Alarms raised on this member. */
   readonly alarms: () => readonly ("nospace" | "corrupt")[];
-  /** Whether this member can reach others: without NATS servers the cluster stays one member. */
-  readonly hasPeers: boolean;
+  /** The ways to other members; undefined: without NATS servers the cluster stays one member. */
+  readonly links: (() => readonly PeerLink[]) | undefined;
   /** The tenant's hash chain at a revision, 0 for the latest; see core/fsm. */
   readonly chainAt: ChainAt;
   /** Ends what may not outlive the leader; one for all streams of the member. */

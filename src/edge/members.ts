@@ -53,7 +53,7 @@ export function memberAdd(
     await enterMembership(context);
     const peerUrls = checkPeerUrls(request.peerUrls);
     // Nobody could reach it, and a new voter that is not there would stop the cluster.
-    if (!deps.hasPeers) {
+    if (deps.links === undefined) {
       throw new CofferError("unhealthy-cluster", undefined, { cause: "there is no --nats-urls" });
     }
     const id = deps.random.memberId();

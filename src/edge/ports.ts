@@ -154,6 +154,13 @@ export interface EdgeVersions {
   readonly coffer: string;
 }
 
+/** The way to one other member. */
+export interface PeerLink {
+  readonly name: string;
+  /** Milliseconds, as last measured. */
+  readonly roundTripMs: number | undefined;
+}
+
 /** One point of a tenant's hash chain. */
 export interface ChainPoint {
   readonly revision: number;

@@ -69,7 +69,9 @@ export function clusterStatus(
     authoriseAny(context);
     const asked = await deps.node.fleetStatus();
     const known = deps.node.state.members();
-    const body = asked.map(({ id, name, isLearner, report, roundTripMs }): MemberStatusBody => {
+    const links = deps.links?.() ?? [];
+    const body = asked.map(({ id, name, isLearner, report }): MemberStatusBody => {
+      const { roundTripMs } = links.find((link) => link.name === name) ?? {};
       const clientUrls = known.find((member) => member.id === id)?.clientUrls ?? [];
       return {
         id,

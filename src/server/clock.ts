@@ -5,6 +5,11 @@ export const processClock: Clock = {
   now: () => Math.floor(performance.timeOrigin + performance.now()),
 };
 
+/** The same with fractions, for what takes less than a millisecond. */
+export const fineClock: Clock = {
+  now: () => performance.timeOrigin + performance.now(),
+};
+
 /** node's timers. None keeps the process alive: the listening port does. */
 export const processScheduler: Scheduler = {
   soon: (work) => void setImmediate(work),

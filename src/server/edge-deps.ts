@@ -31,7 +31,7 @@ export function createEdgeDeps(parts: {
   readonly store: StateStore;
   readonly metrics: Metrics;
   readonly machine: Pick<Fsm, "chainAt">;
-  readonly hasPeers: boolean;
+  readonly links: EdgeParts["links"];
   readonly log: Logger;
   readonly version: string;
 }): EdgeParts {
@@ -75,7 +75,7 @@ export function createEdgeDeps(parts: {
     checkTxn,
     size: () => store.size(),
     alarms: quotaAlarms(store, config.quotaBytes),
-    hasPeers: parts.hasPeers,
+    links: parts.links,
     chainAt: (tenant, revision) => parts.machine.chainAt(tenant, revision),
     log,
   };

@@ -9,7 +9,7 @@ import {
   type TransportObserver,
   openTransport,
 } from "../transport/mod.ts";
-import { processClock } from "./clock.ts";
+import { fineClock } from "./clock.ts";
 import { clusterIdText } from "./member-file.ts";
 
 /** Takes what arrives from other members. */
@@ -53,7 +53,7 @@ export async function openNetwork(
         servers: natsUrls,
         tls: { ca, cert, key },
         crypto,
-        clock: processClock,
+        clock: fineClock,
         log,
         random: (bytes) => randomBytes(bytes),
         onMessage: (from, channel, payload) => receiver?.receive(from, channel, payload),

@@ -154,8 +154,8 @@ async function startNode(parts: Parts, ends: End[]): Promise<Core> {
     clock: processClock,
   });
   ends.push(() => keyring.close());
-  const removal = removalOf(host);
-  const nodeParts: NodeParts = { ...parts, ...met, onRemoved: removal.onRemoved };
+  const onRemoved = (reason: string): void => host.onRemoved?.(reason);
+  const nodeParts: NodeParts = { ...parts, ...met, onRemoved };
   const node = createNode(nodeParts, machine, ends);
   forgetKeys(node, keyring);
   network?.deliverTo(node);
@@ -179,15 +179,6 @@ function forgetKeys(node: MemberNode, keyring: Keyring): void {
   });
   node.onTenantDeleted((tenant) => keyring.invalidate(tenant));
   node.onStateReplaced(() => keyring.invalidate(CLUSTER_SCOPE));
-}
-
-function removalOf(host: MemberHost): { readonly onRemoved: (reason: string) => void } {
-  return {
-    onRemoved: (reason) => {
-      host.log.error("This member was removed from the cluster and stops", { reason });
-      host.onRemoved?.(reason);
-    },
-  };
 }
 
 function observeNode(metrics: Metrics, node: MemberNode): void {
@@ -217,7 +208,7 @@ async function openClientPort(
       metrics,
       ...files,
       machine,
-      hasPeers: network !== undefined,
+      links: network === undefined ? undefined : () => network.transport.peers(),
       log: host.log,
       version: host.version,
     }),

@@ -123,6 +123,9 @@ describe("server configuration", () => {
     const { natsUrls, initialCluster } = load({ argv });
     assert.deepEqual(natsUrls, ["tls://n1:4222", "tls://n2:4333", "tls://[::1]:5"]);
     assert.deepEqual(initialCluster, ["m1", "m2", "m3"]);
+    const spelled = "m1=https://m1:2380,m2=http://m2";
+    const named = load({ argv: [...nats, "--name", "m1", "--initial-cluster", spelled] });
+    assert.deepEqual(named.initialCluster, ["m1", "m2"]);
     const join = ["--initial-cluster", "m2,m3", "--initial-cluster-state", "existing"];
     const joiner = load({ argv: [...nats, "--name", "m4", ...join] });
     assert.equal(joiner.initialClusterState, "existing");
@@ -222,6 +225,10 @@ describe("server configuration", () => {
     [
       { argv: ["--initial-cluster-state", "existing"] },
       "--initial-cluster-state existing needs --initial-cluster: members to ask",
+    ],
+    [
+      { argv: ["--initial-cluster", "m1=https://10.0.0.1:2380"] },
+      '--initial-cluster: "m1=https://10.0.0.1:2380" has another host than name; members know each other by name',
     ],
     [
       { argv: ["--initial-cluster-state", "joining"] },
