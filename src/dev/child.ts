@@ -17,7 +17,7 @@ export interface ChildCommand {
 export interface ChildEnd {
   /** "exit code 1", or "SIGKILL". */
   readonly how: string;
-  /** The last error in its log since it was started; undefined if it wrote none. */
+  /** The last error in its log, if it ended by itself and wrote one. */
   readonly problem: string | undefined;
 }
 
@@ -53,13 +53,16 @@ export function createChild(command: ChildCommand, deps: ChildDeps): Child {
       const process = run(command, { ...deps, log: log.fd });
       fs.closeSync(log.fd);
       running = process;
-      const ended = (how: string): void => {
+      const ended = (how: string, problem?: string): void => {
         if (running !== process) return;
         running = undefined;
-        if (!stopping) deps.onEnd(child, { how, problem: lastProblem(command.logFile, log.start) });
+        if (!stopping) deps.onEnd(child, { how, problem });
       };
       process.once("error", (error) => ended(error.message));
-      process.once("exit", (code, signal) => ended(signal ?? `exit code ${code ?? "unknown"}`));
+      process.once("exit", (code, signal) => {
+        if (signal !== null) ended(signal);
+        else ended(`exit code ${code}`, lastProblem(command.logFile, log.start));
+      });
     },
     stop: async (patienceMs) => {
       stopping = true;
@@ -114,7 +117,7 @@ function lastProblem(path: string, start: number): string | undefined {
 }
 
 function problemOf(line: string): readonly string[] {
-  const told = /^Error: (.+)$/.exec(line) ?? /\[(?:FTL|ERR)\] (.+)$/.exec(line);
+  const told = /^Error: (.+)$/.exec(line) ?? /\[FTL\] (.+)$/.exec(line);
   if (told?.[1] !== undefined) return [told[1]];
   if (!line.startsWith("{") || !line.includes('"error"')) return [];
   try {

@@ -6,7 +6,7 @@ import { CofferError } from "../errors.ts";
 import { type Ensured, ensureClusterFiles, type Host } from "../pki/mod.ts";
 import { createRootKeyFile } from "../seal/mod.ts";
 import { memberDnsName, natsConfig, natsServerDnsName } from "../transport/mod.ts";
-import { clusterIdText } from "./cluster-id.ts";
+import { clusterIdOf, clusterIdText } from "../server/mod.ts";
 
 /** What a cluster's folder of certificates is made for. Kept in it, so that renewing asks nothing. */
 export interface ClusterPlan {
@@ -185,7 +185,7 @@ function configOf(plan: ClusterPlan, name: string, placeOf: (name: string) => Na
     serverName: name,
     listen: { host: place.listenHost, port: place.port },
     tls: { ca: file("nats-ca.crt"), cert: file("server.crt"), key: file("server.key") },
-    cluster: clusterIdText(plan.clusterToken),
+    cluster: clusterIdText(clusterIdOf(plan.clusterToken)),
     group: GROUP,
     members: plan.members,
     monitor: { host: "127.0.0.1", port: place.monitorPort },

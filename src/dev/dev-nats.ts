@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { CofferError } from "../errors.ts";
 import { natsConfig } from "../transport/mod.ts";
 import { type Child, type ChildDeps, type ChildEnd, createChild } from "./child.ts";
-import { clusterIdText } from "./cluster-id.ts";
+import { clusterIdOf, clusterIdText } from "../server/mod.ts";
 import { type DevFolder, writePrivate } from "./dev-folder.ts";
 import type { TlsFiles } from "./dev-pki.ts";
 import { answers, freePort, isFree } from "./ports.ts";
@@ -84,7 +84,7 @@ function configText(
     serverName: "coffer-dev",
     listen: { host: "127.0.0.1", port },
     tls,
-    cluster: clusterIdText(folder.clusterToken),
+    cluster: clusterIdText(clusterIdOf(folder.clusterToken)),
     group: "g0",
     members,
   });

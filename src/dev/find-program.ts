@@ -5,9 +5,13 @@ import { CofferError } from "../errors.ts";
 /** Debian puts servers in sbin, which is not on the PATH of an ordinary user. */
 const SBIN = ["/usr/local/sbin", "/usr/sbin"];
 
+/** Where programs are looked for, `path` being the PATH of the environment. */
+export function programFolders(path: string): readonly string[] {
+  return [...path.split(delimiter).filter((folder) => folder !== ""), ...SBIN];
+}
+
 /** The path of nats-server. Throws `invalid-argument` that says how to install it. */
-export function findNatsServer(path: string): string {
-  const folders = [...path.split(delimiter).filter((folder) => folder !== ""), ...SBIN];
+export function findNatsServer(folders: readonly string[]): string {
   const found = folders.map((folder) => join(folder, "nats-server")).find(isExecutable);
   if (found !== undefined) return found;
   throw new CofferError(

@@ -18,7 +18,7 @@ import {
   ensureNatsPki,
   type TlsFiles,
 } from "./dev-pki.ts";
-import { findNatsServer } from "./find-program.ts";
+import { findNatsServer, programFolders } from "./find-program.ts";
 import { Leash } from "./leash.ts";
 import { isFree } from "./ports.ts";
 
@@ -30,7 +30,11 @@ import { isFree } from "./ports.ts";
 const PORT_STEP = 10;
 const LOOK_MS = 100;
 const TELL_MS = 5000;
+/** Between the end of a process and its next start; doubled while it goes on ending. */
 const RESTART_MS = 1000;
+const RESTART_MS_MAX = 30_000;
+/** A process that ran for so long is well. */
+const WELL_MS = 60_000;
 /** A member hands its leadership on, closes its files, and is gone well before this. */
 const STOP_MS_MAX = 20_000;
 const NATS_STOP_MS_MAX = 5000;
@@ -45,7 +49,7 @@ interface DevMember {
 }
 
 export async function startDevCluster(config: DevConfig, host: DevHost): Promise<DevCluster> {
-  const program = findNatsServer(host.env["PATH"] ?? "");
+  const program = findNatsServer(programFolders(host.env["PATH"] ?? ""));
   const members = membersOf(config);
   await portsMustBeFree(config, members, host);
   const folder = openDevFolder(config.dataDir, config);
@@ -99,6 +103,7 @@ class Cluster implements DevCluster {
   readonly #leash = new Leash();
   readonly #members: Child[] = [];
   readonly #restarts = new Set<NodeJS.Timeout>();
+  readonly #patience = new Map<string, { readonly ms: number; readonly at: number }>();
   #nats: DevNats | undefined;
   #access: DevAccess | undefined;
   #failure: CofferError | undefined;
@@ -154,6 +159,7 @@ class Cluster implements DevCluster {
 
   async #stopAll(): Promise<void> {
     this.#access?.stop();
+    if (this.#isReady) this.#host.print("stopping");
     for (const timer of this.#restarts) clearTimeout(timer);
     await Promise.all(
       this.#members.map(async (child) => {
@@ -220,18 +226,25 @@ class Cluster implements DevCluster {
       return;
     }
     if (!this.#config.restart) {
-      this.#host.print(`${what}; its log is ${log}. It stays away: coffer dev starts a process`);
-      this.#host.print(
-        "  that has ended again only with --restart; or stop coffer dev and start it",
-      );
+      this.#host.print(`${what}; its log is ${log}; only coffer dev --restart starts it again`);
       return;
     }
-    this.#host.print(`${what}; starting it again, its log is ${log}`);
+    const ms = this.#restartDelay(child.name);
+    this.#host.print(`${what}; its log is ${log}; it starts again in ${ms / 1000} s`);
     const timer = setTimeout(() => {
       this.#restarts.delete(timer);
       child.start();
-    }, RESTART_MS);
+    }, ms);
     this.#restarts.add(timer);
+  }
+
+  #restartDelay(name: string): number {
+    const last = this.#patience.get(name);
+    const now = Date.now();
+    const isIll = last !== undefined && now - last.at < WELL_MS;
+    const ms = isIll ? Math.min(2 * last.ms, RESTART_MS_MAX) : RESTART_MS;
+    this.#patience.set(name, { ms, at: now });
+    return ms;
   }
 
   async #untilReady(members: readonly DevMember[], caFile: string): Promise<void> {

@@ -157,6 +157,17 @@ test("a mark of another version is refused", async (context) => {
   await assert.rejects(runDev(context, folder), /start afresh with --reset/);
 });
 
+test("a folder of another number of members is refused, and made anew with --reset", async (context) => {
+  const folder = tempFolder(context);
+  const mark = join(folder, "dev.json");
+  writeFileSync(mark, '{"version":2,"clusterToken":"x","members":3}');
+  const message = /holds a cluster of 3 members, not of 1; give --members 3, name another/;
+  await assert.rejects(runDev(context, folder), message);
+  assert.deepEqual(readdirSync(folder), ["dev.json"]);
+  await runDev(context, folder, ["--reset"]);
+  assert.match(readFileSync(mark, "utf8"), /"members":1/);
+});
+
 test("the env file is replaced as a whole, and keeps its mode", async (context) => {
   const folder = tempFolder(context);
   const first = await runDev(context, folder);
