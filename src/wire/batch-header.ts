@@ -2,6 +2,7 @@ import type { MemberId } from "../core/types/mod.ts";
 import { memberId } from "../core/types/mod.ts";
 import { assert } from "../stdx/mod.ts";
 import { CofferError } from "../errors.ts";
+import type { ByteWriter } from "./byte-writer.ts";
 import { PROPOSALS_VERSION } from "./limits.ts";
 
 /**
@@ -47,15 +48,18 @@ export function stampTimes(bytes: Uint8Array, time: number, leaseTime: number): 
   writeTime(view, LEASE_TIME_AT, leaseTime);
 }
 
-/** Writes the header to the first BATCH_HEADER_BYTES of `bytes`. */
-export function writeHeader(bytes: Uint8Array, header: BatchHeader): void {
-  const view = viewOf(bytes);
-  view.setUint8(0, PROPOSALS_VERSION);
-  writeTime(view, TIME_AT, header.time);
-  writeTime(view, LEASE_TIME_AT, header.leaseTime);
-  view.setBigUint64(ORIGIN_AT, header.origin);
-  view.setUint32(LIFE_AT, header.life);
-  view.setUint32(SEQ_AT, header.seq);
+/** Writes the header, which begins the batch. */
+export function writeHeader(to: ByteWriter, header: BatchHeader): void {
+  checkTime(header.time);
+  checkTime(header.leaseTime);
+  to.byte(PROPOSALS_VERSION);
+  to.uint32(Math.floor(header.time / U32));
+  to.uint32(header.time % U32);
+  to.uint32(Math.floor(header.leaseTime / U32));
+  to.uint32(header.leaseTime % U32);
+  to.uint64(header.origin);
+  to.uint32(header.life);
+  to.uint32(header.seq);
 }
 
 /**
@@ -88,10 +92,14 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-function writeTime(view: DataView, at: number, time: number): void {
+function checkTime(time: number): void {
   if (!Number.isSafeInteger(time) || time < 0) {
     throw new CofferError("invalid-argument", "a time is not an integer from 0 to 2^53 - 1");
   }
+}
+
+function writeTime(view: DataView, at: number, time: number): void {
+  checkTime(time);
   view.setUint32(at, Math.floor(time / U32));
   view.setUint32(at + 4, time % U32);
 }

@@ -74,6 +74,18 @@ export class ByteWriter {
     this.uint(value);
   }
 
+  /** An integer in [0, 2^32), big-endian. */
+  uint32(value: number): void {
+    this.#reserve(4);
+    const bytes = this.#bytes;
+    const at = this.#length;
+    bytes[at] = value >>> 24;
+    bytes[at + 1] = value >>> 16;
+    bytes[at + 2] = value >>> 8;
+    bytes[at + 3] = value;
+    this.#length = at + 4;
+  }
+
   /** The low 64 bits, big-endian. */
   uint64(value: bigint): void {
     this.#reserve(8);

@@ -42,7 +42,7 @@ export function encodeProposals(header: BatchHeader, proposals: readonly Proposa
   let size = BATCH_HEADER_BYTES + 8;
   for (const proposal of proposals) size += proposalBytes(proposal);
   const to = new ByteWriter(size);
-  writeHeader(to.place(BATCH_HEADER_BYTES), header);
+  writeHeader(to, header);
   to.uint(proposals.length);
   let before: Proposal | undefined;
   for (const proposal of proposals) {
