@@ -27,7 +27,8 @@ async function refusal(work: Promise<unknown>, code: ErrorCode): Promise<CofferE
 
 test("a copy is of one moment, whatever is written meanwhile", async (context) => {
   const leader = openMember(context);
-  leader.fill(500, 2000);
+  // Several steps of the copy, so that it would never end if it began again after each write.
+  leader.fill(300, 60_000);
   const digest = leader.digest();
   const { appliedIndex } = leader.machine.fsm;
   const made = leader.snapshots.create(appliedIndex);
@@ -35,8 +36,8 @@ test("a copy is of one moment, whatever is written meanwhile", async (context) =
   const copied = made.finally(() => (isMade = true));
   let written = 0;
   while (!isMade) {
-    leader.fill(5, 2000);
-    written += 5;
+    leader.fill(1);
+    written += 1;
     await new Promise((resolve) => setImmediate(resolve));
   }
   const out = await copied;

@@ -35,7 +35,7 @@ interface Sample {
 /** A snapshot as a file's bytes, which `change` may have altered before its hash is taken. */
 async function sample(
   context: TestContext,
-  change: (path: string) => void = () => undefined,
+  change: (path: string) => unknown = () => undefined,
 ): Promise<Sample> {
   const leader = openMember(context);
   leader.fill(300, 500);
@@ -58,7 +58,7 @@ async function receive(member: FileMember, given: Sample): Promise<void> {
 }
 
 describe("what is received", () => {
-  const bad: readonly (readonly [string, ErrorCode, RegExp, (path: string) => void])[] = [
+  const bad: readonly (readonly [string, ErrorCode, RegExp, (path: string) => unknown])[] = [
     [
       "of a newer schema",
       "storage-failed",
@@ -97,9 +97,17 @@ describe("what is received", () => {
       "corrupt",
       /damaged/,
       (path) => {
+        const pages = withDatabase(path, (database) =>
+          database
+            .prepare<unknown[], number>(
+              "SELECT pageno FROM dbstat WHERE name = 'sealed' AND pagetype = 'leaf'",
+            )
+            .pluck()
+            .all(),
+        );
         const bytes = readFileSync(path);
-        for (let page = 3; page < bytes.length / 4096; page += 2)
-          bytes.fill(0xa5, page * 4096, page * 4096 + 64);
+        const at = ((pages[3] ?? 0) - 1) * 4096;
+        bytes.fill(0xa5, at, at + 64);
         writeFileSync(path, bytes);
       },
     ],
@@ -250,10 +258,10 @@ describe("going on", () => {
   });
 });
 
-function withDatabase(path: string, work: (database: SqliteDatabase.Database) => void): void {
+function withDatabase<T>(path: string, work: (database: SqliteDatabase.Database) => T): T {
   const database = new SqliteDatabase(path);
   try {
-    work(database);
+    return work(database);
   } finally {
     database.close();
   }
