@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import test, { describe } from "node:test";
+import type { CertificateFacts, PkiOrder, PkiOutcome } from "../../src/cli/commands/pki.ts";
+import { exitCode } from "../../src/errors.ts";
+import { run } from "./harness.ts";
+
+const outcome: PkiOutcome = {
+  folder: "certs",
+  members: ["m1"],
+  nats: ["n1"],
+  files: [
+    { path: "ca.crt", outcome: "kept" },
+    { path: "m1/server.crt", outcome: "renewed" },
+    { path: "n1/nats.conf", outcome: "edited" },
+  ],
+};
+
+const facts: CertificateFacts = {
+  subject: "CN=m1",
+  issuer: "CN=coffer\u001b[31m",
+  serial: "7F",
+  notBefore: 0,
+  notAfter: 86_400_000,
+  isAuthority: false,
+  usages: ["server"],
+  dns: ["m1", "localhost"],
+  ips: ["127.0.0.1"],
+  uris: [],
+  thumbprint: "abc",
+};
+
+async function init(
+  argv: readonly string[],
+): Promise<{ readonly order: PkiOrder | undefined; readonly stdout: string; stderr: string }> {
+  let order: PkiOrder | undefined;
+  const pki = {
+    init: async (given: PkiOrder): Promise<PkiOutcome> => {
+      order = given;
+      return outcome;
+    },
+    inspect: () => assert.fail("not asked"),
+  };
+  const { stdout, stderr } = await run(["pki", "init", ...argv], { services: { pki } });
+  return { order, stdout, stderr };
+}
+
+describe("pki init", () => {
+  test("leaves out what is not given, so that the last time's counts", async () => {
+    const { order } = await init([]);
+    assert.deepEqual(order, {
+      folder: "certs",
+      members: undefined,
+      nats: undefined,
+      hosts: undefined,
+      clusterToken: undefined,
+      force: false,
+    });
+  });
+
+  test("takes names and their hosts", async () => {
+    const hosts = "a=10.0.0.5,a=a.example.com,x=10.0.0.9";
+    const flags = ["--out", "o", "--members", "a,b", "--nats", "x", "--hosts", hosts, "--force"];
+    const { order } = await init([...flags, "--cluster-token", "t"]);
+    assert.deepEqual(order, {
+      folder: "o",
+      members: ["a", "b"],
+      nats: ["x"],
+      hosts: { a: ["10.0.0.5", "a.example.com"], x: ["10.0.0.9"] },
+      clusterToken: "t",
+      force: true,
+    });
+  });
+
+  test("tells what it did, and what to keep safe", async () => {
+    const { stdout } = await init([]);
+    assert.match(stdout, /^renewed {2}certs\/m1\/server\.crt\nedited {3}certs\/n1\/nats\.conf\n/);
+    assert.match(stdout, /^kept {5}1 more as they are\nedited files were left alone; --force/m);
+    assert.match(stdout, /^Back up certs\/root\.key/m);
+    const { files } = JSON.parse((await init(["-w", "json"])).stdout) as PkiOutcome;
+    assert.deepEqual(files, outcome.files);
+  });
+
+  test("refuses what it cannot read, with the form wanted", async () => {
+    for (const hosts of ["x", "=10.0.0.1", "x=", "x=a=b"]) {
+      const { order, stderr } = await init(["--hosts", hosts]);
+      assert.equal(order, undefined);
+      assert.match(stderr, /--hosts takes NAME=HOST, as m1=10\.0\.0\.5/);
+    }
+    assert.match((await init(["certs"])).stderr, /takes options only/);
+  });
+});
+
+describe("pki inspect", () => {
+  const pki = {
+    init: () => assert.fail("not asked"),
+    inspect: async (pem: string): Promise<readonly CertificateFacts[]> => {
+      assert.equal(pem, "PEM");
+      return [facts, { ...facts, isAuthority: true }];
+    },
+  };
+  const files = { "a.crt": "PEM" };
+
+  test("shows each certificate of a file, and lets none of them steer the terminal", async () => {
+    const { code, stdout } = await run(["pki", "inspect", "a.crt"], { services: { pki }, files });
+    assert.equal(code, exitCode.ok);
+    assert.match(stdout, /^names {5}m1, localhost, 127\.0\.0\.1$/m);
+    assert.match(stdout, /^valid {5}1970-01-01T00:00:00Z to 1970-01-02T00:00:00Z$/m);
+    assert.deepEqual(
+      [...stdout.matchAll(/^usages +(.*)$/gm)].map((match) => match[1]),
+      ["server", "authority"],
+    );
+    assert.ok(!stdout.includes("\u001b"));
+    const argv = ["pki", "inspect", "a.crt", "-w", "json"];
+    const parsed = JSON.parse((await run(argv, { services: { pki }, files })).stdout) as unknown[];
+    assert.deepEqual(parsed[0], facts);
+  });
+
+  test("a file that is not there, or none named, is a mistake in usage", async () => {
+    const missing = await run(["pki", "inspect", "b.crt"], { services: { pki }, files });
+    assert.equal(missing.code, exitCode.usage);
+    assert.match(missing.stderr, /b\.crt cannot be read/);
+    assert.equal((await run(["pki", "inspect"], { services: { pki } })).code, exitCode.usage);
+  });
+});
