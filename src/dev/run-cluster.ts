@@ -28,6 +28,8 @@ import { isFree } from "./ports.ts";
  */
 
 const PORT_STEP = 10;
+/** Names with certificates and a place on NATS, for whoever tries to add a member. */
+const SPARES = ["m4", "m5"];
 const LOOK_MS = 100;
 const TELL_MS = 5000;
 /** Between the end of a process and its next start; doubled while it goes on ending. */
@@ -121,11 +123,12 @@ class Cluster implements DevCluster {
     const now = Date.now();
     const pki = ensureDevPki(pkiFolder, now);
     const names = members.map(({ name }) => name);
-    const tls = ensureNatsPki(natsFolder, names, now);
+    const onNats = [...names, ...SPARES];
+    const tls = ensureNatsPki(natsFolder, onNats, now);
     ensureRootKey(this.#folder);
     writePrivate(join(path, RUNNING_MARK), "");
     this.#nats = await startDevNats(
-      { program, folder: this.#folder, tls: tls.server, members: names },
+      { program, folder: this.#folder, tls: tls.server, members: onNats },
       this.#childDeps(),
     );
     for (const member of members) {
