@@ -1,19 +1,23 @@
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { FAULTS } from "./faults.ts";
+import { measureFailover } from "./figures.ts";
 import { readHistory } from "./history.ts";
 import { type ChaosResult, judge, runChaos } from "./run-chaos.ts";
 
 /**
  * `npm run chaos -- --seconds N --history FILE [--seed S] [--faults kind,kind]`: a cluster under faults
  * and clients, whose history is checked at the end; exit code 1 if anything is wrong.
- * `npm run chaos -- --check FILE` checks a history again.
+ * `npm run chaos -- --check FILE` checks a history again. `npm run chaos -- --failover N` measures how
+ * long a failover takes, N times each, and how long a member takes to catch up (`--behind ENTRIES`).
  */
 
 const USAGE = `npm run chaos -- --seconds N --history FILE [--seed S] [--faults KIND,KIND]
 npm run chaos -- --check FILE
+npm run chaos -- --failover N [--behind ENTRIES]
 Faults: ${Object.keys(FAULTS).join(", ")}`;
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
@@ -32,6 +36,8 @@ async function main(args: readonly string[]): Promise<number> {
       seed: { type: "string" },
       faults: { type: "string" },
       check: { type: "string" },
+      failover: { type: "string" },
+      behind: { type: "string", default: "100000" },
       help: { type: "boolean", default: false },
     },
   });
@@ -40,10 +46,15 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   if (values.check !== undefined) return tell(judge(await readHistory(values.check), []));
+  const print = (line: string): void => console.log(line);
+  if (values.failover !== undefined) {
+    const times = wholeNumber("failover", values.failover);
+    const entries = wholeNumber("behind", values.behind);
+    return (await measureFailover({ times, entries, print })) ? 0 : 1;
+  }
   const seconds = wholeNumber("seconds", values.seconds);
   const seed = values.seed === undefined ? randomInt(2 ** 31) : wholeNumber("seed", values.seed);
   const kinds = kindsOf(values.faults);
-  const print = (line: string): void => console.log(line);
   return tell(await runChaos({ seconds, path: values.history, seed, kinds, print }));
 }
 

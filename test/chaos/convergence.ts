@@ -22,6 +22,7 @@ export function checkConvergence(
     findings.unknown("no member told what it holds");
     return findings.verdict;
   }
+  if (members > 1 && first.hash === undefined) findings.unknown("no member told its hash");
   for (const final of told) {
     compare(first, final, findings);
     compareKeys(final, truth, findings);

@@ -38,7 +38,13 @@ export class Fleet implements Target {
     this.cluster = cluster;
     this.#links = links;
     this.#disks = disks;
+    // An interrupted run leaves no mounts; its processes end with it (src/dev/leash.ts).
+    process.on("exit", this.#unmount);
   }
+
+  readonly #unmount = (): void => {
+    for (const disk of this.#disks.values()) disk[Symbol.dispose]();
+  };
 
   /** Makes and starts everything; disposal ends and removes it. */
   static async start({ flags = [], smallDisks, prng }: FleetOptions): Promise<Fleet> {
@@ -92,13 +98,13 @@ export class Fleet implements Target {
   async spawn(name: string): Promise<void> {
     const member = this.cluster.member(name);
     if (member.pid !== undefined) return;
-    const process = member.spawn();
-    void process.gone.then(() => {
-      if (this.#condemned.has(process.pid)) return;
-      this.#problems.push(`${name} ended by itself: ${lastLines(process.tail)}`);
+    const child = member.spawn();
+    void child.gone.then(() => {
+      if (this.#condemned.has(child.pid)) return;
+      this.#problems.push(`${name} ended by itself: ${lastLines(child.tail)}`);
     });
     const limit = new AbortController();
-    await Promise.race([process.ready.catch(() => undefined), pause(READY_MS_MAX, limit.signal)]);
+    await Promise.race([child.ready.catch(() => undefined), pause(READY_MS_MAX, limit.signal)]);
     limit.abort();
   }
 
@@ -202,7 +208,8 @@ export class Fleet implements Target {
     for (const member of this.cluster.members) this.#condemn(member);
     for (const server of [...this.cluster.members, ...this.cluster.nats]) await server.kill();
     for (const link of [...this.#links.values()].flat()) await link[Symbol.asyncDispose]();
-    for (const disk of this.#disks.values()) disk[Symbol.dispose]();
+    this.#unmount();
+    process.off("exit", this.#unmount);
     await this.cluster[Symbol.asyncDispose]();
   }
 }

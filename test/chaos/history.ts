@@ -270,6 +270,10 @@ export function isFinalEvents(line: HistoryLine): line is FinalEventsLine {
   return line.f === "final-events";
 }
 
+export function isNemesis(line: HistoryLine): line is NemesisLine {
+  return line.process === "nemesis";
+}
+
 export function isFinal(line: HistoryLine): line is FinalLine {
   return line.f === "final";
 }

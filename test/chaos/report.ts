@@ -1,4 +1,4 @@
-import type { HistoryLine } from "./history.ts";
+import { type HistoryLine, isNemesis } from "./history.ts";
 import { PROBE_KEY } from "./final-read.ts";
 import { gapsOf } from "./leases.ts";
 import { pairLeaseOps, pairOps } from "./ops.ts";
@@ -51,7 +51,7 @@ function operations(lines: readonly HistoryLine[]): readonly (readonly string[])
 function faults(lines: readonly HistoryLine[]): readonly (readonly string[])[] {
   const counts = new Map<string, { injected: number; failed: number }>();
   for (const line of lines) {
-    if (line.process !== "nemesis" || line.f === "heal") continue;
+    if (!isNemesis(line) || line.f === "heal") continue;
     const row = counts.get(line.f) ?? { injected: 0, failed: 0 };
     counts.set(line.f, row);
     const told = line.value as object;
@@ -74,7 +74,9 @@ function longestGap(lines: readonly HistoryLine[]): string {
   let longest = { from: 0, to: 0 };
   for (const gap of gaps) if (gap.to - gap.from > longest.to - longest.from) longest = gap;
   const seconds = (ns: number): string => (ns / 1e9).toFixed(2);
-  return `${seconds(longest.to - longest.from)} s, ${seconds(longest.from)} s into the run`;
+  const last = lines.filter(isNemesis).findLast(({ time }) => time < longest.to);
+  const when = last === undefined ? "" : `, after ${last.f} ${JSON.stringify(last.value)}`;
+  return `${seconds(longest.to - longest.from)} s, ${seconds(longest.from)} s into the run${when}`;
 }
 
 /** Columns of equal width, the first row a header. */

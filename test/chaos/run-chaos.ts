@@ -35,6 +35,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   print(`Seed ${seed}, ${planned.length} faults in ${seconds} s\n${describeSchedule(planned)}`);
   const problems = new Findings("run", "members end when told to, and come back");
   const smallDisks = kinds.includes("disk-full");
+  // Whatever a client trips over must not end the run; it is a failure at its end.
+  const onError = (error: unknown): void => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    problems.violated(`an error that nobody caught: ${text}`);
+  };
+  process.on("uncaughtException", onError);
+  process.on("unhandledRejection", onError);
   const fleet = await Fleet.start({ flags: FLAGS, smallDisks, prng: createPrng(seed) });
   try {
     const meanwhile = (world: Parameters<typeof runNemesis>[0]): Promise<void> =>
@@ -45,6 +52,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     if (problems.verdict.state !== "ok") print(fleet.cluster.tails());
   } finally {
     await fleet[Symbol.asyncDispose]();
+    process.off("uncaughtException", onError);
+    process.off("unhandledRejection", onError);
   }
   print("Checking the history");
   const lines = await readHistory(path);

@@ -74,7 +74,7 @@ export async function runPastWatches(
     const now = await currentRevision(sticky);
     if (now !== undefined && now > 2) {
       const range = WATCHES[prng.below(WATCHES.length)] ?? ALL;
-      const session = newSession(world, range, 2 + prng.below(Math.min(now - 1, PAST_MAX)));
+      const session = newSession(world, range, Math.max(2, now - prng.below(PAST_MAX)));
       await runPast(world, { session, sticky, until: now + 20 });
     }
     sticky.move();
@@ -83,7 +83,7 @@ export async function runPastWatches(
   await sticky.close();
 }
 
-/** Revisions behind the first; a whole history of half an hour takes too long again and again. */
+/** Revisions back from now: the whole history of half an hour takes too long again and again. */
 const PAST_MAX = 5000;
 const PAST_MS_MAX = 15_000;
 
