@@ -62,6 +62,16 @@ for (const [where, backendOf] of backends) {
       assert.deepEqual(tableOf(machine), [member(ONE)]);
     });
 
+    check("a first member's row without a name does not overwrite what it has told", (machine) => {
+      const row = member(ONE, { name: "" });
+      assert.equal(run(machine, { kind: "member", member: row }), "done");
+      assert.deepEqual(tableOf(machine), [row]);
+      const told = member(ONE, { clientUrls: ["https://a:2379"] });
+      assert.equal(run(machine, { kind: "member", member: told }), "done");
+      assert.equal(run(machine, { kind: "member", member: row }), "done");
+      assert.deepEqual(tableOf(machine), [told]);
+    });
+
     check("ids and peer URLs belong to one member each", (machine) => {
       run(machine, { kind: "member", member: member(ONE) });
       assert.equal(run(machine, { kind: "member-add", member: member(ONE) }), "member-exists");

@@ -52,16 +52,18 @@ export function changeMembers(
   }
 }
 
-/** The first to tell the peer URLs of a first member is that member itself. */
 function announce(backend: FsmBackend, member: MemberInfo): ApplyResult | undefined {
   if (backend.isRemovedMember(member.id)) return refused("member-not-found");
   const known = memberOf(backend, member.id);
-  const peerUrls = known === undefined || known.peerUrls.length === 0 ? member : known;
-  backend.putMember({
-    ...member,
-    peerUrls: peerUrls.peerUrls,
-    isLearner: known?.isLearner ?? member.isLearner,
-  });
+  if (known === undefined) {
+    backend.putMember(member);
+    return undefined;
+  }
+  // Without a name it is the row of a first member, which that member has been quicker to fill.
+  if (member.name === "") return undefined;
+  const { name, clientUrls } = member;
+  const peerUrls = known.peerUrls.length === 0 ? member.peerUrls : known.peerUrls;
+  backend.putMember({ ...known, name, peerUrls, clientUrls });
   return undefined;
 }
 

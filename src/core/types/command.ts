@@ -50,8 +50,9 @@ export type Command =
   | { readonly kind: "records"; readonly changes: readonly RecordChange[] }
   /**
    * What each member announces of itself when it starts. Of a member that is known already, only its
-   * name and client URLs: the rest belongs to whoever administers the cluster. Refused with
-   * `member-not-found` once it has been removed.
+   * name and client URLs: the rest belongs to whoever administers the cluster. Without a name it is the
+   * row that a new cluster keeps for a first member. Refused with `member-not-found` once the member has
+   * been removed.
    */
   | { readonly kind: "member"; readonly member: MemberInfo }
   | MemberCommand;
