@@ -84,9 +84,9 @@ export class LeaderWatch {
     const { self, raft } = this.#deps;
     const { peers, confState, lastIndex } = raft.status();
     let best: { readonly id: MemberId; readonly match: number } | undefined;
-    for (const { id, match, recentActive } of peers) {
+    for (const { id, match } of peers) {
       if (id === self || !confState.voters.includes(id)) continue;
-      if (!(recentActive || this.isConnected(id)) || (isCaughtUp && match < lastIndex)) continue;
+      if (!this.isConnected(id) || (isCaughtUp && match < lastIndex)) continue;
       if (best === undefined || match > best.match) best = { id, match };
     }
     return best?.id;

@@ -1,4 +1,5 @@
 import type { Raft } from "../core/raft/mod.ts";
+import type { MemberId } from "../core/types/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import type { LogStore, NodeStorage, StateMachine } from "./ports.ts";
 
@@ -23,6 +24,8 @@ export interface LogCompactionDeps {
     readonly isSending: boolean;
     readonly oldestOutgoing: number | undefined;
   };
+  /** Whether the member was heard of within the last election timeout. */
+  isConnected(member: MemberId): boolean;
   /** Commits the state; false if it could not be. */
   commitState(): boolean;
   isStopped(): boolean;
@@ -66,13 +69,13 @@ export class LogCompaction {
 
   /** The first entry that a member still needs of this one. */
   #neededFrom(): number {
-    const { raft, machine, log, snapshots } = this.#deps;
+    const { raft, machine, log, snapshots, isConnected } = this.#deps;
     const { isSending, oldestOutgoing } = snapshots;
     if (isSending && oldestOutgoing === undefined) return log.firstIndex;
     let needed = oldestOutgoing === undefined ? Number.MAX_SAFE_INTEGER : oldestOutgoing + 1;
-    for (const { match, recentActive, state } of raft.status().peers) {
+    for (const { id, match, state } of raft.status().peers) {
       // Who waits for a snapshot needs what follows that, not what follows its own log.
-      if (recentActive && state !== "snapshot") needed = Math.min(needed, match + 1);
+      if (isConnected(id) && state !== "snapshot") needed = Math.min(needed, match + 1);
     }
     return Math.max(needed, machine.appliedIndex - LOG_KEEP_ENTRIES_MAX);
   }

@@ -142,7 +142,11 @@ export function createParts(options: NodeOptions, hooks: PartHooks): Parts {
     history,
     events: new StateEvents({ ...options, progressIntervalMs: times.progressIntervalMs }),
     reads: new ReadQueue((ctx) => raft.readIndex(ctx), clock.now()),
-    logCompaction: new LogCompaction({ ...shared, snapshots }),
+    logCompaction: new LogCompaction({
+      ...shared,
+      snapshots,
+      isConnected: (member) => base.leadership.isConnected(member),
+    }),
   };
 }
 

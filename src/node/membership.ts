@@ -43,6 +43,7 @@ export interface MembershipDeps {
   readonly leadership: LeaderWatch;
   readonly requests: Requests;
   readonly requestTimeoutMs: number;
+  readonly electionMs: number;
   confState(): ConfState;
   nameOf(id: MemberId): string | undefined;
   /** Whether all that earlier leaders have committed is applied here, and this member leads. */
@@ -68,17 +69,20 @@ export class Membership {
 
   /** As `Node.changeMembers`. */
   async change(change: MemberChange, actor: Actor): Promise<void> {
-    const { clock, requestTimeoutMs } = this.#deps;
+    const { clock, requestTimeoutMs, electionMs } = this.#deps;
     if (change.kind === "update") return this.#update(change, actor);
     const since = clock.now();
     const deadline = since + requestTimeoutMs;
     // What was so before is no sign of success, but for the leader to judge.
     const isNews = !this.#shows(change);
-    for (;;) {
-      const refused = await this.#try(change, actor, { deadline, isNews });
-      if (refused === undefined) break;
-      if (!isAboutLeader(refused.code)) throw refused;
-      // Certainly not done: whoever leads next is asked.
+    const isDone = (): boolean => isNews && this.#shows(change);
+    for (let tries = 1; ; tries++) {
+      const outcome = await this.#try(change, actor, { deadline, isDone });
+      if (outcome === "done" || isDone()) break;
+      // Asked again, the leader refuses what it has done already: then it will show here soon.
+      const mayBeDone = tries > 1 && outcome !== "again" && isAboutRepetition(outcome.code);
+      if (mayBeDone && (await this.#deps.waits.until(electionMs, isDone))) return;
+      if (outcome !== "again" && !isAboutLeader(outcome.code)) throw outcome;
       await this.#pause();
       this.#checkTime(since, deadline);
     }
@@ -95,37 +99,33 @@ export class Membership {
     await this.#lead(change, actor, clock.now() + requestTimeoutMs);
   }
 
-  /** The refusal, or `undefined` if the change was made. Throws when the outcome is unknown. */
+  /** The refusal; "again" if there is no answer, and the change may have been made or not. */
   async #try(
     change: ConfMemberChange,
     actor: Actor,
-    { deadline, isNews }: { readonly deadline: number; readonly isNews: boolean },
-  ): Promise<CofferError | undefined> {
-    const { self, raft, clock, waits, requests, leadership } = this.#deps;
-    const since = clock.now();
-    await waits.until(deadline - since, () => raft.leader !== NO_MEMBER);
+    { deadline, isDone }: { readonly deadline: number; readonly isDone: () => boolean },
+  ): Promise<CofferError | "done" | "again"> {
+    const { self, raft, clock, waits, requests } = this.#deps;
+    const left = (): number => deadline - clock.now();
+    await waits.until(left(), () => raft.leader !== NO_MEMBER);
     const { leader } = raft;
-    if (leader === NO_MEMBER) throw leadership.timeoutError(since);
+    if (leader === NO_MEMBER) return "again";
     if (leader === self) {
       try {
         await this.#lead(change, actor, deadline);
-        return undefined;
+        return "done";
       } catch (error) {
         if (error instanceof CofferError) return error;
         throw error;
       }
     }
-    const body = { kind: "change-members", change, actor } as const;
-    const asked = requests.ask(leader, body, deadline - clock.now());
     // The answer may be lost with its leader; the applied change is an answer too.
-    const reply = await Promise.race([
-      asked,
-      waits.until(deadline - clock.now(), () => isNews && this.#shows(change)),
-    ]);
-    if (reply === true) return undefined;
-    if (reply === false || reply === undefined) throw leadership.timeoutError(since);
-    if (reply.kind === "error") return new CofferError(reply.code, reply.detail || undefined);
-    return undefined;
+    const isMoot = (): boolean => isDone() || (raft.leader !== leader && raft.leader !== NO_MEMBER);
+    const body = { kind: "change-members", change, actor } as const;
+    const asked = requests.ask(leader, body, left());
+    const reply = await Promise.race([asked, waits.until(left(), isMoot)]);
+    if (typeof reply === "boolean" || reply === undefined) return "again";
+    return reply.kind === "error" ? new CofferError(reply.code) : "done";
   }
 
   async #lead(change: ConfMemberChange, actor: Actor, deadline: number): Promise<void> {
@@ -275,6 +275,11 @@ function unnamed(id: MemberId, name: string | undefined, isLearner: boolean): Me
 /** Refusals that say that nothing was done, and that another member may do it. */
 function isAboutLeader(code: ErrorCode): boolean {
   return code === "not-leader" || code === "leader-changed" || code === "no-leader";
+}
+
+/** Refusals of a change that has been made before. */
+function isAboutRepetition(code: ErrorCode): boolean {
+  return code === "member-exists" || code === "member-not-found" || code === "member-not-learner";
 }
 
 function singleOf(change: ConfMemberChange): ConfChangeSingle {

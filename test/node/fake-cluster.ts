@@ -35,6 +35,8 @@ export interface FakeMember extends DiskTrace {
   readonly disk: Disk;
   node: MemberNode;
   isUp: boolean;
+  /** What waits for the end of a pause of the process. */
+  held: (() => void)[] | undefined;
   /** Of its clock against the others'. */
   skewMs: number;
   /** Why it was told to stop. */
@@ -110,6 +112,11 @@ export class FakeCluster {
     const start = ++this.#starts;
     const isAlive = (): boolean => member.isUp && this.#startOf.get(member.name) === start;
     this.#startOf.set(member.name, start);
+    const whenAwake = (work: () => void): void => {
+      if (!isAlive()) return;
+      if (member.held === undefined) work();
+      else member.held.push(work);
+    };
     const { disk } = member;
     const machine = machineOver(disk, createFsm(disk.backend, sha256), member);
     member.node = new MemberNode({
@@ -124,12 +131,10 @@ export class FakeCluster {
       snapshots: createFakeSnapshots(disk, this.#snapshots),
       peers: this.hub.connect(
         member.name,
-        (from, channel, bytes) => {
-          if (isAlive()) member.node.receive(from, channel, bytes);
-        },
+        (from, channel, bytes) => whenAwake(() => member.node.receive(from, channel, bytes)),
         isAlive,
       ),
-      scheduler: this.time.scheduler(isAlive),
+      scheduler: this.time.scheduler(whenAwake),
       clock: this.time.clock(member.skewMs),
       random: createPrng(this.#seed * 1000 + start),
       times: {
@@ -142,7 +147,7 @@ export class FakeCluster {
       observer: silentObserver,
       logger: silentLogger,
       report: () => ({ version: "1.2.3", dbBytes: 10, dbBytesInUse: 5 }),
-      onMembers: () => undefined,
+      onMembers: (names) => this.hub.setPeers(member.name, names),
       onRemoved: (reason) => void member.removals.push(reason),
       onFatal: (error) => void this.fatals.push(error),
     });
@@ -152,12 +157,24 @@ export class FakeCluster {
   /** The process dies; what was saved stays. */
   crash(member: FakeMember): void {
     member.isUp = false;
+    member.held = undefined;
     this.hub.disconnect(member.name);
   }
 
   restart(member: FakeMember): void {
     this.crash(member);
     this.start(member);
+  }
+
+  /** The process stands still, as after SIGSTOP: what comes meanwhile waits. */
+  pause(member: FakeMember): void {
+    member.held = [];
+  }
+
+  resume(member: FakeMember): void {
+    const { held = [] } = member;
+    member.held = undefined;
+    for (const work of held) work();
   }
 
   isolate(member: FakeMember): void {
@@ -213,7 +230,13 @@ export class FakeCluster {
 
   /** Lets time pass until all members that are up have applied the same. */
   async settle(ms = 20_000): Promise<void> {
-    const up = this.members.filter((one) => one.isUp);
+    await this.settleOf(
+      this.members.filter((one) => one.isUp),
+      ms,
+    );
+  }
+
+  async settleOf(up: readonly FakeMember[], ms = 20_000): Promise<void> {
     const isSettled = (): boolean => {
       const applied = new Set(up.map((one) => one.node.status().appliedIndex));
       const { leader } = this;
@@ -235,7 +258,7 @@ export class FakeCluster {
 
   #add({ id, name }: KnownMember, skewMs: number): FakeMember {
     const disk = createDisk();
-    const member = { id, name, disk, skewMs, isUp: false, removals: [] as string[] };
+    const member = { id, name, disk, skewMs, isUp: false, held: undefined, removals: [] };
     const trace = { saves: [], applies: [], compactions: [] };
     const made = { ...member, ...trace } as unknown as FakeMember;
     this.members.push(made);

@@ -21,6 +21,7 @@ export class FakeHub {
   readonly #time: VirtualTime;
   readonly #receivers = new Map<string, Receiver>();
   readonly #cut = new Set<string>();
+  readonly #peers = new Map<string, ReadonlySet<string>>();
   readonly #lastArrival = new Map<string, number>();
   #fate: (payload: Payload) => Fate | undefined = () => undefined;
   readonly latencyMs: number;
@@ -42,6 +43,11 @@ export class FakeHub {
         return true;
       },
     };
+  }
+
+  /** Whom `name` talks with, and takes anything of. */
+  setPeers(name: string, peers: readonly string[]): void {
+    this.#peers.set(name, new Set(peers));
   }
 
   disconnect(name: string): void {
@@ -70,7 +76,7 @@ export class FakeHub {
 
   #send(payload: Payload): void {
     const { from, to, channel, bytes } = payload;
-    if (this.#cut.has(`${from}>${to}`)) return;
+    if (this.#cut.has(`${from}>${to}`) || !this.#knows(from, to)) return;
     const fate = this.#fate(payload) ?? this.latencyMs;
     if (fate === "drop") return;
     this.sent.push(payload);
@@ -79,7 +85,12 @@ export class FakeHub {
     const arrival = Math.max(this.#time.now + fate, this.#lastArrival.get(link) ?? 0);
     this.#lastArrival.set(link, arrival);
     this.#time.scheduler().after(arrival - this.#time.now, () => {
-      if (!this.#cut.has(`${from}>${to}`)) this.#receivers.get(to)?.(from, channel, bytes);
+      if (this.#cut.has(`${from}>${to}`) || !this.#knows(to, from)) return;
+      this.#receivers.get(to)?.(from, channel, bytes);
     });
+  }
+
+  #knows(name: string, peer: string): boolean {
+    return this.#peers.get(name)?.has(peer) === true;
   }
 }

@@ -19,7 +19,7 @@ export class VirtualTime {
   /** A binary heap, the earliest first. */
   readonly #heap: Due[] = [];
 
-  constructor(now = 1_000_000) {
+  constructor(now = 1_700_000_000_000) {
     this.#now = now;
   }
 
@@ -32,12 +32,10 @@ export class VirtualTime {
     return { now: () => this.#now + skewMs };
   }
 
-  /** Schedules work that happens only while `isAlive`; a process that died does nothing more. */
-  scheduler(isAlive: () => boolean = () => true): Scheduler {
+  /** Schedules work; `run` may keep it for later, or forget it, as a process does that has died. */
+  scheduler(run: (work: () => void) => void = (work) => work()): Scheduler {
     const after = (ms: number, work: () => void): (() => void) => {
-      const due = this.#add(ms, () => {
-        if (isAlive()) work();
-      });
+      const due = this.#add(ms, () => run(work));
       return () => (due.isCancelled = true);
     };
     return {

@@ -1,0 +1,237 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { memberId } from "../../src/core/types/mod.ts";
+import {
+  ELECTION_MS,
+  type FakeCluster,
+  type FakeMember,
+  REQUEST_TIMEOUT_MS,
+  ending,
+  startCluster,
+  urlOf,
+  votersOf,
+} from "./fake-cluster.ts";
+import { ACTOR } from "../fsm/fixtures.ts";
+
+const NEW = memberId(0xfeed_0000_0000_0001n);
+const OTHER = memberId(0xfeed_0000_0000_0002n);
+
+function add(name: string, isLearner = true, id = NEW) {
+  return { kind: "add", id, peerUrls: [urlOf(name)], isLearner } as const;
+}
+
+/** Adds a learner, starts it and lets it catch up. */
+async function join(
+  cluster: FakeCluster,
+  at: FakeMember,
+  name: string,
+  id = NEW,
+): Promise<FakeMember> {
+  assert.equal(await cluster.change(at, add(name, true, id)), "done");
+  const joiner = cluster.addJoiner(name, id);
+  cluster.start(joiner);
+  await cluster.settle();
+  return joiner;
+}
+
+test("a member joins as learner by a snapshot, serves reads of its own, and is promoted", async (context) => {
+  const cluster = startCluster(context);
+  await cluster.prepare();
+  const [follower] = cluster.followers;
+  assert.ok(follower !== undefined);
+  await cluster.put(follower, "k", "v");
+  const joiner = await join(cluster, follower, "m4");
+  assert.deepEqual(cluster.keys(joiner), [["k", "v"]]);
+  assert.deepEqual(joiner.node.status().learners, [NEW]);
+  assert.equal(joiner.node.status().isLearner, true);
+  await cluster.announce(joiner);
+  assert.equal(await cluster.change(joiner, { kind: "promote", id: NEW }), "done");
+  await cluster.settle();
+  for (const member of cluster.members) assert.equal(votersOf(member).length, 4);
+  const row = joiner.node.state.members().find(({ id }) => id === NEW);
+  assert.deepEqual([row?.name, row?.isLearner], ["m4", false]);
+  assert.equal((await cluster.put(joiner, "k", "w")).kind, "put");
+  // Its configuration is stored with its state: it starts again with it.
+  cluster.restart(joiner);
+  await cluster.settle();
+  assert.equal(votersOf(joiner).length, 4);
+});
+
+test("a removed member is told so and serves nothing; the rest goes on", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const [gone, asked] = cluster.followers;
+  assert.ok(gone !== undefined && asked !== undefined);
+  assert.equal(await cluster.change(asked, { kind: "remove", id: gone.id }), "done");
+  assert.ok(await cluster.time.until(() => gone.removals.length > 0, 3 * ELECTION_MS));
+  assert.equal(gone.removals.length, 1);
+  assert.match(gone.removals[0] ?? "", /removed from the cluster/);
+  assert.equal(gone.node.status().removed, true);
+  assert.equal(await ending(gone.node.readIndex()), "stopped");
+  cluster.crash(gone);
+  assert.equal((await cluster.put(leader, "k")).kind, "put");
+  assert.equal(votersOf(leader).length, 2);
+});
+
+test("a member that was removed while it was down is told when it comes back", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const [gone] = cluster.followers;
+  assert.ok(gone !== undefined);
+  cluster.crash(gone);
+  assert.equal(await cluster.change(leader, { kind: "remove", id: gone.id }), "done");
+  const term = leader.node.status().term;
+  cluster.start(gone);
+  assert.ok(await cluster.time.until(() => gone.removals.length > 0, 5 * ELECTION_MS));
+  assert.equal(leader.node.status().term, term, "it has disturbed the cluster");
+});
+
+test("the leader that is removed hands over first, and is told", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const [asked] = cluster.followers;
+  assert.ok(asked !== undefined);
+  const since = cluster.time.now;
+  assert.equal(await cluster.change(asked, { kind: "remove", id: leader.id }), "done");
+  assert.equal((await cluster.put(asked, "k")).kind, "put");
+  assert.ok(cluster.time.now - since < ELECTION_MS, "nobody led for a while");
+  assert.ok(await cluster.time.until(() => leader.removals.length > 0, 3 * ELECTION_MS));
+});
+
+test("two members: the leader removes the other, then has nobody to ask", async (context) => {
+  const cluster = startCluster(context, { members: 2 });
+  const leader = await cluster.prepare();
+  const [other] = cluster.followers;
+  assert.ok(other !== undefined);
+  assert.equal(await cluster.change(leader, { kind: "remove", id: other.id }), "done");
+  assert.equal(await ending(leader.node.readIndex()), "at once");
+  assert.equal(
+    await cluster.change(leader, { kind: "remove", id: leader.id }),
+    "not-enough-started-members",
+  );
+});
+
+test("a member whose disk is lost is replaced under its name while the cluster works", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const [lost] = cluster.followers;
+  assert.ok(lost !== undefined);
+  cluster.crash(lost);
+  assert.equal(await cluster.change(leader, { kind: "remove", id: lost.id }), "done");
+  await cluster.put(leader, "k", "v");
+  const stale = { ...lost };
+  Object.assign(lost, { name: "old" });
+  const fresh = await join(cluster, leader, stale.name);
+  await cluster.announce(fresh);
+  assert.equal(await cluster.change(leader, { kind: "promote", id: NEW }), "done");
+  await cluster.settle();
+  assert.deepEqual(cluster.keys(fresh), [["k", "v"]]);
+  assert.equal(votersOf(fresh).length, 3);
+});
+
+test("a learner that has not caught up is not promoted", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  for (let n = 0; n < 20; n++) await cluster.put(leader, "k");
+  assert.equal(await cluster.change(leader, add("m4")), "done");
+  assert.equal(await cluster.change(leader, { kind: "promote", id: NEW }), "learner-not-ready");
+});
+
+test("what etcd refuses is refused with its error, on every member", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  for (const at of cluster.members) {
+    const refused = async (change: Parameters<typeof cluster.change>[1], code: string) =>
+      assert.equal(await cluster.change(at, change), code, at.name);
+    await refused({ kind: "remove", id: NEW }, "member-not-found");
+    await refused({ kind: "promote", id: NEW }, "member-not-found");
+    await refused({ kind: "promote", id: leader.id }, "member-not-learner");
+    await refused({ kind: "update", id: NEW, peerUrls: [urlOf("m4")] }, "member-not-found");
+    await refused({ kind: "update", id: leader.id, peerUrls: [] }, "member-bad-urls");
+    await refused(add("m4", true, leader.id), "member-exists");
+    await refused(add("m1"), "peer-url-exists");
+  }
+  assert.equal(await cluster.change(leader, add("m4")), "done");
+  assert.equal(await cluster.change(leader, add("m5", true, OTHER)), "too-many-learners");
+  assert.equal(await cluster.change(leader, { kind: "remove", id: NEW }), "done");
+  assert.equal(await cluster.change(leader, { kind: "remove", id: NEW }), "member-not-found");
+  assert.equal(await cluster.change(leader, add("m4")), "member-exists", "a removed id came back");
+});
+
+test("a cluster without a member to spare takes no new voter", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const [down, other] = cluster.followers;
+  assert.ok(down !== undefined && other !== undefined);
+  cluster.crash(down);
+  await cluster.time.run(2 * ELECTION_MS);
+  // One is down: a learner may come, and the dead one may go, but none of those a quorum needs.
+  assert.equal(await cluster.change(leader, { kind: "remove", id: other.id }), "unhealthy-cluster");
+  assert.equal(await cluster.change(leader, add("m4")), "done");
+  assert.equal(await cluster.change(leader, { kind: "remove", id: down.id }), "done");
+});
+
+test("members that never started count against the quorum", async (context) => {
+  const cluster = startCluster(context, { members: 1 });
+  const leader = await cluster.prepare();
+  assert.equal(await cluster.change(leader, add("m2", false)), "done");
+  const third = add("m3", false, OTHER);
+  assert.equal(await cluster.change(leader, third), "not-enough-started-members");
+});
+
+test("an update changes the address, which must be nobody else's", async (context) => {
+  const cluster = startCluster(context);
+  await cluster.prepare();
+  const [at, other] = cluster.followers;
+  assert.ok(at !== undefined && other !== undefined);
+  const update = { kind: "update", id: at.id, peerUrls: ["https://elsewhere:2380"] } as const;
+  assert.equal(await cluster.change(at, update), "done");
+  const row = at.node.state.members().find(({ id }) => id === at.id);
+  assert.deepEqual(row?.peerUrls, ["https://elsewhere:2380"]);
+  const taken = { ...update, id: other.id };
+  assert.equal(await cluster.change(other, taken), "peer-url-exists");
+});
+
+test("changes that are asked for at once are made one after the other", async (context) => {
+  const cluster = startCluster(context, { members: 5 });
+  await cluster.prepare();
+  const [a, b, c] = cluster.followers;
+  assert.ok(a !== undefined && b !== undefined && c !== undefined);
+  const changes = [a.node.changeMembers({ kind: "remove", id: b.id }, ACTOR)];
+  changes.push(c.node.changeMembers(add("m6"), ACTOR));
+  assert.deepEqual(await cluster.time.finish(Promise.all(changes.map(ending))), ["done", "done"]);
+  assert.equal(votersOf(a).length, 4);
+});
+
+test("a change waits for a leader, and no longer than its time", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const [a, b] = cluster.followers;
+  assert.ok(a !== undefined && b !== undefined);
+  cluster.crash(leader);
+  const since = cluster.time.now;
+  assert.equal(await cluster.change(a, add("m4")), "done");
+  assert.ok(cluster.time.now - since >= ELECTION_MS / 2);
+  cluster.crash(b);
+  await cluster.time.run(2 * ELECTION_MS);
+  const late = cluster.time.now;
+  assert.match(await cluster.change(a, { kind: "remove", id: NEW }), /^timeout/);
+  assert.ok(cluster.time.now - late <= REQUEST_TIMEOUT_MS + ELECTION_MS);
+});
+
+test("a member that never heard of the leader asks who there is", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const [behind, other] = cluster.followers;
+  assert.ok(behind !== undefined && other !== undefined);
+  cluster.crash(behind);
+  const fresh = await join(cluster, leader, "m4");
+  await cluster.announce(fresh);
+  assert.equal(await cluster.change(leader, { kind: "promote", id: NEW }), "done");
+  await cluster.settle();
+  await cluster.time.finish(leader.node.moveLeader(NEW));
+  cluster.start(behind);
+  assert.equal(behind.node.state.members().length, 3, "it knows already");
+  await cluster.settle();
+  assert.equal(behind.node.status().leader, NEW);
+});
