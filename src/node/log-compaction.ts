@@ -62,7 +62,7 @@ export class LogCompaction {
   }
 
   #upTo(durable: number): number {
-    const behind = durable - LOG_MARGIN_ENTRIES;
+    const behind = durable - Math.min(LOG_MARGIN_ENTRIES, this.#deps.snapshotEntries);
     // Asking raft costs more than looking whether there is anything to gain.
     return behind < this.#deps.log.firstIndex ? behind : Math.min(behind, this.#neededFrom() - 1);
   }

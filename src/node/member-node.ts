@@ -19,6 +19,7 @@ import { type Parts, createParts } from "./member-parts.ts";
 import type { FleetMember, Node, NodeStatus, RecordListener } from "./node-port.ts";
 import type { NodeOptions } from "./options.ts";
 import type { Channel } from "./ports.ts";
+import { NODE_RULES, type NodeRules } from "./rules.ts";
 
 /**
  * The one effectful loop of a member. All that arrives in one turn of the event loop is taken in and
@@ -30,6 +31,7 @@ export class MemberNode implements Node {
   readonly clusterId: ClusterId;
   readonly state: StateReader;
   readonly #options: NodeOptions;
+  readonly #rules: NodeRules;
   readonly #parts: Parts;
   #cancelTick: Cancel = () => undefined;
   /** The term in which this member, as leader, has applied an entry: it knows all commits then. */
@@ -40,34 +42,40 @@ export class MemberNode implements Node {
   #isStopped = false;
   #isRemoved = false;
 
-  constructor(options: NodeOptions) {
+  /** `rules`: for tests that break one. */
+  constructor(options: NodeOptions, rules: NodeRules = NODE_RULES) {
     this.#options = options;
+    this.#rules = rules;
     this.memberId = options.memberId;
     this.clusterId = options.clusterId;
     this.state = options.machine.reader;
-    this.#parts = createParts(options, {
-      onWork: () => this.#scheduleFlush(),
-      isReadable: () => this.#isReadable(),
-      isStopped: () => this.#isStopped,
-      refusalOfLeader: () => this.#refusalOfLeader(),
-      propose: (proposal) => this.propose(proposal),
-      transferLeadership: () => this.transferLeadership(),
-      commitState: () => this.#commitState(),
-      install: (meta) => this.#install(meta),
-      onLeadership: (change) => this.#onLeadership(change),
-      onReads: (states) => {
-        this.#parts.reads.confirm(states);
-        this.#answerReads();
+    this.#parts = createParts(
+      options,
+      {
+        onWork: () => this.#scheduleFlush(),
+        isReadable: () => this.#isReadable(),
+        isStopped: () => this.#isStopped,
+        refusalOfLeader: () => this.#refusalOfLeader(),
+        propose: (proposal) => this.propose(proposal),
+        transferLeadership: () => this.transferLeadership(),
+        commitState: () => this.#commitState(),
+        install: (meta) => this.#install(meta),
+        onLeadership: (change) => this.#onLeadership(change),
+        onReads: (states) => {
+          this.#parts.reads.confirm(states);
+          this.#answerReads();
+        },
+        onApplied: (applied, prepared) => this.#onApplied(applied, prepared),
+        onBlocked: (error) => this.#block(error),
+        onUnblocked: () => (this.#blocked = undefined),
+        onStateFailure: (error) => this.#onStateFailure(error),
+        onSnapshotArrived: (from, term, meta) => this.#onSnapshotArrived(from, term, meta),
+        onSnapshotSent: (to, delivered) => this.#onSnapshotSent(to, delivered),
+        onDirectoryChanged: () => this.#onDirectoryChanged(),
+        onRemoved: (by) => this.#onRemoved(`"${by}" says so`),
       },
-      onApplied: (applied, prepared) => this.#onApplied(applied, prepared),
-      onBlocked: (error) => this.#block(error),
-      onUnblocked: () => (this.#blocked = undefined),
-      onStateFailure: (error) => this.#onStateFailure(error),
-      onSnapshotArrived: (from, term, meta) => this.#onSnapshotArrived(from, term, meta),
-      onSnapshotSent: (to, delivered) => this.#onSnapshotSent(to, delivered),
-      onDirectoryChanged: () => this.#onDirectoryChanged(),
-      onRemoved: (by) => this.#onRemoved(`"${by}" says so`),
-    });
+      rules,
+    );
   }
 
   /** Applies what the log holds, and campaigns at once where nobody else could lead. */
@@ -216,7 +224,7 @@ export class MemberNode implements Node {
 
   /** Whether this member leads and has applied all that leaders before it have committed. */
   #isReadable(): boolean {
-    return this.#isLeader() && this.#readableTerm === this.#parts.raft.term;
+    return this.#isLeader() && this.#rules.mayStamp(this.#readableTerm, this.#parts.raft.term);
   }
 
   #requestTimes(): { readonly since: number; readonly deadline: number } {
@@ -288,7 +296,7 @@ export class MemberNode implements Node {
     const { leader, role } = change;
     const isLeader = role === "leader";
     this.#options.observer.leadership({ leader, isLeader });
-    this.#parts.leaseClock.leads(isLeader);
+    this.#parts.leaseClock.leads(this.#isReadable());
     this.#parts.leadership.changed(change);
     if (!isLeader) this.#parts.snapshots.endOutgoing();
     // Nobody but the leader that was asked knows of these rounds.
@@ -302,7 +310,11 @@ export class MemberNode implements Node {
     const last = entries[entries.length - 1];
     assert(last !== undefined && machine.appliedIndex === last.index, "All entries are applied");
     this.#parts.leaseClock.applied(machine.leaseTime, clock.now());
-    if (last.term === raft.term && raft.role === "leader") this.#readableTerm = last.term;
+    if (last.term === raft.term && raft.role === "leader" && !this.#isReadable()) {
+      this.#readableTerm = last.term;
+      this.#parts.leaseClock.leads(true);
+      this.#scheduleFlush();
+    }
     observer.applied(last.index, entries.length);
     this.#parts.events.applied(applied);
     if (applied.membersChanged) this.#onMembersChanged();

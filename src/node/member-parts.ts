@@ -27,6 +27,7 @@ import { Proposer } from "./proposer.ts";
 import { ReadQueue } from "./read-queue.ts";
 import { ReadyLoop } from "./ready-loop.ts";
 import { Requests } from "./requests.ts";
+import type { NodeRules } from "./rules.ts";
 import { Sender } from "./sender.ts";
 import { SnapshotExchange } from "./snapshot-exchange.ts";
 import { StateEvents } from "./state-events.ts";
@@ -79,8 +80,8 @@ export interface PartHooks {
   onRemoved(by: string): void;
 }
 
-export function createParts(options: NodeOptions, hooks: PartHooks): Parts {
-  const base = createBase(options, hooks);
+export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeRules): Parts {
+  const base = createBase(options, hooks, rules);
   const { raft, queue, applier, entryApplier, proposer, leaseClock, directory } = base;
   const { machine, clock, times } = options;
   const shared = {
@@ -101,6 +102,7 @@ export function createParts(options: NodeOptions, hooks: PartHooks): Parts {
     propose: (tenant, command) =>
       hooks.propose({ tenant, policyRevision: undefined, actor: LEASE_ACTOR, command }),
     carryOn: () => {
+      if (!hooks.isReadable()) return;
       raft.propose(encodeProposals(proposer.header(queue.nextNumber().name), []));
     },
   });
@@ -164,7 +166,7 @@ type Base = Pick<
   | "proposer"
 >;
 
-function createBase(options: NodeOptions, hooks: PartHooks): Base {
+function createBase(options: NodeOptions, hooks: PartHooks, rules: NodeRules): Base {
   const { memberId: self, log, machine, clock, scheduler, times, logger } = options;
   const { electionMs } = times;
   const { onWork } = hooks;
@@ -172,7 +174,7 @@ function createBase(options: NodeOptions, hooks: PartHooks): Base {
   // Differs between the starts of one member, so that answers to an earlier one are not taken.
   const life = options.random.below(2 ** 32);
   const leaseClock = new LeaseClock(machine.leaseTime, clock.now());
-  const queue = new ProposalQueue(new BatchNumbers(life));
+  const queue = new ProposalQueue(new BatchNumbers(life), rules);
   const waits = new Waits(scheduler);
   const leadership = new LeaderWatch({ self, raft, clock, waits, electionMs, onWork });
   const directory = new Directory(self, options.seedMembers, machine.reader);
@@ -187,10 +189,12 @@ function createBase(options: NodeOptions, hooks: PartHooks): Base {
     queue,
     clock,
     leaseClock,
+    rules,
     logger,
     resendMs: electionMs,
     retryMs: times.heartbeatMs,
     send,
+    isReady: () => hooks.isReadable(),
     blocked: () => hooks.refusalOfLeader(),
     onProposed: (count) => options.observer.proposed(count),
   });

@@ -12,6 +12,7 @@ export type {
   Peers,
   StateMachine,
 } from "./ports.ts";
+export { NODE_RULES, type NodeRules } from "./rules.ts";
 export type {
   IncomingSnapshot,
   OutgoingSnapshot,

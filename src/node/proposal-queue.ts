@@ -3,6 +3,7 @@ import { assert } from "../stdx/mod.ts";
 import { proposalBytes } from "../wire/mod.ts";
 import type { ApplyResult, Proposal } from "../core/types/mod.ts";
 import type { BatchName, BatchNumbers } from "./batch-numbers.ts";
+import { NODE_RULES, type NodeRules } from "./rules.ts";
 
 /**
  * Proposals on their way: waiting to be given to the log, then in flight in a batch of an entry.
@@ -49,6 +50,7 @@ interface Flight {
 
 export class ProposalQueue {
   readonly #numbers: BatchNumbers;
+  readonly #rules: NodeRules;
   #pending: Waiting[] = [];
   #bytes = 0;
   /** By the batch's number, ascending. */
@@ -57,8 +59,9 @@ export class ProposalQueue {
   /** The term of the last entry applied. */
   #appliedTerm = 0;
 
-  constructor(numbers: BatchNumbers) {
+  constructor(numbers: BatchNumbers, rules: NodeRules = NODE_RULES) {
     this.#numbers = numbers;
+    this.#rules = rules;
   }
 
   get size(): number {
@@ -173,7 +176,7 @@ export class ProposalQueue {
     this.#appliedTerm = term;
     const again: Waiting[] = [];
     for (const [number, flight] of this.#flights) {
-      if (flight.term >= term) continue;
+      if (!this.#rules.isLost(flight.term, term)) continue;
       this.#remove(number, flight);
       if (flight.isUncertain) this.#end(flight, "timeout");
       else if (flight.whenLost === "fail") this.#end(flight, "leader-changed");

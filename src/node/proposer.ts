@@ -4,10 +4,11 @@ import { NO_MEMBER, type Raft } from "../core/raft/mod.ts";
 import type { MemberId } from "../core/types/mod.ts";
 import type { Clock } from "../stdx/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { type BatchHeader, decodeHeader, encodeForward, stampTimes } from "../wire/mod.ts";
+import { type BatchHeader, decodeHeader, encodeForward } from "../wire/mod.ts";
 import type { BatchName } from "./batch-numbers.ts";
 import { encodeBatch } from "./encode-batch.ts";
 import type { ProposalQueue } from "./proposal-queue.ts";
+import type { NodeRules } from "./rules.ts";
 import { SeenWindow } from "./seen-window.ts";
 
 /**
@@ -16,6 +17,8 @@ import { SeenWindow } from "./seen-window.ts";
  * term takes it, once; so its sender knows from the terms of applied entries when it is lost for good.
  */
 
+/** Batches that may wait for a new leader to have applied what leaders before it have committed. */
+const EARLY_MAX = 4096;
 /** Lives of one member whose batches the leader keeps apart in one term. */
 const LIVES_MAX = 16;
 
@@ -25,6 +28,7 @@ export interface ProposerDeps {
   readonly queue: ProposalQueue;
   readonly clock: Clock;
   readonly leaseClock: LeaseClock;
+  readonly rules: NodeRules;
   readonly logger: Logger;
   /** Milliseconds after which a batch without an answer is sent again. */
   readonly resendMs: number;
@@ -32,6 +36,8 @@ export interface ProposerDeps {
   readonly retryMs: number;
   /** False: not sent, nor will it be. */
   send(to: MemberId, payload: Uint8Array): boolean;
+  /** Whether this member leads, and has applied all that leaders before it have committed. */
+  isReady(): boolean;
   /** Why this member takes no writes for now. */
   blocked(): ErrorCode | undefined;
   onProposed(count: number): void;
@@ -47,6 +53,8 @@ export class Proposer {
   /** By member and life, of this term as leader. */
   readonly #windows = new Map<MemberId, Map<number, SeenWindow>>();
   #windowsTerm = 0;
+  /** What came while this member was not ready to lead. */
+  #early: { readonly from: MemberId; readonly batch: ForwardedBatch }[] = [];
   /** Until when nothing is sent to a leader that has refused; in the term that it leads. */
   #refused = { term: 0, until: 0 };
 
@@ -56,12 +64,15 @@ export class Proposer {
 
   /** Gives the log, or the leader, what has been proposed. What cannot go now stays. */
   launch(): void {
-    const { queue, raft, clock } = this.#deps;
-    if (!queue.hasPending) return;
+    const { queue, raft, clock, isReady } = this.#deps;
     if (raft.role === "leader") {
+      // Its clock is not the cluster's before: what the last leader granted may not be applied here.
+      if (!isReady()) return;
+      this.#takeEarly();
       while (queue.hasPending && this.#append());
       return;
     }
+    if (!queue.hasPending) return;
     const isRefused = this.#refused.term === raft.term && clock.now() < this.#refused.until;
     if (raft.leader === NO_MEMBER || isRefused) return;
     while (queue.hasPending && this.#forward(raft.leader));
@@ -77,16 +88,22 @@ export class Proposer {
 
   /** A header for what this member, as leader, appends now. */
   header(name: BatchName): BatchHeader {
-    const { self, clock, leaseClock } = this.#deps;
+    const { self, raft, clock, leaseClock } = this.#deps;
     const time = clock.now();
-    return { time, leaseTime: leaseClock.read(time), origin: self, ...name };
+    // A follower's times are in the place of those that the leader sets.
+    const leaseTime = raft.role === "leader" ? leaseClock.stamp(time) : leaseClock.read(time);
+    return { time, leaseTime, origin: self, ...name };
   }
 
   /** Another member's batch. What it was refused for goes back to it. */
   take(from: MemberId, batch: ForwardedBatch): void {
-    const { raft } = this.#deps;
+    const { raft, rules, isReady } = this.#deps;
     // Only the leader that was meant may answer at all: another one knows nothing of the batch.
-    if (raft.role !== "leader" || raft.term !== batch.term) return;
+    if (raft.role !== "leader" || !rules.takes(batch.term, raft.term)) return;
+    if (!isReady()) {
+      if (this.#early.length < EARLY_MAX) this.#early.push({ from, batch });
+      return;
+    }
     const { origin, life, seq } = decodeHeader(batch.data);
     if (origin !== from) {
       this.#deps.logger.warn("Batch of proposals dropped: it is not its sender's own", {
@@ -115,6 +132,13 @@ export class Proposer {
       this.#refused = { term: refusal.term, until: clock.now() + retryMs };
     }
     queue.refused(refusal, refusal);
+  }
+
+  #takeEarly(): void {
+    if (this.#early.length === 0) return;
+    const early = this.#early;
+    this.#early = [];
+    for (const { from, batch } of early) this.take(from, batch);
   }
 
   /** Appends one batch of this member's own. False if the log takes nothing for now. */
@@ -164,11 +188,11 @@ export class Proposer {
 
   /** Why not; `undefined` if it is appended. */
   #appendForwarded(data: Uint8Array): ErrorCode | undefined {
-    const { raft, clock, leaseClock, blocked } = this.#deps;
+    const { raft, clock, leaseClock, rules, blocked } = this.#deps;
     const code = blocked();
     if (code !== undefined) return code;
     const now = clock.now();
-    stampTimes(data, now, leaseClock.read(now));
+    rules.stamp(data, now, leaseClock.stamp(now));
     const result = raft.propose(data);
     return result.kind === "refused" ? result.code : undefined;
   }

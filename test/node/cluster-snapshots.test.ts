@@ -4,11 +4,12 @@ import type { WatchResponse } from "../../src/core/types/mod.ts";
 import { decodeForward, decodeMessages } from "../../src/wire/mod.ts";
 import { TENANT, put } from "../fsm/fixtures.ts";
 import { ELECTION_MS, type FakeCluster, type FakeMember, startCluster } from "./fake-cluster.ts";
+import { noSpace } from "./fake-disk.ts";
 
 /** Members so far behind that the log does not reach back to them; and the log that is kept. */
 
-/** More entries than the log keeps behind the applied index. */
-const MANY = 1100;
+/** More entries than the log keeps here behind the applied index. */
+const MANY = 300;
 
 async function writeMany(cluster: FakeCluster, at: FakeMember, count: number): Promise<void> {
   for (let n = 0; n < count; n++) await cluster.put(at, `k${n % 10}`, `${n}`);
@@ -111,16 +112,13 @@ test("the log is kept for a live member that lags, and not for one that is away"
   const leader = await cluster.prepare();
   const [slow] = cluster.followers;
   assert.ok(slow !== undefined);
-  // It lives, and takes nothing in.
-  cluster.hub.decide(({ to, channel, bytes }) => {
-    if (to !== slow.name || channel !== "raft") return undefined;
-    return decodeMessages(bytes).some(({ kind }) => kind === "append") ? "drop" : undefined;
-  });
+  // It lives, and takes nothing in: its disk is full.
+  slow.disk.saveFails = noSpace();
   const match = slow.node.status().raftIndex;
   await writeMany(cluster, leader, MANY);
   await cluster.time.run(2 * ELECTION_MS);
   assert.ok(leader.disk.log.firstIndex <= match + 1, "what it needs is gone");
-  cluster.hub.decide(() => undefined);
+  slow.disk.saveFails = undefined;
   await cluster.settle();
   await cluster.time.run(2 * ELECTION_MS);
   await cluster.put(leader, "k");

@@ -303,6 +303,11 @@ export async function ending(work: Promise<ApplyResult | void> | undefined): Pro
   }
 }
 
+/** "waiting" if the promise has not ended. */
+export function endingNow(work: Promise<string>): Promise<string> {
+  return Promise.race([work, Promise.resolve("waiting")]);
+}
+
 export function votersOf({ node }: FakeMember): readonly bigint[] {
   return node.status().voters;
 }
