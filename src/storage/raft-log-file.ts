@@ -152,7 +152,10 @@ function prepareSchema(database: Database, path: string): void {
     throw new CofferError(
       "storage-failed",
       `"${path}" has schema version ${version}, this build of Coffer knows version ` +
-        `${SCHEMA_VERSION}; run the version that wrote it, or a later one`,
+        `${SCHEMA_VERSION}; run the version that wrote it, or ` +
+        (version > SCHEMA_VERSION
+          ? "a later one"
+          : "start afresh: coffer dev --reset, or another --data-dir"),
     );
   }
 }

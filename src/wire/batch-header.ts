@@ -63,8 +63,8 @@ export function writeHeader(to: ByteWriter, header: BatchHeader): void {
 }
 
 /**
- * The header of an encoded batch of this build's version. Errors: `corrupt` for anything malformed,
- * `unimplemented` for another version; version 1, which had no header, is for `decodeBatch` alone.
+ * The header of an encoded batch. Errors: `corrupt` for anything malformed, `unimplemented` for another
+ * version; version 1 had no header, and was never released.
  */
 export function decodeHeader(bytes: Uint8Array): BatchHeader {
   const version = bytes[0];
@@ -80,11 +80,12 @@ export function decodeHeader(bytes: Uint8Array): BatchHeader {
   };
 }
 
-export function unknownVersion(version: number): CofferError {
+function unknownVersion(version: number): CofferError {
   return new CofferError(
     "unimplemented",
-    `a log entry has format version ${version}, but this build of Coffer reads versions up to ` +
-      `${PROPOSALS_VERSION}; run the version of Coffer that wrote the log, or a later one`,
+    `a log entry has format version ${version}, but this build of Coffer reads version ` +
+      `${PROPOSALS_VERSION}; run the version of Coffer that wrote the log, or start afresh: ` +
+      "coffer dev --reset, or another --data-dir",
   );
 }
 

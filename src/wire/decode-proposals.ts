@@ -55,47 +55,21 @@ export function decodeBatch(bytes: Uint8Array): {
   if (bytes.length > BATCH_BYTES_MAX) {
     throw from.malformed(`it is longer than the limit of ${BATCH_BYTES_MAX} bytes`);
   }
-  if (bytes[0] === 1) return readVersion1(from);
   const header = decodeHeader(bytes);
   from.bytes(BATCH_HEADER_BYTES);
-  return { header, proposals: readProposals(from, () => undefined) };
-}
-
-/**
- * Version 1 had a time with each proposal, and no header. The batch takes the latest of them, which
- * also was the time of its leases.
- */
-function readVersion1(from: ByteReader): ReturnType<typeof decodeBatch> {
-  from.byte();
-  let time = 0;
-  const proposals = readProposals(from, () => {
-    time = Math.max(time, from.uint());
-  });
-  return {
-    header: { time, leaseTime: time, origin: memberId(0n), life: 0, seq: 0 },
-    proposals,
-  };
-}
-
-function readProposals(from: ByteReader, readTime: () => void): Proposal[] {
   const proposals: Proposal[] = [];
   let before: Proposal | undefined;
   for (let left = from.count(); left > 0; left--) {
-    before = readProposal(from, before, readTime);
+    before = readProposal(from, before);
     proposals.push(before);
   }
   if (from.remaining > 0) throw from.malformed("bytes follow the last proposal");
-  return proposals;
+  return { header, proposals };
 }
 
-function readProposal(
-  from: ByteReader,
-  before: Proposal | undefined,
-  readTime: () => void,
-): Proposal {
+function readProposal(from: ByteReader, before: Proposal | undefined): Proposal {
   const flags = readFlags(from, proposalFlags);
   const tenant = readTenant(from, flags, before);
-  readTime();
   const hasPolicyRevision = (flags & proposalFlag.hasPolicyRevision) !== 0;
   const policyRevision = hasPolicyRevision ? from.uint() : undefined;
   const actor = readActor(from, flags, before);

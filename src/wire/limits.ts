@@ -1,4 +1,4 @@
-/** The version of batches that this build writes, the first byte of each; it reads those before too. */
+/** The version of batches that this build writes and the only one it reads; the first byte of each. */
 export const PROPOSALS_VERSION = 2;
 
 /**

@@ -287,11 +287,13 @@ describe("the file", () => {
     assert.equal(open().lastIndex, 1);
   });
 
-  test("of another program, or of a newer version, is refused", (t) => {
+  test("of another program, or of another version, is refused", (t) => {
     const { open, path } = opener(t);
     open().close();
     damage(path, "PRAGMA user_version = 3");
-    assert.match(refusal(open).message, /schema version 3, this build of Coffer knows version 2/);
+    assert.match(refusal(open).message, /schema version 3, .* knows version 2; .* a later one/);
+    damage(path, "PRAGMA user_version = 1");
+    assert.match(refusal(open).message, /schema version 1, .* knows version 2; .* dev --reset/);
     damage(path, "PRAGMA application_id = 1");
     assert.match(refusal(open).message, /is not a Raft log of Coffer/);
   });

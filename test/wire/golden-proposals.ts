@@ -149,12 +149,6 @@ const commands: readonly Command[] = [
   { kind: "member-update", id: memberId(1n), peerUrls: ["https://a:2380", "https://b:2380"] },
 ];
 
-/** The kinds that format version 1 had, the first of the list. */
-export const V1_KINDS = 11;
-
-/** The time that the proposals of the golden of version 1 carry. */
-export const V1_TIME = 1_763_000_000_000;
-
 export const goldenHeader: BatchHeader = {
   time: 1_763_000_000_000,
   leaseTime: 86_400_123,

@@ -3,21 +3,16 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { CofferError } from "../../src/errors.ts";
 import type { Proposal } from "../../src/core/types/mod.ts";
-import { type BatchHeader, decodeBatch, encodeProposals } from "../../src/wire/mod.ts";
-import { V1_KINDS, V1_TIME, goldenHeader, goldenProposals } from "./golden-proposals.ts";
+import { decodeBatch, decodeHeader, encodeProposals } from "../../src/wire/mod.ts";
+import { goldenHeader, goldenProposals } from "./golden-proposals.ts";
 
 /**
- * The bytes of the format. A log outlives the build that wrote it, so these files may only grow: a
- * changed line is a log that cannot be read any more. `UPDATE=1` rewrites that of the version that is
- * written now; nothing writes version 1 any more.
+ * The bytes of format version 2. A log outlives the build that wrote it, so this file may only grow:
+ * a changed line is a log that cannot be read any more. `UPDATE=1` rewrites it.
  */
-const goldenPath = goldenFile("proposals-v2.golden.txt");
-const goldenV1Path = goldenFile("proposals-v1.golden.txt");
-
-function goldenFile(name: string): string {
-  return join(projectRoot(), "test", "wire", name);
-}
+const goldenPath = join(projectRoot(), "test", "wire", "proposals-v2.golden.txt");
 
 function projectRoot(): string {
   let folder = process.env["COFFER_ROOT"] ?? dirname(fileURLToPath(import.meta.url));
@@ -43,31 +38,34 @@ function goldenText(): string {
   return `${single.join("")}all of them in one batch\n${encode(batch)}`;
 }
 
-/** Each section of the file is one proposal, the last all of them. */
-function checkRead(path: string, header: BatchHeader, proposals: readonly Proposal[]): void {
-  const sections = readFileSync(path, "utf8").split(/^(?=\S)/m);
-  assert.equal(sections.length, proposals.length + 1);
-  for (const [at, section] of sections.entries()) {
-    const [, ...lines] = section.split("\n");
-    const bytes = Buffer.from(lines.map((line) => line.trim()).join(""), "hex");
-    const expected = proposals[at];
-    assert.deepStrictEqual(decodeBatch(bytes), {
-      header,
-      proposals: expected === undefined ? proposals : [expected],
-    });
-  }
-}
-
 test("the format is the one that older logs were written in", () => {
   if (process.env["UPDATE"] === "1") writeFileSync(goldenPath, goldenText());
   assert.equal(goldenText(), readFileSync(goldenPath, "utf8"));
 });
 
 test("the golden bytes are read as the proposals they were", () => {
-  checkRead(goldenPath, goldenHeader, [...goldenProposals.values()]);
+  const sections = readFileSync(goldenPath, "utf8").split(/^(?=\S)/m);
+  const all = [...goldenProposals.values()];
+  assert.equal(sections.length, all.length + 1);
+  for (const [at, section] of sections.entries()) {
+    const [, ...lines] = section.split("\n");
+    const bytes = Buffer.from(lines.map((line) => line.trim()).join(""), "hex");
+    const expected = all[at];
+    const proposals = expected === undefined ? all : [expected];
+    assert.deepStrictEqual(decodeBatch(bytes), { header: goldenHeader, proposals });
+  }
 });
 
-test("a log of version 1 is read: its batches have the time of their proposals, and no name", () => {
-  const header = { time: V1_TIME, leaseTime: V1_TIME, origin: 0n, life: 0, seq: 0 } as BatchHeader;
-  checkRead(goldenV1Path, header, [...goldenProposals.values()].slice(0, V1_KINDS));
+test("an entry of version 1 is refused, and what to do is said", () => {
+  // A compaction, as version 1 wrote it.
+  const hex = "01010800112233445566778899aabbccddeeff80bcf4d7a7330900000003878796";
+  for (const decode of [decodeBatch, decodeHeader]) {
+    assert.throws(
+      () => decode(Buffer.from(hex, "hex")),
+      (error: unknown) =>
+        error instanceof CofferError &&
+        error.code === "unimplemented" &&
+        /version 1, .* version 2; .*coffer dev --reset/.test(error.message),
+    );
+  }
 });

@@ -176,7 +176,8 @@ describe("proposals refused by the decoder", () => {
         error instanceof CofferError &&
         error.code === "unimplemented" &&
         error.message.includes("format version 3") &&
-        error.message.includes("reads versions up to 2"),
+        error.message.includes("reads version 2") &&
+        error.message.includes("coffer dev --reset"),
     );
   });
 
@@ -258,7 +259,6 @@ describe("proposals refused by the decoder", () => {
   test("random bytes behind a good version byte", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (tail) => {
-        checkGarbage(Uint8Array.from([1, ...tail]));
         checkGarbage(Uint8Array.from([...encode([]).subarray(0, BATCH_HEADER_BYTES), ...tail]));
       }),
       { numRuns: 5_000 },
