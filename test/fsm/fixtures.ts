@@ -115,6 +115,18 @@ export function machineOn(backend: FsmBackend): Machine {
   return { fsm, changes, run };
 }
 
+/** A backend whose state can be replaced as a whole, as by a snapshot from the leader. */
+export function replaceable(first: FsmBackend): {
+  readonly backend: FsmBackend;
+  replace(by: FsmBackend): void;
+} {
+  let current = first;
+  const backend = new Proxy(first, {
+    get: (_, name) => Reflect.get(current, name, current) as unknown,
+  });
+  return { backend, replace: (by) => void (current = by) };
+}
+
 /** A path for a state.db in a folder that goes with the test. */
 export function statePath(context: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "coffer-state-"));

@@ -1,18 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type FsmBackend, createFsm } from "../../src/core/fsm/mod.ts";
+import { createFsm } from "../../src/core/fsm/mod.ts";
 import { CLUSTER_SCOPE, leaseId } from "../../src/core/types/mod.ts";
-import { OTHER, TENANT, machineOn, put, range, sha256 } from "./fixtures.ts";
+import { OTHER, TENANT, machineOn, put, range, replaceable, sha256 } from "./fixtures.ts";
 import { createMemoryBackend } from "./memory-backend.ts";
-
-/** A backend whose state can be replaced as a whole, as by a snapshot from the leader. */
-function replaceable(first: FsmBackend): { backend: FsmBackend; replace(by: FsmBackend): void } {
-  let current = first;
-  const backend = new Proxy(first, {
-    get: (_, name) => Reflect.get(current, name, current) as unknown,
-  });
-  return { backend, replace: (by) => void (current = by) };
-}
 
 test("after a reload all is read from the state that is there now", () => {
   const theirs = createMemoryBackend();
