@@ -74,12 +74,16 @@ export class StateEvents {
     return () => this.#replacedListeners.delete(listener);
   }
 
+  /**
+   * Records first: a batch may take a right away and then write what it was a right to, and a watch that
+   * lost it must be cancelled before it sees that.
+   */
   applied({ changes, tenantsDeleted, recordChanges }: AppliedBatch): void {
-    if (changes.length > 0) this.#hub.publish(changes);
-    for (const tenant of tenantsDeleted) this.#tenantDeleted(tenant);
     for (const change of recordChanges) {
       for (const listener of this.#recordListeners) listener(change);
     }
+    if (changes.length > 0) this.#hub.publish(changes);
+    for (const tenant of tenantsDeleted) this.#tenantDeleted(tenant);
   }
 
   /** Runs `replace`, which puts another state in place, and tells of all that may be different. */
@@ -88,14 +92,14 @@ export class StateEvents {
     const before = reader.tenants().map(({ id }) => id);
     replace();
     const after = new Set(reader.tenants().map(({ id }) => id));
-    this.#hub.stateReplaced();
-    for (const tenant of before) if (!after.has(tenant)) this.#tenantDeleted(tenant);
     for (const scope of [CLUSTER_SCOPE, ...after]) {
       for (const table of TABLES) {
         for (const listener of this.#recordListeners) listener({ scope, table });
       }
     }
     for (const listener of this.#replacedListeners) listener();
+    this.#hub.stateReplaced();
+    for (const tenant of before) if (!after.has(tenant)) this.#tenantDeleted(tenant);
   }
 
   /** One slice of catching up watches; the next one lets requests in between. */

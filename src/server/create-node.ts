@@ -109,14 +109,11 @@ function nodeObserver(
   { host, metrics, ids, config, files, network }: NodeParts,
   idOf: ReadonlyMap<string, MemberId>,
 ): NodeObserver {
-  let committed = 0;
   let pending = 0;
   let leader = 0n;
   metrics.observe({
     hasLeader: () => leader !== 0n,
     isLeader: () => leader === ids.memberId,
-    proposalsCommitted: () => committed,
-    proposalsApplied: () => committed,
     proposalsPending: () => pending,
     quotaBytes: () => config.quotaBytes,
     dbBytes: () => files.store.size().total,
@@ -132,9 +129,7 @@ function nodeObserver(
   }
   return {
     proposed: (count) => metrics.batchProposals.observe(count),
-    applied: (_, count) => {
-      committed += count;
-    },
+    applied: () => undefined,
     leadership: (change) => {
       if (change.leader !== 0n && change.leader !== leader) metrics.leaderChanges.inc();
       leader = change.leader;

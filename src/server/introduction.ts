@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import type { ClusterId, MemberInfo } from "../core/types/mod.ts";
+import type { ClusterId, MemberId, MemberInfo } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { type ForwardReply, decodeForward, encodeForward } from "../wire/mod.ts";
@@ -63,13 +63,21 @@ export async function joinCluster(
  * it already. As many of the others must answer as make a majority with it: whoever had its
  * announcement committed is among them, unless more disks were lost than the cluster can bear.
  */
-export async function refuseLostData(deps: IntroductionDeps): Promise<void> {
+export async function refuseLostData(deps: IntroductionDeps, own: MemberId): Promise<void> {
   const waiting =
     `Waiting for a majority of the members to begin with: this one has no data, and others must say ` +
     `whether it had any (${deps.others.join(", ")})`;
   const enough = Math.floor((deps.others.length + 1) / 2);
-  const known = ({ started }: Answer): boolean => started;
+  const isOther = ({ member }: Answer): boolean => member !== undefined && member.id !== own;
+  const known = (answer: Answer): boolean => answer.started || isOther(answer);
   const answers = await ask(deps, { waiting, enough, known, counts: () => true });
+  if ([...answers.values()].some(isOther)) {
+    throw new CofferError(
+      "invalid-argument",
+      `'${deps.name}' was added to the running cluster anew: start it with ` +
+        "--initial-cluster-state existing, on an empty --data-dir",
+    );
+  }
   if (![...answers.values()].some(({ started }) => started)) return;
   throw new CofferError(
     "invalid-argument",

@@ -72,7 +72,7 @@ export async function meetOthers(
   if (!place.isNew) return { ...known, network };
   const asks = introduction(deps, ids.clusterId, network);
   if (firstVoters.length > 0) {
-    if (asks.others.length > 0) await refuseLostData(asks);
+    if (asks.others.length > 0) await refuseLostData(asks, ids.memberId);
     return { ...known, network };
   }
   const { member, members } = await joinCluster(asks);

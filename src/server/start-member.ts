@@ -184,6 +184,9 @@ function forgetKeys(node: MemberNode, keyring: Keyring): void {
 function observeNode(metrics: Metrics, node: MemberNode): void {
   metrics.observe({
     isLearner: () => node.status().isLearner,
+    // etcd's are indexes of the log (server/etcdserver/raft.go).
+    proposalsCommitted: () => node.status().commitIndex,
+    proposalsApplied: () => node.status().appliedIndex,
     watchStreams: () => node.watchStatus().streams,
     watchers: () => node.watchStatus().watchers,
     slowWatchers: () => node.watchStatus().slowWatchers,
