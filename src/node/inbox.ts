@@ -1,13 +1,6 @@
 import { CofferError } from "../errors.ts";
 import type { Message, Raft } from "../core/raft/mod.ts";
-import type {
-  Actor,
-  ClusterId,
-  MemberChange,
-  MemberId,
-  MemberInfo,
-  MemberReport,
-} from "../core/types/mod.ts";
+import type { ClusterId, MemberId, MemberInfo } from "../core/types/mod.ts";
 import type { Clock } from "../stdx/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import {
@@ -19,10 +12,13 @@ import {
   encodeForward,
 } from "../wire/mod.ts";
 import { type Directory, transportName } from "./directory.ts";
+import type { Fleet } from "./fleet.ts";
 import type { LeaderWatch } from "./leadership.ts";
-import type { Channel, Peers } from "./ports.ts";
+import type { Membership } from "./membership.ts";
+import type { Channel, Peers, StateMachine } from "./ports.ts";
 import type { Proposer } from "./proposer.ts";
 import type { Requests } from "./requests.ts";
+import type { SnapshotExchange } from "./snapshot-exchange.ts";
 
 /** Milliseconds between two answers to one removed member that still talks. */
 const REMOVED_ANSWER_MS = 1000;
@@ -40,13 +36,13 @@ export interface InboxDeps {
   readonly leadership: LeaderWatch;
   readonly clock: Clock;
   readonly logger: Logger;
-  isRemoved(id: MemberId): boolean;
+  readonly machine: Pick<StateMachine, "reader">;
+  readonly fleet: Pick<Fleet, "report">;
+  readonly membership: Pick<Membership, "serve">;
+  readonly snapshots: Pick<SnapshotExchange, "receive">;
   members(): readonly MemberInfo[];
-  report(): MemberReport;
-  changeMembers(change: MemberChange, actor: Actor): Promise<void>;
   /** Another member says that this one was removed. */
   onRemoved(by: string): void;
-  onSnapshot(from: string, payload: Uint8Array): void;
   /** Something waits for the end of the turn. */
   onWork(): void;
 }
@@ -73,7 +69,8 @@ export class Inbox {
 
   receive(from: string, channel: Channel, payload: Uint8Array): void {
     if (channel === "snap") {
-      if (this.#deps.directory.idOf(from) !== undefined) this.#deps.onSnapshot(from, payload);
+      if (this.#deps.directory.idOf(from) !== undefined)
+        this.#deps.snapshots.receive(from, payload);
       return;
     }
     if (this.#waiting.length >= INBOX_MAX) return;
@@ -118,8 +115,8 @@ export class Inbox {
 
   /** A removed member is told so, or it would ask for votes for ever. */
   #turnAway(from: string, message: Message): void {
-    const { logger, isRemoved } = this.#deps;
-    if (isRemoved(message.from)) {
+    const { logger, machine } = this.#deps;
+    if (machine.reader.isRemovedMember(message.from)) {
       this.#tellRemoved(from, message.from);
       return;
     }
@@ -189,10 +186,10 @@ export class Inbox {
         this.#reply(from, id, this.#whoIs(body.name));
         return;
       case "status":
-        this.#reply(from, id, { kind: "status", report: this.#deps.report() });
+        this.#reply(from, id, { kind: "status", report: this.#deps.fleet.report() });
         return;
       case "change-members":
-        this.#deps.changeMembers(body.change, body.actor).then(
+        this.#deps.membership.serve(body.change, body.actor).then(
           () => this.#reply(from, id, { kind: "done" }),
           (error: unknown) => this.#reply(from, id, this.#errorReply(error)),
         );

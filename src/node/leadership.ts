@@ -29,11 +29,13 @@ export class LeaderWatch {
     this.#deps = deps;
   }
 
-  changed({ leader }: Leadership): void {
-    if (leader === this.#leader) return;
+  /** True if another member leads than before, or none. */
+  changed({ leader }: Leadership): boolean {
+    if (leader === this.#leader) return false;
     this.#leader = leader;
     if (leader !== NO_MEMBER) this.#electedAt = this.#deps.clock.now();
     for (const listener of this.#listeners) listener(leader);
+    return true;
   }
 
   listen(listener: LeadershipListener): () => void {

@@ -295,9 +295,10 @@ export class MemberNode implements Node {
   #onLeadership(change: Leadership): void {
     const { leader, role } = change;
     const isLeader = role === "leader";
-    this.#options.observer.leadership({ leader, isLeader });
     this.#parts.leaseClock.leads(this.#isReadable());
-    this.#parts.leadership.changed(change);
+    if (this.#parts.leadership.changed(change)) {
+      this.#options.observer.leadership({ leader, isLeader });
+    }
     if (!isLeader) this.#parts.snapshots.endOutgoing();
     // Nobody but the leader that was asked knows of these rounds.
     this.#parts.reads.askAgain(Number.POSITIVE_INFINITY);

@@ -9,7 +9,7 @@ import {
   createRaft,
 } from "../core/raft/mod.ts";
 import type { ApplyResult, MemberId, Proposal } from "../core/types/mod.ts";
-import { encodeProposals } from "../wire/mod.ts";
+import { type BatchHeader, encodeProposals } from "../wire/mod.ts";
 import { Applier } from "./applier.ts";
 import { BatchNumbers } from "./batch-numbers.ts";
 import { Directory } from "./directory.ts";
@@ -84,6 +84,7 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
   const base = createBase(options, hooks, rules);
   const { raft, queue, applier, entryApplier, proposer, leaseClock, directory } = base;
   const { machine, clock, times } = options;
+  const { progressIntervalMs } = times;
   const shared = {
     ...options,
     ...hooks,
@@ -96,28 +97,21 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
     isReady: () => hooks.isReadable(),
     appliedIndex: () => machine.appliedIndex,
   };
+  const nextHeader = (): BatchHeader => proposer.header(queue.nextNumber().name);
   const leases = new LeaseKeeper({
     ...shared,
     leaseClock,
     propose: (tenant, command) =>
       hooks.propose({ tenant, policyRevision: undefined, actor: LEASE_ACTOR, command }),
     carryOn: () => {
-      if (!hooks.isReadable()) return;
-      raft.propose(encodeProposals(proposer.header(queue.nextNumber().name), []));
+      if (hooks.isReadable()) raft.propose(encodeProposals(nextHeader(), []));
     },
   });
   const membership = new Membership({ ...shared, state: machine.reader });
   const members = (): ReturnType<Membership["members"]> => membership.members();
   const fleet = new Fleet({ ...shared, members });
   const snapshots = snapshotsOf(options, hooks);
-  const inbox = new Inbox({
-    ...shared,
-    members,
-    isRemoved: (id) => machine.reader.isRemovedMember(id),
-    report: () => fleet.report(),
-    changeMembers: (change, actor) => membership.serve(change, actor),
-    onSnapshot: (from, payload) => snapshots.receive(from, payload),
-  });
+  const inbox = new Inbox({ ...shared, members, fleet, membership, snapshots });
   const sender = new Sender({
     ...shared,
     startSnapshot: (to, message) => snapshots.start(to, message),
@@ -142,7 +136,7 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
     inbox,
     loop,
     history,
-    events: new StateEvents({ ...options, progressIntervalMs: times.progressIntervalMs }),
+    events: new StateEvents({ ...options, progressIntervalMs }),
     reads: new ReadQueue((ctx) => raft.readIndex(ctx), clock.now()),
     logCompaction: new LogCompaction({
       ...shared,

@@ -26,6 +26,8 @@ interface Held {
   isInstalled: boolean;
   isSaved: boolean;
   prepared: Prepared | undefined;
+  /** A snapshot behind it in the queue holds all that it would apply. */
+  isSuperseded: boolean;
 }
 
 /**
@@ -61,7 +63,9 @@ export class ReadyLoop {
       const ready = this.#deps.raft.ready();
       if (ready === undefined) return;
       this.#begin(ready);
-      if (needsDisk(ready)) this.#held.push(heldOf(ready));
+      if (!needsDisk(ready)) continue;
+      if (ready.snapshot !== undefined) for (const held of this.#held) held.isSuperseded = true;
+      this.#held.push(heldOf(ready));
     }
   }
 
@@ -106,14 +110,14 @@ export class ReadyLoop {
       if (ready.messagesAfterSave.length > 0) send(ready.messagesAfterSave);
       held.isSaved = true;
     }
-    if (ready.committedEntries.length === 0) return;
+    if (ready.committedEntries.length === 0 || held.isSuperseded) return;
     held.prepared ??= applier.prepare(ready.committedEntries);
     onApplied(applier.apply(held.prepared), held.prepared);
   }
 }
 
 function heldOf(ready: Ready): Held {
-  return { ready, isInstalled: false, isSaved: false, prepared: undefined };
+  return { ready, isInstalled: false, isSaved: false, prepared: undefined, isSuperseded: false };
 }
 
 function needsDisk(ready: Ready): boolean {
