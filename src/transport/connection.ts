@@ -10,8 +10,9 @@ import { inboundSubject } from "./subjects.ts";
  *
  *     dialing --connected--> up --lost--> dialing          any --stop--> stopped
  *
- * Each round of dialing tries every server, beginning behind the one that was lost. Between rounds
- * it waits longer each time, up to a bound. The certificate files are read for each round.
+ * Each round of dialing tries every server in the order given, beginning behind the one that was
+ * lost: members with one list come together on one server, and need no route. Between rounds it
+ * waits longer each time, up to a bound. The certificate files are read for each round.
  */
 
 const BACKOFF_MS_MIN = 100;
@@ -46,7 +47,6 @@ export class Connection {
   constructor(options: TransportOptions, events: ConnectionEvents) {
     this.#options = options;
     this.#events = events;
-    this.#next = (options.random(1)[0] ?? 0) % options.servers.length;
   }
 
   get link(): NatsLink | undefined {
@@ -158,6 +158,7 @@ export class Connection {
 
   #complain(problems: readonly string[]): void {
     const { log, clock } = this.#options;
+    if (this.#stopped) return;
     if (clock.now() - this.#complainedAt < COMPLAIN_MS) return;
     this.#complainedAt = clock.now();
     log.warn(`not connected to NATS, trying again: ${[...new Set(problems)].join("; ")}`);

@@ -67,6 +67,7 @@ export class NatsLink {
     void nats.closed().then((reason) => this.#end(reason ?? undefined));
     void this.#watch();
     this.#timer = setInterval(() => this.#check(), CHECK_MS);
+    this.#timer.unref(); // The socket keeps the process alive, as long as it should.
     this.#flush();
   }
 

@@ -11,6 +11,11 @@ function fastClock(times: number): { now(): number } {
   return { now: () => start + (Date.now() - start) * times };
 }
 
+/** How many TCP connections this process has. */
+function openSockets(): number {
+  return process.getActiveResourcesInfo().filter((kind) => kind === "TCPSocketWrap").length;
+}
+
 /** The first line in which a member says why it is not connected; it never gets there. */
 async function complaint(member: Member, opened: Promise<unknown>): Promise<string> {
   const line = await member.line(/not connected to NATS/);
@@ -24,8 +29,10 @@ describe("a connection that cannot be made", () => {
     await using stand = await NatsStand.start();
     await stand.kill(0);
     const a = new Member("a");
+    const began = performance.now();
     const opened = a.open(stand, { clock: fastClock(10) });
     await a.until("three lines", () => a.lines.length === 3);
+    assert.ok(performance.now() - began > 900, "Said more often than each 5 s");
     for (const line of a.lines) {
       assert.match(
         line,
@@ -208,7 +215,9 @@ describe("three NATS servers", () => {
     const payload = new Uint8Array(256 * 1024);
     let refused = 0;
     const stream = setInterval(() => {
-      for (let at = 0; at < 20; at++) if (!a.transport.send("b", "raft", payload)) refused++;
+      for (let at = 0; at < 20 && a.transport.connected; at++) {
+        if (!a.transport.send("b", "raft", payload)) refused++;
+      }
     }, 2);
     const from = a.lines.length;
     stand.signal(stopped, "SIGSTOP");
@@ -217,6 +226,11 @@ describe("three NATS servers", () => {
     assert.notEqual(a.transport.server, stand.urls[stopped]);
     assert.ok(refused > 0, "Any amount of frames was taken while nothing was read");
     clearInterval(stream);
+    await b.until(
+      "b's move",
+      () => b.transport.connected && b.transport.server === a.transport.server,
+    );
+    assert.equal(openSockets(), 2, "The sockets that are stuck were left open");
     stand.signal(stopped, "SIGCONT");
     await allLinked(members);
     const seen = (): boolean => b.texts("a", "fwd").includes("after");

@@ -67,6 +67,7 @@ test("parts that lie about their length are given up", () => {
   assert.equal(joiner.add(new Uint8Array(8), 8, 0).kind, "whole");
   assert.equal(joiner.add(new Uint8Array(4), 8, 0).kind, "waiting");
   assert.equal(joiner.add(new Uint8Array(4), 9, 4).kind, "waiting"); // Of another message.
+  assert.equal(joiner.add(new Uint8Array(1), 9, 8).kind, "waiting"); // And so this completes none.
 });
 
 test("a message above the bound is refused at its first part", () => {

@@ -230,6 +230,24 @@ describe("refusals", () => {
     assert.equal(outcome(b.open("raft", message(restarted))), "append");
   });
 
+  test("refusal 43: frames for a life that is over, though the session is new", () => {
+    const { a, b } = pair();
+    const old = message(a);
+    b.close();
+    const restarted = session("b", "a");
+    shakeHands(restarted, a);
+    // Not "not-authentic", which would tell an operator of a wrong key.
+    assert.equal(outcome(restarted.open("raft", old)), "life");
+    assert.equal(outcome(restarted.open("raft", message(a))), "append");
+  });
+
+  test("refusal 43: a hello that comes twice is answered once", () => {
+    const [a, b] = [session("a", "b"), session("b", "a")];
+    const hello = a.hello();
+    assert.equal(outcome(b.open("raft", hello)), "hello");
+    assert.equal(outcome(b.open("raft", hello)), "counter");
+  });
+
   test("refusal 43: any bytes at all, at any time of a session", () => {
     const fresh = session("b", "a");
     const { a, b } = pair();

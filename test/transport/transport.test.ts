@@ -63,6 +63,18 @@ describe("members of one NATS server", () => {
     await stopAll(members);
   });
 
+  test("take more in all than may be unconfirmed at once", async () => {
+    await using stand = await NatsStand.start();
+    const members = await openMembers(stand, ["a", "b"]);
+    const [a, b] = members as [Member, Member];
+    const payload = new Uint8Array(1_000_000);
+    for (let sent = 0; sent < 50; sent++) {
+      assert.equal(a.transport.send("b", "raft", payload), true, `message ${sent}`);
+      await b.until("the message", () => b.messages.length > sent);
+    }
+    await stopAll(members);
+  });
+
   test("refusal 43: hear only those that are set as peers", async () => {
     await using stand = await NatsStand.start();
     const members = await openMembers(stand, ["a", "b", "c"]);
