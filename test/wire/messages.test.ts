@@ -104,6 +104,8 @@ for (const { name, values, encode, decode } of formats) {
           const error = errorOf(() => decode(bytes));
           assert.equal(error?.code, "unimplemented");
           assert.match(error?.message ?? "", new RegExp(`version ${version}, .* up to 1;`));
+          bytes[0] = 0;
+          assert.match(errorOf(() => decode(bytes))?.message ?? "", /it has no format version/);
         }),
         { numRuns: 20 },
       );
@@ -162,16 +164,27 @@ for (const { name, values, encode, decode } of formats) {
 }
 
 describe("bounds", () => {
-  const corrupt = (decode: (bytes: Uint8Array) => unknown, bytes: Uint8Array): void =>
-    assert.equal(errorOf(() => decode(bytes))?.code, "corrupt");
+  const corrupt = (
+    decode: (bytes: Uint8Array) => unknown,
+    bytes: Uint8Array,
+    why: RegExp = /./,
+  ): void => {
+    const error = errorOf(() => decode(bytes));
+    assert.equal(error?.code, "corrupt");
+    assert.match(error?.message ?? "", why);
+  };
+  /** A payload with a good version, and zeros. */
+  const zeros = (size: number): Uint8Array => Buffer.concat([Buffer.of(1), Buffer.alloc(size - 1)]);
 
   test("a huge count or length does not allocate", () => {
     const heap = process.memoryUsage().heapUsed;
     const huge = "ffffffffffffff0f";
     const ends = "00000000000000010000000000000002";
-    corrupt(decodeMessages, Buffer.from(`01${huge}`, "hex"));
+    corrupt(decodeMessages, Buffer.from(`01${huge}`, "hex"), /more items than there are bytes/);
     // An append with entries, and one with an entry whose data is huge.
-    corrupt(decodeMessages, Buffer.from(`010100${ends}01050505${huge}`, "hex"));
+    corrupt(decodeMessages, Buffer.from(`010100${ends}01050505${huge}`, "hex"), /more items/);
+    // Ids take eight bytes each.
+    corrupt(decodeConfState, Buffer.from("0102000000000000000100000000", "hex"), /more items/);
     corrupt(decodeMessages, Buffer.from(`010100${ends}01050505010001${huge}`, "hex"));
     corrupt(decodeConfState, Buffer.from(`01${huge}`, "hex"));
     corrupt(decodeForward, Buffer.from(`010001${huge}`, "hex"));
@@ -180,9 +193,9 @@ describe("bounds", () => {
   });
 
   test("payloads past their limits are refused before they are looked at", () => {
-    corrupt(decodeMessages, new Uint8Array(MESSAGES_BYTES_MAX + 1));
-    corrupt(decodeForward, new Uint8Array(FORWARD_BYTES_MAX + 1));
-    corrupt(decodeSnapshotMessage, new Uint8Array(SNAPSHOT_MESSAGE_BYTES_MAX + 1));
+    corrupt(decodeMessages, zeros(MESSAGES_BYTES_MAX + 1), /longer than the limit/);
+    corrupt(decodeForward, zeros(FORWARD_BYTES_MAX + 1), /longer than the limit/);
+    corrupt(decodeSnapshotMessage, zeros(SNAPSHOT_MESSAGE_BYTES_MAX + 1), /longer than the limit/);
   });
 
   test("a chunk holds so much and no more", () => {
@@ -196,6 +209,10 @@ describe("bounds", () => {
     const decoded = decodeSnapshotMessage(chunk(SNAPSHOT_CHUNK_BYTES_MAX));
     assert.ok(decoded.kind === "chunk" && decoded.data.length === SNAPSHOT_CHUNK_BYTES_MAX);
     assert.throws(() => chunk(SNAPSHOT_CHUNK_BYTES_MAX + 1), AssertionFailure);
+    // Version, kind, stream, offset; then a length of one more.
+    const head = Buffer.from("01020100818010", "hex");
+    const data = Buffer.alloc(SNAPSHOT_CHUNK_BYTES_MAX + 1);
+    corrupt(decodeSnapshotMessage, Buffer.concat([head, data]), /a chunk has more than/);
   });
 
   test("a list holds so much and no more", () => {
@@ -231,6 +248,19 @@ describe("bounds", () => {
     });
     assert.deepStrictEqual(decodeMessages(encodeMessages([append(8)])), [append(8)]);
     assert.throws(() => encodeMessages([append(9)]), AssertionFailure);
+  });
+
+  test("a message has so many entries and no more, with indexes below 2^53", () => {
+    const ends = "00000000000000010000000000000002";
+    const append = (prevIndex: string, count: string, entries: Uint8Array): Uint8Array =>
+      Buffer.concat([Buffer.from(`010100${ends}01${prevIndex}0505${count}`, "hex"), entries]);
+    const most = 1024 * 1024;
+    const read = decodeMessages(append("05", "808040", Buffer.alloc(most * 3)));
+    assert.ok(read[0]?.kind === "append" && read[0].entries.length === most);
+    const more = append("05", "818040", Buffer.alloc((most + 1) * 3));
+    corrupt(decodeMessages, more, /more than 1048576 entries/);
+    const last = append("ffffffffffffff0f", "01", Buffer.alloc(3));
+    corrupt(decodeMessages, last, /an index is 2\^53 or more/);
   });
 });
 
