@@ -17,7 +17,9 @@ export interface SnapshotPaths {
 }
 
 /** Room that must be left beside a snapshot: the log and the audit log write to the same volume. */
-const RESERVE_BYTES = 64 * 1024 * 1024;
+const RESERVE_BYTES_MAX = 64 * 1024 * 1024;
+/** And at most this share of a small volume. */
+const RESERVE_SHARE = 1 / 16;
 
 export function snapshotPaths(dataDir: string): SnapshotPaths {
   const folder = join(dataDir, "snapshots");
@@ -57,25 +59,24 @@ export function removeDatabase(path: string): void {
   for (const suffix of ["", "-wal", "-shm", "-journal"]) rmSync(path + suffix, { force: true });
 }
 
-/** Bytes that may still be written to the volume of a folder. */
-export type FreeBytes = (folder: string) => Promise<number>;
+/** The volume of a folder, in bytes. */
+export type VolumeOf = (
+  folder: string,
+) => Promise<{ readonly free: number; readonly total: number }>;
 
-export const freeBytesOf: FreeBytes = async (folder) => {
-  const { bavail, bsize } = await statfs(folder);
-  return bavail * bsize;
+export const volumeOf: VolumeOf = async (folder) => {
+  const { bavail, blocks, bsize } = await statfs(folder);
+  return { free: bavail * bsize, total: blocks * bsize };
 };
 
 /** Throws `no-space` unless `bytes` more fit: a volume that runs full would stop the log as well. */
-export async function ensureRoom(
-  folder: string,
-  bytes: number,
-  freeBytes: FreeBytes,
-): Promise<void> {
-  const free = await freeBytes(folder);
-  if (free >= bytes + RESERVE_BYTES) return;
+export async function ensureRoom(folder: string, bytes: number, volume: VolumeOf): Promise<void> {
+  const { free, total } = await volume(folder);
+  const needed = bytes + Math.min(RESERVE_BYTES_MAX, total * RESERVE_SHARE);
+  if (free >= needed) return;
   throw new CofferError(
     "no-space",
-    `a snapshot needs ${mebibytes(bytes + RESERVE_BYTES)} MiB on the volume of "${folder}", ` +
+    `a snapshot needs ${mebibytes(needed)} MiB on the volume of "${folder}", ` +
       `${mebibytes(free)} MiB are free`,
   );
 }

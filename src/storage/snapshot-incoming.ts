@@ -5,12 +5,7 @@ import type { SnapshotMeta } from "../core/raft/mod.ts";
 import { CofferError } from "../errors.ts";
 import { type Cancel, type Scheduler, assert } from "../stdx/mod.ts";
 import { decodeConfState, encodeConfState } from "../wire/mod.ts";
-import {
-  type FreeBytes,
-  type SnapshotPaths,
-  ensureRoom,
-  removeDatabase,
-} from "./snapshot-files.ts";
+import { type VolumeOf, type SnapshotPaths, ensureRoom, removeDatabase } from "./snapshot-files.ts";
 import type { StateContent } from "./snapshot-protocol.ts";
 import { type FinishedReply, type RunningTask, startTask } from "./snapshot-task.ts";
 import { STATE_SCHEMA_VERSION } from "./state-schema.ts";
@@ -42,7 +37,7 @@ const FINISHED_KEPT = 2;
 /** What is received on one member: one at a time, and the finished ones until they are installed. */
 export class IncomingFiles {
   readonly #paths: SnapshotPaths;
-  readonly #freeBytes: FreeBytes;
+  readonly #volume: VolumeOf;
   readonly #scheduler: Scheduler;
   #current: IncomingFile | undefined;
   #opening: Promise<unknown> = Promise.resolve();
@@ -52,11 +47,11 @@ export class IncomingFiles {
 
   constructor(options: {
     readonly paths: SnapshotPaths;
-    readonly freeBytes: FreeBytes;
+    readonly volume: VolumeOf;
     readonly scheduler: Scheduler;
   }) {
     this.#paths = options.paths;
-    this.#freeBytes = options.freeBytes;
+    this.#volume = options.volume;
     this.#scheduler = options.scheduler;
     this.#removeWhenIdle();
   }
@@ -108,7 +103,7 @@ export class IncomingFiles {
           await handle.truncate(0);
           size = 0;
         }
-        await ensureRoom(folder, offer.bytes - size, this.#freeBytes);
+        await ensureRoom(folder, offer.bytes - size, this.#volume);
         writeFileSync(incomingNote, note, { mode: 0o600 });
         this.#current = new IncomingFile(
           this.#paths,

@@ -1,16 +1,13 @@
 import { closeSync, existsSync, openSync, rmSync, statSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
+import { performance } from "node:perf_hooks";
 import type { SnapshotMeta } from "../core/raft/mod.ts";
 import { CofferError } from "../errors.ts";
 import { type Cancel, type Scheduler, assert } from "../stdx/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
 import { decodeConfState } from "../wire/mod.ts";
-import {
-  type FreeBytes,
-  type SnapshotPaths,
-  ensureRoom,
-  removeDatabase,
-} from "./snapshot-files.ts";
+import { type VolumeOf, type SnapshotPaths, ensureRoom, removeDatabase } from "./snapshot-files.ts";
 import { type RunningTask, startTask } from "./snapshot-task.ts";
 import { stateError } from "./state-errors.ts";
 
@@ -29,9 +26,10 @@ const IDLE_MS = 10 * 60_000;
 export interface OutgoingOptions {
   readonly paths: SnapshotPaths;
   readonly scheduler: Scheduler;
-  readonly freeBytes: FreeBytes;
+  readonly volume: VolumeOf;
   /** Commits the state, so that the copy holds all that was applied. */
   readonly commit: () => void;
+  readonly log: Logger;
 }
 
 /** The copies of one member: one is made at a time, and the newest is shared. */
@@ -87,11 +85,12 @@ export class OutgoingCopies {
   }
 
   async #copy(): Promise<OutgoingFile> {
-    const { paths, freeBytes, commit } = this.#options;
+    const { paths, volume, commit, log } = this.#options;
+    const begun = performance.now();
     commit();
     this.#count += 1;
     const path = join(paths.folder, `outgoing-${this.#count}.db`);
-    await ensureRoom(paths.folder, sizeOf(paths.state) + sizeOf(`${paths.state}-wal`), freeBytes);
+    await ensureRoom(paths.folder, sizeOf(paths.state) + sizeOf(`${paths.state}-wal`), volume);
     try {
       closeSync(openSync(path, "wx", 0o600));
       this.#task = startTask({ kind: "copy", source: paths.state, target: path }, path);
@@ -102,6 +101,8 @@ export class OutgoingCopies {
       const meta = { index: content.index, term: content.term, confState: confStateOf(content) };
       const file = new OutgoingFile({ meta, bytes, sha256, path, handle: await open(path, "r") });
       this.#add(file);
+      const ms = Math.round(performance.now() - begun);
+      log.info("State copied for members that are behind", { index: meta.index, bytes, ms });
       return file;
     } catch (failure) {
       removeDatabase(path);

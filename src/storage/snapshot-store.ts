@@ -2,12 +2,7 @@ import type { SnapshotMeta } from "../core/raft/mod.ts";
 import { type Scheduler, assert } from "../stdx/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import type { RaftLog } from "./raft-log.ts";
-import {
-  type FreeBytes,
-  freeBytesOf,
-  prepareSnapshotFolder,
-  snapshotPaths,
-} from "./snapshot-files.ts";
+import { type VolumeOf, volumeOf, prepareSnapshotFolder, snapshotPaths } from "./snapshot-files.ts";
 import { type Incoming, IncomingFiles, type Offer } from "./snapshot-incoming.ts";
 import { type InstallStep, installSnapshot } from "./snapshot-install.ts";
 import { type Outgoing, OutgoingCopies } from "./snapshot-outgoing.ts";
@@ -26,8 +21,8 @@ export interface SnapshotStoreOptions {
    * `flush`, which also goes back to what is there when it fails.
    */
   readonly commit: () => void;
-  /** Bytes that fit on the volume of a folder; the system's answer unless given. */
-  readonly freeBytes?: FreeBytes;
+  /** The system's answer unless given. */
+  readonly volume?: VolumeOf;
   /** Called before each step of an install; for tests. */
   readonly beforeStep?: (step: InstallStep) => void;
 }
@@ -47,10 +42,10 @@ export interface FileSnapshotStore {
  */
 export function openSnapshotStore(options: SnapshotStoreOptions): FileSnapshotStore {
   const paths = snapshotPaths(options.dataDir);
-  const { raftLog, store, log, scheduler, commit, freeBytes = freeBytesOf } = options;
+  const { raftLog, store, log, scheduler, commit, volume = volumeOf } = options;
   withStateErrors(paths.folder, () => prepareSnapshotFolder(paths));
-  const outgoing = new OutgoingCopies({ paths, scheduler, freeBytes, commit });
-  const incoming = new IncomingFiles({ paths, freeBytes, scheduler });
+  const outgoing = new OutgoingCopies({ paths, scheduler, volume, commit, log });
+  const incoming = new IncomingFiles({ paths, volume, scheduler });
   return {
     create: (minIndex) => outgoing.create(minIndex),
     receive: (offer) => incoming.receive(offer),
@@ -64,7 +59,6 @@ export function openSnapshotStore(options: SnapshotStoreOptions): FileSnapshotSt
       const target = { paths, raftLog, store, before: options.beforeStep };
       installSnapshot(target, received, { index, term });
       incoming.forget(index);
-      log.info("Snapshot installed", { index, term });
     },
     close() {
       incoming.close();

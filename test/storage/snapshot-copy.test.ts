@@ -116,10 +116,19 @@ test("a copy that nobody reads is kept for a while, for who comes back", async (
 });
 
 test("a copy that does not fit is refused and leaves nothing", async (context) => {
-  const leader = openMember(context, { freeBytes: () => Promise.resolve(64 * 1024 * 1024) });
+  const leader = openMember(context, {
+    volume: () => Promise.resolve({ free: 2 ** 26, total: 2 ** 40 }),
+  });
   const failure = await refusal(leader.snapshots.create(1), "no-space");
   assert.match(failure.message, /a snapshot needs 65 MiB on the volume of .*, 64 MiB are free/);
   assert.deepEqual(leader.files(), []);
+});
+
+test("a small volume is not kept free for more than it can hold", async (context) => {
+  const volume = (): Promise<{ free: number; total: number }> =>
+    Promise.resolve({ free: 2 ** 23, total: 2 ** 25 });
+  const leader = openMember(context, { volume });
+  assert.equal((await leader.snapshots.create(1)).meta.index, 1);
 });
 
 test("a state without the members' configuration cannot be sent", async (context) => {

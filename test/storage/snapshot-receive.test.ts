@@ -150,7 +150,9 @@ describe("what is received", () => {
 
   test("that would not fit is refused before its first byte", async (context) => {
     const given = await sample(context);
-    const follower = openMember(context, { freeBytes: () => Promise.resolve(64 * 1024 * 1024) });
+    const follower = openMember(context, {
+      volume: () => Promise.resolve({ free: 2 ** 26, total: 2 ** 40 }),
+    });
     const failure = await refusal(follower.snapshots.receive(offerOf(given)), "no-space");
     assert.match(failure.message, /a snapshot needs 65 MiB/);
   });

@@ -88,7 +88,7 @@ export interface FileMember {
 }
 
 export type MemberOptions = Partial<
-  Pick<SnapshotStoreOptions, "freeBytes" | "commit" | "beforeStep">
+  Pick<SnapshotStoreOptions, "volume" | "commit" | "beforeStep">
 > & { readonly dataDir?: string; readonly confState?: ConfState | undefined };
 
 /** A folder that goes with the test. */
@@ -118,7 +118,7 @@ export function openFiles(options: MemberOptions & { readonly dataDir: string })
       store.transaction(() => store.setConfState(encodeConfState(confState)));
     }
     const scheduler = manualScheduler();
-    const { freeBytes, beforeStep, commit = () => machine.fsm.flush() } = options;
+    const { volume, beforeStep, commit = () => machine.fsm.flush() } = options;
     const snapshots = openSnapshotStore({
       dataDir,
       store,
@@ -126,7 +126,7 @@ export function openFiles(options: MemberOptions & { readonly dataDir: string })
       log,
       scheduler,
       commit,
-      ...(freeBytes && { freeBytes }),
+      ...(volume && { volume }),
       ...(beforeStep && { beforeStep }),
     });
     const parts = { dataDir, raftLog, store, machine, snapshots, scheduler, completed };
