@@ -6,7 +6,10 @@ import {
   readPlan,
 } from "./cluster-folder.ts";
 
-/** What `coffer pki init` was told; what it was not is as it was the last time, or the default. */
+/**
+ * What `coffer pki init` was told; what it was not is as it was the last time, or the default. Hosts
+ * are kept for each name on its own.
+ */
 export interface ClusterOrder {
   readonly folder: string;
   readonly members: readonly string[] | undefined;
@@ -32,11 +35,15 @@ export function initCluster(order: ClusterOrder): InitOutcome {
   const { folder, force } = order;
   const last = readPlan(folder);
   const members = order.members ?? last?.members ?? DEFAULT_MEMBERS;
+  const nats = order.nats ?? last?.nats ?? (members.length > 1 ? DEFAULT_NATS : []);
+  const known = Object.entries(last?.hosts ?? {}).filter(([name]) =>
+    [...members, ...nats].includes(name),
+  );
   const plan: ClusterPlan = {
     clusterToken: order.clusterToken ?? last?.clusterToken ?? DEFAULT_TOKEN,
     members,
-    nats: order.nats ?? last?.nats ?? (members.length > 1 ? DEFAULT_NATS : []),
-    hosts: order.hosts ?? last?.hosts ?? {},
+    nats,
+    hosts: { ...Object.fromEntries(known), ...order.hosts },
   };
   if (last !== undefined && plan.clusterToken !== last.clusterToken && !force) {
     throw new CofferError(

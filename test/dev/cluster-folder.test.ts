@@ -112,6 +112,20 @@ test("again: nothing changes; with a new member: its files, its place on NATS, a
   assert.deepEqual(changed(init()), [], "it remembers what it was told");
 });
 
+test("hosts are remembered for each name", (context) => {
+  const { init, read } = initIn(context);
+  init({ hosts: { m1: ["10.0.0.5"], m2: ["10.0.0.6"] } });
+  const wish = { members: ["m1", "m2", "m3", "m4"], hosts: { m2: ["10.0.0.7"], m4: ["10.0.0.8"] } };
+  assert.deepEqual(changed(init(wish)).slice(0, 2), [
+    "renewed m2/server.crt",
+    "made m4/server.crt",
+  ]);
+  const addressOf = (name: string): string | undefined =>
+    inspectCertificate(read(`${name}/server.crt`)).ips.at(-1);
+  assert.deepEqual(["m1", "m2", "m4"].map(addressOf), ["10.0.0.5", "10.0.0.7", "10.0.0.8"]);
+  init({ members: ["m2", "m3", "m4"] });
+});
+
 test("what it has not made is not overwritten, and no root key ever", (context) => {
   const { folder, init, read } = initIn(context);
   init();
