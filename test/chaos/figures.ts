@@ -87,7 +87,7 @@ async function killLeader(options: KillOptions): Promise<readonly Figure[]> {
   await using cluster = await ClusterProcess.start({ flags });
   await using load = new WriteLoad(targetOf(cluster), LOAD);
   const tookMs: number[] = [];
-  for (let i = 0; i < times; i++) {
+  const failures = await repeat({ times, cluster, print }, async () => {
     await settle(cluster, load);
     const leader = cluster.member(await cluster.leader());
     const killed = performance.now();
@@ -96,15 +96,15 @@ async function killLeader(options: KillOptions): Promise<readonly Figure[]> {
     tookMs.push(at - killed);
     print(`  ${leader.name}: next write acknowledged after ${(at - killed).toFixed(0)} ms`);
     await leader.start();
-  }
+  });
   const middle = medianOf(tookMs);
   const most = Math.max(...tookMs);
   return [
     {
       what: `${what}: next acknowledged write, median of ${times}`,
-      value: `${middle.toFixed(0)} ms, at most ${most.toFixed(0)} ms`,
+      value: `${middle.toFixed(0)} ms, at most ${most.toFixed(0)} ms${failures.text}`,
       aim: `median within ${medianMs} ms`,
-      met: middle <= medianMs,
+      met: middle <= medianMs && failures.count === 0,
     },
   ];
 }
@@ -121,7 +121,7 @@ async function stopLeader(options: {
   const gaps: number[] = [];
   let failed = 0;
   let retried = 0;
-  for (let i = 0; i < times; i++) {
+  const failures = await repeat({ times, cluster, print }, async () => {
     await settle(cluster, load);
     const leader = cluster.member(await cluster.leader());
     const counts = { failed: load.failed.length, retried: load.retried.length };
@@ -138,14 +138,14 @@ async function stopLeader(options: {
         `${load.retried.length - counts.retried} sent again, failed twice: ${whys.join("; ") || "none"}`,
     );
     await leader.start();
-  }
+  });
   const most = Math.max(...gaps);
   return [
     {
       what: `leader stopped: longest time without an acknowledged write, of ${times}`,
-      value: `median ${medianOf(gaps).toFixed(0)} ms, at most ${most.toFixed(0)} ms`,
+      value: `median ${medianOf(gaps).toFixed(0)} ms, at most ${most.toFixed(0)} ms${failures.text}`,
       aim: `under ${GAP_MS_AIM} ms`,
-      met: most < GAP_MS_AIM,
+      met: most < GAP_MS_AIM && failures.count === 0,
     },
     {
       what: "leader stopped: requests that failed though sent again once",
@@ -154,6 +154,28 @@ async function stopLeader(options: {
       met: failed === 0,
     },
   ];
+}
+
+/** One that goes wrong is told of, and the others go on with all members up again. */
+async function repeat(
+  about: {
+    readonly times: number;
+    readonly cluster: ClusterProcess;
+    readonly print: (line: string) => void;
+  },
+  once: () => Promise<void>,
+): Promise<{ readonly count: number; readonly text: string }> {
+  let count = 0;
+  for (let i = 0; i < about.times; i++) {
+    try {
+      await once();
+    } catch (error) {
+      count++;
+      about.print(`  Failed: ${textOfError(error)}`);
+      await about.cluster.startAll().catch((cause: unknown) => about.print(textOfError(cause)));
+    }
+  }
+  return { count, text: count === 0 ? "" : `, ${count} failed` };
 }
 
 /** Waits until all members serve and writes are answered. */
@@ -167,7 +189,7 @@ const CATCH_UP_MS_MAX = 120_000;
 const CATCH_UP_MS_AIM = 10_000;
 const POLL_MS = 50;
 /** Makes entries fast; each of the log may hold several writes. */
-const BACKLOG: LoadOptions = { writers: 48, restMs: 0, valueBytes: 100 };
+const BACKLOG: LoadOptions = { writers: 16, restMs: 0, valueBytes: 100 };
 
 async function catchUp(options: {
   readonly entries: number;

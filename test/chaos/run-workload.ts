@@ -52,11 +52,7 @@ export async function runWorkload(options: WorkloadOptions): Promise<readonly st
   );
   const watchers = WATCHES.map((range, first) => runWatchClient(world, { range, first, last }));
   const problems: string[] = [];
-  const note = (error: unknown): number => {
-    problems.push(textOfError(error));
-    return 0;
-  };
-  await options.meanwhile(world).catch(note);
+  await options.meanwhile(world).catch((error: unknown) => problems.push(textOfError(error)));
   print("Letting the clients end");
   // Leases have their time while others write: from a time without writes nothing follows for them.
   leasesStop.abort();
@@ -64,7 +60,8 @@ export async function runWorkload(options: WorkloadOptions): Promise<readonly st
   stop.abort();
   await Promise.all([...kvClients, pastWatches]);
   print("Waiting for the members to agree");
-  const revision = await converge(world).catch(note);
+  const { revision, problems: missing } = await converge(world);
+  problems.push(...missing);
   tellLast(revision);
   await Promise.all(watchers);
   print(`Reading what each member holds at revision ${revision}`);

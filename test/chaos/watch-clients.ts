@@ -144,6 +144,8 @@ async function runStream(
   let error = "it ended or fell silent";
   try {
     stream.create(requestOf(spec));
+    // Before it can have caught up: an answer now must wait for the events before it.
+    stream.requestProgress();
     for await (const response of stream.responses()) {
       heard = Date.now();
       if (response.canceled) {
