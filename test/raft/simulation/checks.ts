@@ -1,18 +1,25 @@
-import type { ConfState, Entry, Leadership } from "../../../src/core/raft/mod.ts";
-import type { SimMember } from "./world.ts";
+import type { ConfState, Entry, Leadership, LogReader, Role } from "../../../src/core/raft/mod.ts";
+
+/** What the checks look at of a member: of consensus alone here, of whole members in test/sim. */
+export interface CheckedMember {
+  readonly id: bigint;
+  readonly raft: { readonly role: Role; readonly term: number; readonly commit: number };
+  readonly disk: Pick<LogReader, "firstIndex" | "term">;
+  readonly applied: { readonly index: number };
+}
 
 /** The properties of Raft's Figure 3 and of reads, checked at every step. */
 export interface Checks {
   started(confState: ConfState): void;
-  became(member: SimMember, leadership: Leadership | undefined): void;
-  saved(member: SimMember, entries: readonly Entry[]): void;
-  applied(member: SimMember, entry: Entry): void;
+  became(member: CheckedMember, leadership: Leadership | undefined): void;
+  saved(member: CheckedMember, entries: readonly Entry[]): void;
+  applied(member: CheckedMember, entry: Entry): void;
   confApplied(index: number, confState: ConfState): void;
-  restarted(member: SimMember): void;
+  restarted(member: CheckedMember): void;
   /** After anything a member did. */
-  acted(member: SimMember): void;
-  readAsked(member: SimMember, ctx: number): void;
-  readAnswered(member: SimMember, ctx: number, index: number): void;
+  acted(member: CheckedMember): void;
+  readAsked(member: CheckedMember, ctx: number): void;
+  readAnswered(member: CheckedMember, ctx: number, index: number): void;
   /** The highest index that any member has applied. */
   readonly appliedMax: number;
 }
@@ -102,7 +109,7 @@ export function createChecks(): Checks {
 
 /** Raft §5.4: a leader has all entries that were committed in earlier terms. */
 function checkCompleteness(
-  member: SimMember,
+  member: CheckedMember,
   term: number,
   committed: ReadonlyMap<number, Committed>,
 ): void {
@@ -121,7 +128,8 @@ function check(condition: boolean, message: string): asserts condition {
 }
 
 function describeEntry(entry: Entry): string {
-  return `${entry.index}/${entry.term} ${entry.kind} ${entry.data.join(",")}`;
+  const data = Buffer.from(entry.data).toString("hex");
+  return `${entry.index}/${entry.term} ${entry.kind} ${data}`;
 }
 
 function describe(confState: ConfState): string {
