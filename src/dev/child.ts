@@ -27,6 +27,8 @@ export interface Child {
   /** Whether it was started and has not ended. */
   readonly isRunning: boolean;
   start(): void;
+  /** What it has written since it was started; the end of it if that is much. */
+  written(): string;
   /** SIGTERM, and SIGKILL if that takes too long. Resolves once it is gone; true: it was killed. */
   stop(patienceMs: number): Promise<boolean>;
 }
@@ -43,6 +45,7 @@ const LOG_BYTES_MAX = 16 * 2 ** 20;
 export function createChild(command: ChildCommand, deps: ChildDeps): Child {
   let running: ChildProcess | undefined;
   let stopping = false;
+  let logStart = 0;
   const child: Child = {
     name: command.name,
     get isRunning() {
@@ -52,6 +55,7 @@ export function createChild(command: ChildCommand, deps: ChildDeps): Child {
       const log = openLog(command.logFile);
       const process = run(command, { ...deps, log: log.fd });
       fs.closeSync(log.fd);
+      logStart = log.start;
       running = process;
       const ended = (how: string, problem?: string): void => {
         if (running !== process) return;
@@ -61,8 +65,12 @@ export function createChild(command: ChildCommand, deps: ChildDeps): Child {
       process.once("error", (error) => ended(error.message));
       process.once("exit", (code, signal) => {
         if (signal !== null) ended(signal);
-        else ended(`exit code ${code}`, lastProblem(command.logFile, log.start));
+        else ended(`exit code ${code}`, lastProblem(child.written()));
       });
+    },
+    written: () => {
+      const bytes = fs.readFileSync(command.logFile).subarray(logStart);
+      return bytes.subarray(-TAIL_BYTES).toString("utf8");
     },
     stop: async (patienceMs) => {
       stopping = true;
@@ -110,10 +118,8 @@ function openLog(path: string): { readonly fd: number; readonly start: number } 
 const TAIL_BYTES = 65_536;
 
 /** `Error: ...` of a command, `[FTL] ...` of nats-server, or the message of an error that was logged. */
-function lastProblem(path: string, start: number): string | undefined {
-  const bytes = fs.readFileSync(path).subarray(start).subarray(-TAIL_BYTES);
-  const problems = bytes.toString("utf8").split("\n").flatMap(problemOf);
-  return problems.at(-1);
+function lastProblem(text: string): string | undefined {
+  return text.split("\n").flatMap(problemOf).at(-1);
 }
 
 function problemOf(line: string): readonly string[] {

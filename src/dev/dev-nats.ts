@@ -7,7 +7,7 @@ import { type Child, type ChildDeps, type ChildEnd, createChild } from "./child.
 import { clusterIdOf, clusterIdText } from "../server/mod.ts";
 import { type DevFolder, writePrivate } from "./dev-folder.ts";
 import type { TlsFiles } from "./dev-pki.ts";
-import { answers, freePort, isFree } from "./ports.ts";
+import { freePort, isFree } from "./ports.ts";
 
 /** The one NATS server of a laptop. */
 export interface DevNats {
@@ -16,6 +16,8 @@ export interface DevNats {
 }
 
 const PORT_FILE = "port";
+/** In its log, once it takes connections. */
+const SERVES = "Server is ready";
 const TRIES = 3;
 const LOOK_MS = 25;
 const START_MS_MAX = 10_000;
@@ -56,7 +58,7 @@ export async function startDevNats(
     child.start();
     const until = Date.now() + START_MS_MAX;
     while (child.isRunning && Date.now() < until) {
-      if (await answers(port)) {
+      if (child.written().includes(SERVES)) {
         serves = true;
         return { url: `tls://127.0.0.1:${port}`, child };
       }

@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer, connect as connectTo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 
 const HOST = "127.0.0.1";
 
@@ -9,19 +9,6 @@ export async function freePort(): Promise<number> {
 
 export async function isFree(port: number): Promise<boolean> {
   return (await tryPort(port)) !== undefined;
-}
-
-/** Whether somebody accepts connections there. */
-export function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connectTo({ host: HOST, port });
-    const end = (answer: boolean) => (): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once("connect", end(true));
-    socket.once("error", end(false));
-  });
 }
 
 /** The port that could be listened on, 0 standing for any; undefined if it is taken. */
