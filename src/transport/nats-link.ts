@@ -16,7 +16,7 @@ const DIAL_TIMEOUT_MS = 2000;
 const CHECK_MS = 500;
 /** So many checks without an answer to a flush, and the server is taken for dead. */
 const SILENT_CHECKS_MAX = 3;
-/** Far beyond: the client's own heartbeat could not end a connection whose socket is stuck. */
+/** Far beyond: the client's own heartbeat waits for its last write, for ever if the server is stuck. */
 const CLIENT_PING_MS = 3_600_000;
 /** Unconfirmed bytes at which a flush is asked for, apart from the checks. */
 const FLUSH_BYTES = 256 * 1024;
@@ -156,18 +156,11 @@ export class NatsLink {
     this.#options.onEnd(this, reason);
   }
 
-  /**
-   * The client waits for its last write before it closes the socket, for ever if the server has
-   * stopped reading. So the socket, which it has no public name for, is closed beneath it.
-   */
+  /** The client closes the socket at once, whatever is unsent. */
   #destroy(): void {
     this.#ended = true;
     clearInterval(this.#timer);
-    const { protocol } = this.#nats as unknown as {
-      readonly protocol?: { readonly transport?: { readonly socket?: { destroy(): void } } };
-    };
     void this.#nats.close().catch(() => undefined);
-    protocol?.transport?.socket?.destroy();
   }
 }
 
