@@ -32,10 +32,11 @@ const server: Command = {
 const dev: Command = {
   name: "dev",
   usage: "",
-  summary: "run everything for a laptop: data folder, certificates, token, one member",
+  summary: "run everything for a laptop: data folder, certificates, token, one member or three",
   examples: [
     ["coffer dev", "start, or find the data of the last time again"],
     [". .coffer/env", "in another terminal: address and credentials for coffer and etcdctl"],
+    ["coffer dev --members 3", "three members to be killed and looked at; needs nats-server"],
     ["coffer dev --reset", "start afresh"],
   ],
   options: devOptions,
