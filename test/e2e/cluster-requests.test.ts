@@ -127,6 +127,26 @@ describe("requests to followers", () => {
   });
 });
 
+/** Sends `request` to a follower that has not heard of `change` when it comes. */
+async function askBehind<T>(
+  name: string,
+  change: () => Promise<unknown>,
+  request: () => Promise<T>,
+): Promise<T> {
+  const member = cluster.member(name);
+  member.pause();
+  let answer: Promise<T>;
+  try {
+    await change();
+    answer = request();
+    // Its bytes are in the socket by the next turn.
+    await new Promise((resolve) => setImmediate(resolve));
+  } finally {
+    member.resume();
+  }
+  return await answer;
+}
+
 describe("rights on followers", () => {
   const key = bytes("/secret");
   const row = { fields: ["p", "user:eve", "/secret", "read", "allow"] };
@@ -141,8 +161,8 @@ describe("rights on followers", () => {
         await failure(eve.range({ key }), "permission-denied");
         await failure(eve.put({ key, value: bytes("x") }), "permission-denied");
         await at(one).policyChange({ add: [row, write] });
-        assert.equal((await eve.range({ key })).kvs.length, 1);
         await eve.put({ key, value: bytes("s") });
+        assert.equal((await eve.range({ key })).kvs.length, 1);
         await at(leader).policyChange({ remove: [row, write] });
       }
     } finally {
@@ -166,6 +186,70 @@ describe("rights on followers", () => {
     assert.match(canceled.cancelReason, /permission denied/);
     await watch[Symbol.asyncDispose]();
     await eve.close();
+  });
+
+  test("a follower that is behind neither refuses by an old policy nor allows by it", async () => {
+    const eve = await as("user:eve", followers[1]);
+    for (let round = 0; round < 3; round++) {
+      const grant = (): Promise<unknown> => at(leader).policyChange({ add: [row, write] });
+      await askBehind(followers[1], grant, () => eve.put({ key, value: bytes("s") }));
+      const revoke = (): Promise<unknown> => at(leader).policyChange({ remove: [row, write] });
+      const calls: readonly (() => Promise<unknown>)[] = [
+        () => eve.range({ key }),
+        () => eve.put({ key, value: bytes("x") }),
+      ];
+      const refused = calls[round % 2] ?? grant;
+      const left = askBehind(followers[1], revoke, refused);
+      await failure(left, "permission-denied");
+    }
+    await eve.close();
+  });
+
+  test("a watch is made on a follower as soon as its right was given through the leader", async () => {
+    const rights = [{ fields: ["p", "user:eve", "/secret", "watch", "allow"] }];
+    const eve = await as("user:eve", followers[0]);
+    for (let round = 0; round < 5; round++) {
+      await at(leader).policyChange({ add: rights });
+      await using watch = watching(eve);
+      watch.create({ key });
+      const created = await watch.until((response) => response.created);
+      assert.equal(created.canceled, false);
+      await at(leader).policyChange({ remove: rights });
+    }
+    await eve.close();
+  });
+
+  test("a tenant made through the leader takes its owner's writes on a follower at once", async () => {
+    for (let round = 0; round < 5; round++) {
+      const name = `t${round}`;
+      const order = { subject: "user:owner", tenants: [name], ttlSeconds: 600n };
+      const { token } = await at(leader).tokenIssue(order);
+      const { ca } = cluster.credentials;
+      const options = { ca, cert: undefined, key: undefined, token };
+      await using owner = cluster.client(followers[round % 2], options);
+      await failure(owner.put({ key, value: bytes("x") }), "permission-denied");
+      const create = (): Promise<unknown> => at(leader).tenantCreate({ name, owner: "user:owner" });
+      await askBehind(followers[round % 2] ?? "", create, () =>
+        owner.put({ key, value: bytes("x") }),
+      );
+    }
+  });
+
+  test("a lease is not ended on a follower by who may not delete a key just put under it", async () => {
+    const rights = [
+      { fields: ["p", "user:lessee", "*", "lease", "allow"] },
+      { fields: ["p", "user:lessee", "/own", "delete", "allow"] },
+    ];
+    await at(leader).policyChange({ add: rights });
+    const lessee = await as("user:lessee", followers[0]);
+    for (let round = 0; round < 10; round++) {
+      const { ID } = await lessee.leaseGrant({ TTL: 600n });
+      await at(leader).put({ key: bytes(`/theirs/${round}`), value: bytes("v"), lease: ID });
+      await failure(lessee.leaseRevoke({ ID }), "permission-denied");
+    }
+    await lessee.close();
+    const range = { key: bytes("/theirs/"), rangeEnd: bytes("/theirs0"), countOnly: true };
+    assert.equal((await at(followers[1]).range(range)).count, 10n);
   });
 
   test("members are not changed, nor leadership moved, by who runs only a tenant", async () => {
