@@ -1,4 +1,4 @@
-import { readCredentials, type Credentials } from "./credentials.ts";
+import { dateText, readCredentials, type Credentials } from "./credentials.ts";
 import { probeTls } from "./explain.ts";
 import { codeOf, describeFailure, isHangUp } from "./failures.ts";
 import { NatsLink } from "./nats-link.ts";
@@ -19,6 +19,7 @@ const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 1000;
 /** Why there is no connection is said so often. */
 const COMPLAIN_MS = 5000;
+const EXPIRY_WARNING_MS = 7 * 86_400_000;
 /** A connection that is lost sooner counts as one that failed. */
 const STEADY_MS = 1000;
 
@@ -143,7 +144,18 @@ export class Connection {
     this.#upAt = this.#options.clock.now();
     this.#complainedAt = -Infinity;
     this.#options.log.info("connected to NATS", { server: link.server });
+    this.#warnOfExpiry();
     this.#events.onUp();
+  }
+
+  /** A connection outlives its certificate, and then cannot be made again. */
+  #warnOfExpiry(): void {
+    const { log, clock, tls } = this.#options;
+    const notAfter = this.#good?.info.notAfter;
+    if (notAfter === undefined || notAfter - clock.now() > EXPIRY_WARNING_MS) return;
+    log.warn(
+      `this member's certificate '${tls.cert}' expires at ${dateText(notAfter)}; replace it`,
+    );
   }
 
   #lost(link: NatsLink, reason: unknown): void {

@@ -86,6 +86,6 @@ function wrong(problem: string): CredentialsResult {
 }
 
 /** To the second, as certificates have it. */
-function dateText(ms: number): string {
+export function dateText(ms: number): string {
   return new Date(ms).toISOString().replace(".000Z", "Z");
 }

@@ -16,6 +16,8 @@ const DIAL_TIMEOUT_MS = 2000;
 const CHECK_MS = 500;
 /** So many checks without an answer to a flush, and the server is taken for dead. */
 const SILENT_CHECKS_MAX = 3;
+/** With less, a frame would be little more than its header. */
+const PAYLOAD_BYTES_MIN = 4096;
 /** Far beyond: the client's own heartbeat waits for its last write, for ever if the server is stuck. */
 const CLIENT_PING_MS = 3_600_000;
 /** Unconfirmed bytes at which a flush is asked for, apart from the checks. */
@@ -51,7 +53,11 @@ export class NatsLink {
   static async dial(options: NatsLinkOptions): Promise<NatsLink> {
     // Loaded when it is needed: a member without peers, and the commands, are better off without.
     const { connect } = await import("nats");
-    return new NatsLink(await connect(connectionOptions(options)), options);
+    const nats = await connect(connectionOptions(options));
+    const maxPayload = nats.info?.max_payload ?? 0;
+    if (maxPayload >= PAYLOAD_BYTES_MIN) return new NatsLink(nats, options);
+    await nats.close();
+    throw new Error(`it takes messages of ${maxPayload} bytes; set its max_payload to 1MB`);
   }
 
   private constructor(nats: NatsConnection, options: NatsLinkOptions) {

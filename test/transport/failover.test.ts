@@ -130,6 +130,24 @@ describe("a connection that cannot be made", () => {
     }
   });
 
+  test("a server that takes hardly a frame is named", async () => {
+    await using stand = await NatsStand.start({ maxPayload: "1024" });
+    const member = new Member("a");
+    const line = await complaint(member, member.open(stand));
+    assert.match(
+      line,
+      /NATS at tls:\S+: it takes messages of 1024 bytes; set its max_payload to 1MB/,
+    );
+  });
+
+  test("a certificate that ends soon is said to at each connection", async () => {
+    await using stand = await NatsStand.start();
+    const profile = { notAfter: Date.now() + 3_600_000 };
+    const a = await new Member("a").open(stand, { tls: stand.member("a", { profile }) });
+    await a.line(/warn this member's certificate '[^']*a.crt' expires at 20.*; replace it/);
+    await a.transport.stop();
+  });
+
   test("several servers: each is named once in the line", async () => {
     await using stand = await NatsStand.start();
     const ports = await freePorts(2);

@@ -23,6 +23,8 @@ export interface StandOptions {
   readonly servers?: number;
   readonly members?: readonly string[];
   readonly monitor?: NatsAddress;
+  /** Instead of "1MB". */
+  readonly maxPayload?: string;
 }
 
 interface Server {
@@ -63,7 +65,7 @@ export class NatsStand {
   }
 
   async #configure(options: StandOptions): Promise<void> {
-    const { servers: count = 1, members = ["a", "b", "c"], monitor } = options;
+    const { servers: count = 1, members = ["a", "b", "c"], monitor, maxPayload = "1MB" } = options;
     const authority = this.write("ca.crt", this.authority.certificate);
     const ports = await freePorts(count * 2);
     const host = "127.0.0.1";
@@ -87,7 +89,7 @@ export class NatsStand {
               },
             }),
       });
-      const config = this.write(`${name}.conf`, text);
+      const config = this.write(`${name}.conf`, text.replace("1MB", maxPayload));
       this.#servers.push({ port: ports[at]!, routePort, config, child: undefined });
     }
   }

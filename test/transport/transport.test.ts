@@ -63,6 +63,17 @@ describe("members of one NATS server", () => {
     await stopAll(members);
   });
 
+  test("cut messages to what the server takes, however little that is", async () => {
+    await using stand = await NatsStand.start({ maxPayload: "4096" });
+    const members = await openMembers(stand, ["a", "b"]);
+    const [a, b] = members as [Member, Member];
+    const payload = Uint8Array.from({ length: 100_000 }, (_, at) => at ^ (at >> 8));
+    assert.equal(a.transport.send("b", "fwd", payload), true);
+    await b.until("the message", () => b.messages.length === 1);
+    assert.equal(Buffer.compare(b.messages[0]!.payload, payload), 0);
+    await stopAll(members);
+  });
+
   test("take more in all than may be unconfirmed at once", async () => {
     await using stand = await NatsStand.start();
     const members = await openMembers(stand, ["a", "b"]);
