@@ -40,13 +40,15 @@ export async function joinCluster(
 ): Promise<{ readonly member: MemberInfo; readonly members: readonly MemberInfo[] }> {
   const waiting =
     `No member has told who this one is: is one of ${deps.others.join(", ")} running, and was this ` +
-    `member added (etcdctl member add ${deps.name} --peer-urls=https://${deps.name}:2380)?`;
+    `member added (etcdctl member add ${deps.name} --peer-urls=https://${deps.name}:2380), since it ` +
+    "last had data?";
   const answers = await ask(deps, {
     waiting,
     enough: 1,
     known: ({ member }) => member !== undefined,
-    // One that begins itself knows nobody.
-    counts: ({ members }) => members.length > 0,
+    // One that begins itself knows nobody. And one that lags may still know the member that had this
+    // name before: who has been heard of had data, and this one has none.
+    counts: ({ members, started }) => members.length > 0 && !started,
   });
   for (const { member, members } of answers.values()) {
     if (member !== undefined) return { member, members };
