@@ -147,7 +147,7 @@ export function replyHeader(deps: EdgeDeps, revision: Revision): ReplyHeader {
     clusterId: node.clusterId,
     memberId: node.memberId,
     revision,
-    term: node.status().term,
+    term: node.term,
   };
 }
 
@@ -183,7 +183,7 @@ async function enterScope(context: RequestContext, what: Operation): Promise<voi
     const picked = deps.identity.authenticate(caller);
     context.principal = picked instanceof Promise ? await picked : picked;
   }
-  const { leader, isLearner } = deps.node.status();
+  const { leader, isLearner } = deps.node;
   if (isLearner && what.onLearner !== true) throw new CofferError("not-supported-for-learner");
   if (caller.requireLeader && leader === 0n) throw new CofferError("no-leader");
   let scope = scopeOf(deps, context.principal);
@@ -276,7 +276,7 @@ export async function linearize(context: RequestContext): Promise<void> {
  */
 export async function catchUp(context: RequestContext): Promise<void> {
   const { node } = context.deps;
-  if (node.status().leader !== node.memberId) await linearize(context);
+  if (node.leader !== node.memberId) await linearize(context);
 }
 
 /**

@@ -163,7 +163,7 @@ async function failureOf(deps: EdgeDeps, check: HealthCheck): Promise<string | u
         return undefined;
       case "linearizable-read":
         // Whoever asks need not wait until a read would have timed out.
-        if (deps.node.status().leader === 0n) return errorRow("no-leader").text;
+        if (deps.node.leader === 0n) return errorRow("no-leader").text;
         await deps.node.readIndex();
         return undefined;
       case "data-corruption":
@@ -177,7 +177,7 @@ async function failureOf(deps: EdgeDeps, check: HealthCheck): Promise<string | u
       case "audit":
         return deps.audit.blocked === undefined ? undefined : "audit-blocked";
       case "non-learner":
-        return deps.node.status().isLearner ? "this member is a learner" : undefined;
+        return deps.node.isLearner ? "this member is a learner" : undefined;
     }
   } catch (error) {
     // The text of our own errors holds nothing secret; any other stays inside.

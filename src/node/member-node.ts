@@ -41,6 +41,7 @@ export class MemberNode implements Node {
   #blocked: CofferError | undefined;
   #isStopped = false;
   #isRemoved = false;
+  #isEnding = false;
 
   /** `rules`: for tests that break one. */
   constructor(options: NodeOptions, rules: NodeRules = NODE_RULES) {
@@ -72,7 +73,7 @@ export class MemberNode implements Node {
         onSnapshotArrived: (from, term, meta) => this.#onSnapshotArrived(from, term, meta),
         onSnapshotSent: (to, delivered) => this.#onSnapshotSent(to, delivered),
         onDirectoryChanged: () => this.#onDirectoryChanged(),
-        onRemoved: (by) => this.#onRemoved(`"${by}" says so`),
+        onRemoved: (by) => this.#onRemoved(by),
       },
       rules,
     );
@@ -179,6 +180,18 @@ export class MemberNode implements Node {
     return this.#parts.fleet.ask();
   }
 
+  get term(): number {
+    return this.#parts.raft.term;
+  }
+
+  get leader(): MemberId {
+    return this.#parts.raft.leader;
+  }
+
+  get isLearner(): boolean {
+    return this.#parts.entryApplier.confState.learners.includes(this.memberId);
+  }
+
   status(): NodeStatus {
     const { role, term, leader, lastIndex, commit, transferee, peers } = this.#parts.raft.status();
     const { voters, learners } = this.#parts.entryApplier.confState;
@@ -189,7 +202,7 @@ export class MemberNode implements Node {
       raftIndex: lastIndex,
       commitIndex: commit,
       appliedIndex: this.#options.machine.appliedIndex,
-      isLearner: learners.includes(this.memberId),
+      isLearner: this.isLearner,
       leadTransferee: transferee,
       peers,
       voters,
@@ -287,6 +300,7 @@ export class MemberNode implements Node {
     if (this.#isReadable() && this.#blocked === undefined) this.#parts.leases.tick();
     if (this.#isLeader() && this.#blocked !== undefined) this.#handOver();
     this.#parts.fleet.tick();
+    if (this.#isRemoved && !this.#isEnding) this.#parts.fleet.poke();
     this.#scheduleFlush();
     this.#parts.history.tick();
     void this.#parts.logCompaction.tick();
@@ -423,18 +437,29 @@ export class MemberNode implements Node {
     this.#answerReads();
   }
 
+  /** What the log says of this member's own end. */
   #lookForRemoval(): void {
-    if (this.state.isRemovedMember(this.memberId)) this.#onRemoved("the log says so");
+    if (this.state.isRemovedMember(this.memberId)) this.#serveNoMore();
   }
 
-  #onRemoved(why: string): void {
+  #serveNoMore(): void {
     if (this.#isRemoved) return;
     this.#isRemoved = true;
-    const { scheduler, times, logger, onRemoved } = this.#options;
-    logger.error("This member was removed from the cluster: it serves nothing any more", { why });
+    this.#options.logger.error("This member was removed from the cluster: it serves nothing more");
     this.#failAll(new CofferError("stopped", REMOVED));
-    // Those who asked for it, and the members who must learn of the commit, are still answered.
-    scheduler.after(times.heartbeatMs, () => onRemoved(`${REMOVED}: ${why}`));
+  }
+
+  /**
+   * Another member has applied the removal. Only then this one may end: it may have been the only one
+   * to know that the removal is committed, and the others could not elect a leader without it.
+   */
+  #onRemoved(by: string): void {
+    this.#serveNoMore();
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    const { scheduler, times, onRemoved } = this.#options;
+    // Those who asked for it are still answered.
+    scheduler.after(times.heartbeatMs, () => onRemoved(`${REMOVED}, as "${by}" says`));
   }
 
   #failAll(error: CofferError): void {

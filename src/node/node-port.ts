@@ -100,6 +100,11 @@ export interface Node {
   fleetStatus(): Promise<readonly FleetMember[]>;
   /** Calls back when another member leads (0n: none is known); returns what ends it. */
   onLeadership(listener: (leader: MemberId) => void): () => void;
+  /** What of `status` each request asks for, without making the rest. */
+  readonly term: number;
+  /** 0n: none known. */
+  readonly leader: MemberId;
+  readonly isLearner: boolean;
   status(): NodeStatus;
 }
 
