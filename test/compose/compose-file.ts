@@ -25,7 +25,11 @@ export interface Service {
   readonly mem_limit: string;
   readonly cpus: number;
   readonly pids_limit: number;
-  readonly build?: { readonly context: string; readonly dockerfile_inline: string };
+  readonly build?: {
+    readonly context: string;
+    readonly args: Readonly<Record<string, string>>;
+    readonly dockerfile_inline: string;
+  };
 }
 
 export interface ComposeFile {

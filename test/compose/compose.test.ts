@@ -184,6 +184,18 @@ describe("docker-compose.yml", () => {
     assert.deepEqual(admitted.toSorted(), copied().toSorted());
   });
 
+  test("compose fills in whose the certificates are, and nothing else", () => {
+    // A dollar that is written twice is left to the shell.
+    const filled = composeText.replaceAll("$$", "").match(/\$\S*/g) ?? [];
+    const odd = filled.filter((text) => !/^\$\{CERTS_[UG]ID:-1000\}/.test(text));
+    assert.deepEqual(odd, []);
+    const args = [...dockerfile().matchAll(/^ARG (\w+)$/gm)].map((match) => match[1]);
+    for (const service of members.values())
+      assert.deepEqual(Object.keys(service.build?.args ?? {}), args);
+    for (const [, name] of dockerfile().matchAll(/\$\$(\w+)/g))
+      assert.ok(args.includes(name), name);
+  });
+
   test("the image is built from files that are there", () => {
     const tracked = trackedFiles();
     for (const path of copied()) {
