@@ -110,6 +110,21 @@ test("a hello within a session leaves it as it is", () => {
   assert.equal(outcome(b.open("raft", message(a))), "append");
 });
 
+test("a peer may start any number of times; what is remembered of it is bounded", () => {
+  const b = session("b", "a");
+  for (let start = 0; start < 1100; start++) {
+    const a = session("a", "b");
+    shakeHands(a, b);
+    // The one with which b begins a new life of its own needs a second try, as it would get.
+    if (!b.ready || b.open("raft", message(a)).kind !== "body") {
+      shakeHands(b, a);
+      assert.equal(outcome(b.open("raft", message(a))), "append", `start ${start}`);
+    }
+    assert.equal(outcome(a.open("raft", message(b))), "append", `start ${start}`);
+    a.close();
+  }
+});
+
 test("a part carries where it belongs, authenticated", () => {
   const { a, b } = pair();
   const frame = a.seal("snap", "part", TEXT, { total: 100, offset: 94 });
