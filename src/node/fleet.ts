@@ -86,6 +86,17 @@ export class Fleet {
     }
   }
 
+  /** Asks the others for any answer: whoever has applied that this member was removed says so. */
+  poke(): void {
+    const { self, directory, requests, electionMs } = this.#deps;
+    for (const name of directory.others()) {
+      const id = directory.idOf(name);
+      if (id !== undefined && id !== self) {
+        void requests.ask(id, { kind: "status" }, electionMs);
+      }
+    }
+  }
+
   #learn(): void {
     const { self, name, directory, requests, electionMs, onDirectoryChanged } = this.#deps;
     for (const other of directory.others()) {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { decodeMessages } from "../../src/wire/mod.ts";
 import { memberId } from "../../src/core/types/mod.ts";
 import {
   ELECTION_MS,
@@ -96,6 +97,28 @@ test("the leader that is removed hands over first, and is told", async (context)
   assert.equal((await cluster.put(asked, "k")).kind, "put");
   assert.ok(cluster.time.now - since < ELECTION_MS, "nobody led for a while");
   assert.ok(await cluster.time.until(() => leader.removals.length > 0, 3 * ELECTION_MS));
+});
+
+test("a leader that removed itself stays until the others know: it may be needed for that", async (context) => {
+  const cluster = startCluster(context, { members: 2 });
+  const leader = await cluster.prepare();
+  const [other] = cluster.followers;
+  assert.ok(other !== undefined);
+  const hasRemoval = (): boolean => other.saves.flat().some(({ kind }) => kind === "conf-change");
+  // It cannot hand over; and once the other has saved the entry, it hears nothing more.
+  cluster.hub.decide(({ from, channel, bytes }) => {
+    if (channel !== "raft" || from !== leader.name) return undefined;
+    const isTransfer = decodeMessages(bytes).some(({ kind }) => kind === "timeout-now");
+    return isTransfer || hasRemoval() ? "drop" : undefined;
+  });
+  assert.equal(await cluster.change(leader, { kind: "remove", id: leader.id }), "done");
+  assert.equal(await ending(leader.node.readIndex()), "stopped");
+  await cluster.time.run(5 * ELECTION_MS);
+  assert.deepEqual(leader.removals, [], "it left the other alone");
+  cluster.hub.decide(() => undefined);
+  assert.ok(await cluster.time.until(() => leader.removals.length > 0, 5 * ELECTION_MS));
+  cluster.crash(leader);
+  assert.equal((await cluster.put(other, "k")).kind, "put");
 });
 
 test("two members: the leader removes the other, then has nobody to ask", async (context) => {
