@@ -74,8 +74,11 @@ function longestGap(lines: readonly HistoryLine[]): string {
   let longest = { from: 0, to: 0 };
   for (const gap of gaps) if (gap.to - gap.from > longest.to - longest.from) longest = gap;
   const seconds = (ns: number): string => (ns / 1e9).toFixed(2);
-  const last = lines.filter(isNemesis).findLast(({ time }) => time < longest.to);
-  const when = last === undefined ? "" : `, after ${last.f} ${JSON.stringify(last.value)}`;
+  const around = lines
+    .filter(isNemesis)
+    .filter(({ time }) => time > longest.from - 1e9 && time < longest.to)
+    .map(({ f, value }) => `\n  ${f} ${Object.values(value as object).join(" ")}`);
+  const when = around.length === 0 ? "" : `, around:${around.join("")}`;
   return `${seconds(longest.to - longest.from)} s, ${seconds(longest.from)} s into the run${when}`;
 }
 
