@@ -120,6 +120,34 @@ test("the names that etcd's users alert on are there", async () => {
   for (const name of names) assert.notEqual(sample(text, name), undefined, name);
 });
 
+test("what goes between members is counted by the other's id, each once", async () => {
+  const metrics = metricsOf();
+  metrics.peer("ab").sent(10);
+  metrics.peer("ab").sent(5);
+  metrics.peer("ab").received(7);
+  metrics.peer("ab").roundTrip(0.003);
+  metrics.peer("cd").sent(1);
+  metrics.peer("cd").snapshotSent(true);
+  metrics.peer("cd").snapshotSent(false);
+  metrics.framesRefused("counter").inc();
+  metrics.framesRefused("counter").inc();
+  metrics.heartbeatFailures.inc();
+  const text = await metrics.text();
+  const expected: readonly (readonly [string, number])[] = [
+    ['etcd_network_peer_sent_bytes_total{To="ab"}', 15],
+    ['etcd_network_peer_sent_bytes_total{To="cd"}', 1],
+    ['etcd_network_peer_received_bytes_total{From="ab"}', 7],
+    ['etcd_network_peer_round_trip_time_seconds_count{To="ab"}', 1],
+    ['etcd_network_peer_round_trip_time_seconds_bucket{To="ab",le="0.0032"}', 1],
+    ['etcd_network_snapshot_send_success{To="cd"}', 1],
+    ['etcd_network_snapshot_send_failures{To="cd"}', 1],
+    ['coffer_transport_frames_refused_total{reason="counter"}', 2],
+    ["etcd_server_heartbeat_send_failures_total", 1],
+  ];
+  const lines = text.split("\n");
+  for (const [name, value] of expected) assert.ok(lines.includes(`${name} ${value}`), name);
+});
+
 test("two registries do not meet, and process figures come by default", async () => {
   const a = metricsOf();
   const b = createMetrics({ etcdVersion: "3.6.14", cofferVersion: "1", memberId: "1" });

@@ -19,6 +19,10 @@ const server: Command = {
       "coffer server --config /etc/coffer.yaml --log-level debug",
       "a flag wins over the environment, and that over the file",
     ],
+    [
+      "coffer server --config m4.yaml --initial-cluster-state existing",
+      "join after coffer member add m4; exits with 5 if it is removed again",
+    ],
   ],
   options: { config: configFileOption, ...serverOptions },
   isClient: false,
