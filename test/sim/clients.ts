@@ -90,9 +90,7 @@ function txnOf(world: World, client: Client, name: string): Command {
   return {
     kind: "txn",
     request: {
-      compare: [
-        { target: "mod", key: key(name), rangeEnd: key(""), result: "less", operand },
-      ],
+      compare: [{ target: "mod", key: key(name), rangeEnd: key(""), result: "less", operand }],
       success: [
         { kind: "put", request: putOf(world, client, name) },
         { kind: "range", request: ALL },
@@ -177,7 +175,11 @@ async function lease(world: World, client: Client, member: SimMember): Promise<v
   }
   const command: Command =
     drawn < 9 ? { kind: "lease-renew", id } : { kind: "lease-revoke", id, cause: "revoked" };
-  const { outcome } = await propose(world, member, { tenant: TENANT, command, client: client.name });
+  const { outcome } = await propose(world, member, {
+    tenant: TENANT,
+    command,
+    client: client.name,
+  });
   if (outcome.kind !== "ok") return;
   const { value } = outcome;
   const isGone = value.kind === "lease-renew" ? value.ttl === 0 : true;

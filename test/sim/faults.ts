@@ -36,9 +36,8 @@ const FAULT: Readonly<Record<string, Act>> = {
   pause: (world) => {
     const life = target(world)?.life;
     if (life === undefined) return;
-    const { engine, random, calmAt } = world;
-    const drawn = 50 + random.below(random.below(3) === 0 ? 8000 : 1500);
-    const until = Math.min(engine.now + drawn, calmAt);
+    const { engine, random } = world;
+    const until = engine.now + 50 + random.below(random.below(3) === 0 ? 8000 : 1500);
     engine.note(`${life.name} is paused until ${until} ms`);
     life.busyUntil = Math.max(life.busyUntil, until);
   },

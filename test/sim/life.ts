@@ -1,6 +1,6 @@
 import type { Channel, Node } from "../../src/node/mod.ts";
 import { MemberNode, confStateAtStart } from "../../src/node/mod.ts";
-import { type Fsm, createFsm } from "../../src/core/fsm/mod.ts";
+import { type Fsm, type FsmBackend, createFsm } from "../../src/core/fsm/mod.ts";
 import { CLUSTER_SCOPE, type MemberId, clusterId, systemActor } from "../../src/core/types/mod.ts";
 import { CofferError } from "../../src/errors.ts";
 import { type Cancel, type Clock, type Scheduler, createPrng } from "../../src/stdx/mod.ts";
@@ -147,7 +147,7 @@ export class Life implements Station {
     this.member.id = member.id;
     this.member.seeds = members.map(({ id, name, peerUrls }) => ({
       id,
-      name: name === "" ? /\/\/([a-z0-9-]+)/.exec(peerUrls[0] ?? "")?.[1] ?? "" : name,
+      name: name === "" ? (/\/\/([a-z0-9-]+)/.exec(peerUrls[0] ?? "")?.[1] ?? "") : name,
     }));
     this.world.engine.note(`${this.name} learns that it is ${member.id}`);
     this.run();
@@ -158,7 +158,7 @@ export class Life implements Station {
     const { member, world } = this;
     const { files: disk } = member;
     if (disk.completeInstall()) world.coverage.add("installs completed at a start");
-    const backend = disk.backend((what) => this.gate(what));
+    const backend = this.#backend();
     const fsm = createFsm(backend, sha256);
     const confState = confStateAtStart(backend.confState(), member.firstVoters);
     if (backend.confState() === undefined && member.firstVoters.length > 0) {
@@ -167,50 +167,53 @@ export class Life implements Station {
     }
     this.fsm = fsm;
     const machine = machineOf(this, fsm);
-    const node = new MemberNode({
-      memberId: member.id,
-      clusterId: CLUSTER,
-      name: this.name,
-      log: logOf(this),
-      machine,
-      confState,
-      seedMembers: member.seeds,
-      storage: {
-        checkpoint: async () => {
-          if (world.mutant.checkpointLies === true) return fsm.appliedIndex;
-          this.gate("checkpoint");
-          const index = disk.checkpoint();
-          await this.pass(2);
-          return index;
+    const node = new MemberNode(
+      {
+        memberId: member.id,
+        clusterId: CLUSTER,
+        name: this.name,
+        log: logOf(this),
+        machine,
+        confState,
+        seedMembers: member.seeds,
+        storage: {
+          checkpoint: async () => {
+            if (world.mutant.checkpointLies === true) return fsm.appliedIndex;
+            this.gate("checkpoint");
+            const index = disk.checkpoint();
+            await this.pass(2);
+            return index;
+          },
+        },
+        snapshots: this.#snapshots(fsm),
+        peers: {
+          send: (to, channel, payload) => {
+            const isSent = world.network.send(this, to, channel, payload);
+            if (isSent) this.#sent();
+            return isSent;
+          },
+        },
+        scheduler: this.scheduler,
+        clock: this.clock,
+        random: createPrng(world.random.below(2 ** 32)),
+        times: {
+          heartbeatMs: HEARTBEAT_MS,
+          electionMs: ELECTION_MS,
+          requestTimeoutMs: REQUEST_TIMEOUT_MS,
+          progressIntervalMs: 2000,
+        },
+        snapshotEntries: world.plan.snapshotEntries,
+        observer: this.#observer(),
+        logger: silentLogger,
+        report: () => ({ version: "0", dbBytes: 1, dbBytesInUse: 1 }),
+        onMembers: (names) => (this.peerNames = new Set(names)),
+        onRemoved: (reason) => member.removed(reason),
+        onFatal: (error) => {
+          if (this.isAlive && !(error instanceof ProcessEnd)) world.engine.fail(error);
         },
       },
-      snapshots: this.#snapshots(fsm),
-      peers: {
-        send: (to, channel, payload) => {
-          const isSent = world.network.send(this, to, channel, payload);
-          if (isSent) this.#sent();
-          return isSent;
-        },
-      },
-      scheduler: this.scheduler,
-      clock: this.clock,
-      random: createPrng(world.random.below(2 ** 32)),
-      times: {
-        heartbeatMs: HEARTBEAT_MS,
-        electionMs: ELECTION_MS,
-        requestTimeoutMs: REQUEST_TIMEOUT_MS,
-        progressIntervalMs: 2000,
-      },
-      snapshotEntries: world.plan.snapshotEntries,
-      observer: this.#observer(),
-      logger: silentLogger,
-      report: () => ({ version: "0", dbBytes: 1, dbBytesInUse: 1 }),
-      onMembers: (names) => (this.peerNames = new Set(names)),
-      onRemoved: (reason) => member.removed(reason),
-      onFatal: (error) => {
-        if (this.isAlive && !(error instanceof ProcessEnd)) world.engine.fail(error);
-      },
-    });
+      world.mutant.nodeRules,
+    );
     this.node = node;
     try {
       node.start();
@@ -223,6 +226,16 @@ export class Life implements Station {
   /** Waits; never ends once the process is dead. */
   pass(ms: number): Promise<void> {
     return new Promise((resolve) => void this.world.engine.after(ms, this, resolve));
+  }
+
+  #backend(): FsmBackend {
+    const { member, world } = this;
+    const backend = member.files.backend((what) => this.gate(what));
+    if (world.mutant.forgetsConfState !== true) return backend;
+    const setConfState = (bytes: Uint8Array): void => {
+      if (backend.confState() === undefined) backend.setConfState(bytes);
+    };
+    return { ...backend, setConfState };
   }
 
   #snapshots(fsm: Fsm): ReturnType<typeof createSnapshotStore> {

@@ -2,7 +2,7 @@ import { type Command, leaseId, memberId } from "../../src/core/types/mod.ts";
 import { put } from "../fsm/fixtures.ts";
 import { CLUSTER, call, guard, insist, leaderOf, propose } from "./calls.ts";
 import { runClient } from "./clients.ts";
-import { Coverage } from "./coverage.ts";
+import type { Coverage } from "./coverage.ts";
 import { endFaults, present, runFaults, runKeeper } from "./faults.ts";
 import { peerUrl } from "./life.ts";
 import { SimMember } from "./member.ts";
@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly seed: number;
   /** Virtual milliseconds under faults. */
   readonly stormMs?: number;
+  /** Events after which the faults end, if that is earlier. */
+  readonly stepsMax?: number;
   readonly mutant?: Mutant;
   readonly print?: (line: string) => void;
 }
@@ -32,19 +34,20 @@ export interface Outcome {
   readonly coverage: Coverage;
 }
 
-export const STORM_MS = 12_000;
+const STORM_MS = 12_000;
 const CLIENTS = 3;
 /** Milliseconds within which a healed cluster must serve; a snapshot is tried again after a minute. */
 const HEAL_MS_MAX = 150_000;
 
 export async function simulate(options: RunOptions): Promise<Outcome> {
-  const { seed, stormMs = STORM_MS, mutant = NO_MUTANT, print } = options;
-  const unbreak = mutant.breakRules?.();
+  const { seed, stormMs = STORM_MS, stepsMax = Number.POSITIVE_INFINITY, print } = options;
+  const { mutant = NO_MUTANT } = options;
+  const unbreak = mutant.breakCode?.();
   try {
     const world = createWorld({ seed, stormMs, mutant, ...(print && { print }) });
     let isDone = false;
     const { engine } = world;
-    scenario(world).then(
+    scenario(world, stepsMax).then(
       () => (isDone = true),
       (error: unknown) => engine.fail(error),
     );
@@ -71,7 +74,7 @@ function stopAll(world: World): void {
   for (const { life } of world.members) life?.end();
 }
 
-async function scenario(world: World): Promise<void> {
+async function scenario(world: World, stepsMax: number): Promise<void> {
   const { engine, plan } = world;
   const voters = world.seeds.map(({ id }) => id);
   for (const seed of world.seeds) {
@@ -84,7 +87,6 @@ async function scenario(world: World): Promise<void> {
     new Watcher(world, "w2", { key: "k1", rangeEnd: "" }),
     new Watcher(world, "w3", { key: "\0", rangeEnd: "\0" }),
   ];
-  world.calmAt = engine.now + plan.stormMs;
   const tasks = [
     ...Array.from({ length: CLIENTS }, (_, i) => runClient(world, `c${i + 1}`)),
     ...watchers.map((watcher) => watcher.run()),
@@ -92,8 +94,12 @@ async function scenario(world: World): Promise<void> {
     runFaults(world),
   ];
   for (const task of tasks) task.catch((error: unknown) => engine.fail(error));
-  await engine.sleep(plan.stormMs);
+  const end = engine.now + plan.stormMs;
+  while (engine.now < end && engine.steps < stepsMax) await engine.sleep(50);
   endFaults(world);
+  while (world.members.some(({ life }) => (life?.busyUntil ?? 0) > engine.now)) {
+    await engine.sleep(50);
+  }
   await heal(world);
   await checkLeases(world);
   world.isOver = true;

@@ -71,7 +71,8 @@ export function createSnapshotStore(deps: SnapshotDiskDeps): SnapshotStore {
 
     install(meta) {
       const saved = disk.received;
-      if (saved?.tables.applied.index !== meta.index) throw new Error("No such snapshot was received");
+      if (saved?.tables.applied.index !== meta.index)
+        throw new Error("No such snapshot was received");
       gate("install: before the point of no return");
       disk.next = saved;
       gate("install: before the log is reset");
@@ -84,9 +85,7 @@ export function createSnapshotStore(deps: SnapshotDiskDeps): SnapshotStore {
   };
 }
 
-function incoming(
-  deps: SnapshotDiskDeps & { isOpen(): boolean; end(): void },
-): IncomingSnapshot {
+function incoming(deps: SnapshotDiskDeps & { isOpen(): boolean; end(): void }): IncomingSnapshot {
   const { disk, work, isOpen, end } = deps;
   const file = disk.incoming!;
   const check = (): void => {

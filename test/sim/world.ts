@@ -46,8 +46,6 @@ export interface World {
   /** Tenants that somebody made. */
   readonly tenants: TenantId[];
   nextId: number;
-  /** When the faults end, in milliseconds of the run. */
-  calmAt: number;
   /** Faults are over: clients go on until everything is seen to work. */
   isCalm: boolean;
   isOver: boolean;
@@ -103,7 +101,6 @@ export function createWorld({ seed, stormMs, mutant, print }: WorldOptions): Wor
     members: [],
     tenants: [TENANT],
     nextId: 1,
-    calmAt: Number.POSITIVE_INFINITY,
     isCalm: false,
     isOver: false,
   };
@@ -119,7 +116,7 @@ function planOf(random: Prng, stormMs: number, mutant: Mutant): Plan {
   for (const fault of mutant.needs ?? []) faults.add(fault);
   return {
     members: mutant.members ?? members,
-    snapshotEntries: random.below(3) === 0 ? 1000 : 5 + random.below(20),
+    snapshotEntries: random.below(3) === 0 && !mutant.compacts ? 1000 : 5 + random.below(20),
     snapshotPadding: random.below(8) === 0 ? 400_000 : 0,
     faults,
     faultEveryMs: 300 + random.below(900),
