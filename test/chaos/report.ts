@@ -1,7 +1,7 @@
 import { type HistoryLine, isNemesis } from "./history.ts";
 import { PROBE_KEY } from "./final-read.ts";
 import { gapsOf } from "./leases.ts";
-import { pairLeaseOps, pairOps } from "./ops.ts";
+import { type Op, pairLeaseOps, pairOps } from "./ops.ts";
 import type { Verdict } from "./verdict.ts";
 
 /** The summary of a run, for people. */
@@ -48,18 +48,54 @@ function operations(lines: readonly HistoryLine[]): readonly (readonly string[])
   return [header, ...all.sort(byFirst)];
 }
 
+interface FaultRow {
+  injected: number;
+  failed: number;
+  /** Longest time without a write that began while it was there or shortly after, in seconds. */
+  gapS: number;
+}
+
 function faults(lines: readonly HistoryLine[]): readonly (readonly string[])[] {
-  const counts = new Map<string, { injected: number; failed: number }>();
+  const gaps = gapsOf(clientOps(lines), 0);
+  const rows = new Map<string, FaultRow>();
+  const began = new Map<string, number>();
   for (const line of lines) {
     if (!isNemesis(line) || line.f === "heal") continue;
-    const row = counts.get(line.f) ?? { injected: 0, failed: 0 };
-    counts.set(line.f, row);
+    const row = rows.get(line.f) ?? { injected: 0, failed: 0, gapS: 0 };
+    rows.set(line.f, row);
     const told = line.value as object;
-    if ("injected" in told) row.injected++;
     if ("failed" in told) row.failed++;
+    if ("injected" in told) {
+      row.injected++;
+      began.set(line.f, line.time);
+    }
+    if ("healed" in told) {
+      // What takes long to be done, a restart, is written down when it is done.
+      const window = { from: (began.get(line.f) ?? 0) - BEFORE_NS, to: line.time + AFTER_NS };
+      for (const { from, to } of gaps) {
+        if (from > window.from && from < window.to)
+          row.gapS = Math.max(row.gapS, (to - from) / 1e9);
+      }
+    }
   }
-  const rows = [...counts].map(([f, { injected, failed }]) => [f, `${injected}`, `${failed}`]);
-  return [["fault", "times", "could not be had"], ...rows.sort(byFirst)];
+  const shown = [...rows].map(([f, { injected, failed, gapS }]) => [
+    f,
+    `${injected}`,
+    `${failed}`,
+    gapS.toFixed(2),
+  ]);
+  return [
+    ["fault", "times", "could not be had", "longest s without a write"],
+    ...shown.sort(byFirst),
+  ];
+}
+
+const BEFORE_NS = 3e9;
+const AFTER_NS = 1e9;
+
+/** What clients did while the run went on. */
+function clientOps(lines: readonly HistoryLine[]): readonly Op[] {
+  return pairOps(lines).filter(({ done }) => done.key !== PROBE_KEY);
 }
 
 function byFirst([a = ""]: readonly string[], [b = ""]: readonly string[]): number {
@@ -67,10 +103,7 @@ function byFirst([a = ""]: readonly string[], [b = ""]: readonly string[]): numb
 }
 
 function longestGap(lines: readonly HistoryLine[]): string {
-  const gaps = gapsOf(
-    pairOps(lines).filter(({ done }) => done.key !== PROBE_KEY),
-    0,
-  );
+  const gaps = gapsOf(clientOps(lines), 0);
   let longest = { from: 0, to: 0 };
   for (const gap of gaps) if (gap.to - gap.from > longest.to - longest.from) longest = gap;
   const seconds = (ns: number): string => (ns / 1e9).toFixed(2);
