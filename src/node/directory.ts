@@ -89,7 +89,8 @@ export function transportName({ name, peerUrls }: MemberInfo): string {
   return hostOf(peerUrls[0] ?? "");
 }
 
-function hostOf(url: string): string {
+/** "" for what is no peer URL. */
+export function hostOf(url: string): string {
   return /^[a-z]+:\/\/([a-z0-9-]+)(?::\d+)?\/?$/.exec(url)?.[1] ?? "";
 }
 

@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../errors.ts";
 import type { MemberChange, MemberId, MemberInfo } from "../core/types/mod.ts";
+import { hostOf, transportName } from "./directory.ts";
 
 /**
  * Which changes of members are allowed (etcd server/etcdserver/server.go AddMember, RemoveMember,
@@ -90,8 +91,12 @@ function refuseUrls(
   by: MemberId,
 ): ErrorCode | undefined {
   if (urls.length === 0) return "member-bad-urls";
+  // The host is a name on the transport, so it can be one member's alone, whatever the port.
+  const names = urls.map(hostOf);
   const isTaken = view.members.some(
-    (one) => one.id !== by && one.peerUrls.some((url) => urls.includes(url)),
+    (one) =>
+      one.id !== by &&
+      (names.includes(transportName(one)) || one.peerUrls.some((url) => urls.includes(url))),
   );
   return isTaken ? "peer-url-exists" : undefined;
 }

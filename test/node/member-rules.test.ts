@@ -52,6 +52,8 @@ test("what may be added", () => {
   check("v v v", add(true, 2n), "member-exists");
   check("v v v", add(true, 66n), "member-exists");
   check("v v v", add(true, 9n, "https://m2:2380"), "peer-url-exists");
+  // Names are what members know each other by, so another port makes no other member.
+  check("v v v", add(true, 9n, "https://m2:9999"), "peer-url-exists");
   check("v v v", add(true, 9n, ""), "member-bad-urls");
 });
 
