@@ -87,6 +87,9 @@ test("a learner joins by a snapshot or the log, serves its own state only, and i
   assert.match(coffer("member", "list").stdout, / unstarted +m4 +https:\/\/m4:2380 +- +true/);
   const twice = run("etcdctl", ["member", "add", "x", "--peer-urls=https://m4:2380"]);
   assert.match(twice.stderr, /Peer URLs already exists/);
+  // Another port is no other member: the host is the name that m1 is reached by.
+  const double = run("etcdctl", ["member", "add", "x", "--peer-urls=https://m1:9999"]);
+  assert.match(double.stderr, /Peer URLs already exists/);
   const second = run("etcdctl", [
     "member",
     "add",
