@@ -82,7 +82,7 @@ export async function runNemesis(
   const passed = (): number => performance.now() - began;
   const say = (f: string, value: Readonly<Record<string, unknown>>): void => {
     history.append({ process: "nemesis", type: "info", f, value, time: history.now() });
-    print(`${(passed() / 1000).toFixed(1).padStart(7)} s  ${f}: ${Object.values(value).join(" ")}`);
+    print(`${(passed() / 1000).toFixed(1).padStart(7)} s  ${f}: ${describe(value)}`);
   };
   const prng = createPrng(seed + 1);
   for (const { atMs, forMs, kinds } of planned) {
@@ -108,6 +108,12 @@ export async function runNemesis(
 
 const WELL_MS = 3000;
 
+function describe(value: Readonly<Record<string, unknown>>): string {
+  const { tookMs, ...rest } = value;
+  const took = typeof tookMs === "number" && tookMs >= 100 ? ` (took ${tookMs} ms)` : "";
+  return `${Object.values(rest).join(" ")}${took}`;
+}
+
 async function inject(
   kind: string,
   about: {
@@ -117,9 +123,11 @@ async function inject(
   },
 ): Promise<Injected | undefined> {
   const { say } = about;
+  const began = performance.now();
   try {
     const fault = await FAULTS[kind]?.(about);
-    if (fault !== undefined) say(kind, { injected: fault.what });
+    const tookMs = Math.round(performance.now() - began);
+    if (fault !== undefined) say(kind, { injected: fault.what, tookMs });
     return fault;
   } catch (error) {
     say(kind, { failed: textOfError(error) });

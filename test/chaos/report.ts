@@ -67,10 +67,9 @@ function faults(lines: readonly HistoryLine[]): readonly (readonly string[])[] {
     if ("failed" in told) row.failed++;
     if ("injected" in told) {
       row.injected++;
-      began.set(line.f, line.time);
+      began.set(line.f, line.time - ("tookMs" in told ? Number(told.tookMs) * 1e6 : 0));
     }
     if ("healed" in told) {
-      // What takes long to be done, a restart, is written down when it is done.
       const window = { from: (began.get(line.f) ?? 0) - BEFORE_NS, to: line.time + AFTER_NS };
       for (const { from, to } of gaps) {
         if (from > window.from && from < window.to)
@@ -90,7 +89,7 @@ function faults(lines: readonly HistoryLine[]): readonly (readonly string[])[] {
   ];
 }
 
-const BEFORE_NS = 3e9;
+const BEFORE_NS = 0.2e9;
 const AFTER_NS = 1e9;
 
 /** What clients did while the run went on. */
