@@ -8,7 +8,8 @@ import type { Leash } from "./leash.ts";
 export interface ChildCommand {
   readonly name: string;
   readonly file: string;
-  readonly args: readonly string[];
+  /** Asked at every start. */
+  readonly args: () => readonly string[];
   /** Takes all that it writes. */
   readonly logFile: string;
 }
@@ -96,7 +97,7 @@ function run(
   command: ChildCommand,
   { leash, env, log }: ChildDeps & { readonly log: number },
 ): ChildProcess {
-  const process = spawn(command.file, command.args, {
+  const process = spawn(command.file, command.args(), {
     env,
     stdio: ["ignore", log, log],
     // Ctrl-C in a terminal goes to all of its processes; these are to end in order.

@@ -46,7 +46,7 @@ export async function startDevNats(
     end = undefined;
     let serves = false;
     const child = createChild(
-      { name: "nats-server", file: program, args: ["--config", config], logFile },
+      { name: "nats-server", file: program, args: () => ["--config", config], logFile },
       {
         ...deps,
         onEnd: (self, how) => {

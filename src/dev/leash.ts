@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 
 /**
@@ -59,20 +60,39 @@ export class Leash {
   }
 }
 
-const PATIENCE_SECONDS = 10;
+/** Whether a process is there, and more than a zombie that nobody has looked after. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return true; // No Linux.
+  }
+}
+
+/** Looks, a fifth of a second apart, until those that do not end by themselves are killed. */
+const LOOKS = 50;
 
 const SCRIPT = `
+alive() {
+  kill -0 "$1" 2>/dev/null || return 1
+  case "$(cat "/proc/$1/stat" 2>/dev/null)" in *") Z "* | *") X "*) return 1 ;; esac
+}
 held=
 while read -r line; do held=$line; done
 [ -n "$held" ] || exit 0
 kill -TERM $held 2>/dev/null
-left=${PATIENCE_SECONDS}
+left=${LOOKS}
 while [ "$left" -gt 0 ]; do
-  alive=
-  for pid in $held; do kill -0 "$pid" 2>/dev/null && alive="$alive $pid"; done
-  held=$alive
+  still=
+  for pid in $held; do alive "$pid" && still="$still $pid"; done
+  held=$still
   [ -n "$held" ] || exit 0
-  sleep 1
+  sleep 0.2 2>/dev/null || sleep 1
   left=$((left - 1))
 done
 kill -KILL $held 2>/dev/null

@@ -19,7 +19,7 @@ import {
   type TlsFiles,
 } from "./dev-pki.ts";
 import { findNatsServer, programFolders } from "./find-program.ts";
-import { Leash } from "./leash.ts";
+import { isAlive, Leash } from "./leash.ts";
 import { isFree } from "./ports.ts";
 
 /**
@@ -79,13 +79,16 @@ async function portsMustBeFree(
   members: readonly DevMember[],
   { print, signal }: DevHost,
 ): Promise<void> {
-  const wasKilled = existsSync(join(config.dataDir, RUNNING_MARK));
-  const end = Date.now() + (wasKilled ? LEFTOVER_MS_MAX : 0);
+  const leash = leashOf(config);
+  const end = Date.now() + (leash === undefined ? 0 : LEFTOVER_MS_MAX);
   for (let told = false; ;) {
     const free = await Promise.all(members.map(({ port }) => isFree(port)));
     const taken = members[free.indexOf(false)];
-    if (taken === undefined || signal.aborted) return;
-    if (Date.now() >= end) {
+    const isOver = Date.now() >= end;
+    // What closed its port may still be busy with its files.
+    const isEnding = leash !== undefined && isAlive(leash) && !isOver;
+    if (signal.aborted || (taken === undefined && !isEnding)) return;
+    if (taken !== undefined && isOver) {
       throw new CofferError(
         "invalid-argument",
         `port ${taken.port} is taken, by another coffer dev perhaps; three members listen on ` +
@@ -96,6 +99,13 @@ async function portsMustBeFree(
     told = true;
     await delay(LOOK_MS);
   }
+}
+
+/** The process that ends the members of a coffer dev that was killed; it goes when they have gone. */
+function leashOf({ dataDir }: DevConfig): number | undefined {
+  const mark = join(dataDir, RUNNING_MARK);
+  const pid = existsSync(mark) ? Number(readFileSync(mark, "utf8")) : 0;
+  return Number.isInteger(pid) && pid > 0 ? pid : undefined;
 }
 
 class Cluster implements DevCluster {
@@ -126,7 +136,7 @@ class Cluster implements DevCluster {
     const onNats = [...names, ...SPARES];
     const tls = ensureNatsPki(natsFolder, onNats, now);
     ensureRootKey(this.#folder);
-    writePrivate(join(path, RUNNING_MARK), "");
+    writePrivate(join(path, RUNNING_MARK), `${this.#leash.pid ?? 0}\n`);
     this.#nats = await startDevNats(
       { program, folder: this.#folder, tls: tls.server, members: onNats },
       this.#childDeps(),
@@ -198,7 +208,7 @@ class Cluster implements DevCluster {
     },
   ): ChildCommand {
     const { pki, natsTls, names, natsUrl } = parts;
-    const flags = {
+    const flags = (): Readonly<Record<string, string>> => ({
       name,
       "data-dir": this.#folder.memberData(name),
       "listen-client-urls": endpoint,
@@ -208,17 +218,36 @@ class Cluster implements DevCluster {
       "nats-cert": natsTls.cert,
       "nats-key": natsTls.key,
       "initial-cluster": names.join(","),
+      ...(this.#hasLostData(name, names) ? { "initial-cluster-state": "existing" } : {}),
       "cluster-token": this.#folder.clusterToken,
       "root-key-file": this.#folder.rootKey,
-    };
+    });
     const [file, ...first] = this.#host.command;
-    const args = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]);
+    const args = (): readonly string[] =>
+      Object.entries(flags()).flatMap(([flag, value]) => [`--${flag}`, value]);
     return {
       name,
       file,
-      args: [...first, "server", ...args],
+      args: () => [...first, "server", ...args()],
       logFile: this.#logOf(name),
     };
+  }
+
+  /**
+   * Whether the member has no data though a majority has. If it lost its disk, the others refuse it
+   * under its old id: as one that joins it waits until it was removed and added again.
+   */
+  #hasLostData(name: string, names: readonly string[]): boolean {
+    const isEmpty = (one: string): boolean =>
+      !existsSync(join(this.#folder.memberData(one), "raft.db"));
+    const full = names.filter((one) => !isEmpty(one)).length;
+    if (!isEmpty(name) || full <= names.length / 2) return false;
+    this.#host.print(
+      `${name} has no data and the others have; if it had any, let it join anew, in another ` +
+        `terminal: source ${this.#folder.env}; npx coffer member remove ${name}; ` +
+        `npx coffer member add ${name}`,
+    );
+    return true;
   }
 
   #onEnd(child: Child, { how, problem }: ChildEnd): void {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -9,7 +10,7 @@ import { type TestContext, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Client, connect } from "../../src/client/mod.ts";
 import { findNatsServer } from "../../src/dev/find-program.ts";
-import { freePort } from "../bench/peers.ts";
+import { isFree } from "../../src/dev/ports.ts";
 import { MAIN } from "../e2e/member-process.ts";
 
 /** `coffer dev --members 3`, as a process of its own, with all that it starts. */
@@ -26,8 +27,14 @@ interface Place {
 async function placeOf(context: TestContext): Promise<Place> {
   const parent = mkdtempSync(join(tmpdir(), "coffer-dev3-"));
   context.after(() => rmSync(parent, { recursive: true, force: true }));
-  // The members' ports are this, 10 and 20 above it.
-  return { folder: join(parent, "data"), port: await freePort() };
+  return { folder: join(parent, "data"), port: await freeBase() };
+}
+
+/** A port that is free, as those 10 and 20 above it are, and that no outgoing connection is given. */
+async function freeBase(): Promise<number> {
+  const port = randomInt(15_000, 30_000);
+  const free = await Promise.all([0, 10, 20].map((more) => isFree(port + more)));
+  return free.every(Boolean) ? port : await freeBase();
 }
 
 class DevProcess {
@@ -217,6 +224,26 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
     assert.ok(Date.now() < end, "it never came true");
   }
 }
+
+test("a member whose disk was lost joins anew", async (context) => {
+  const place = await placeOf(context);
+  const { folder, port } = place;
+  const first = new DevProcess(context, place);
+  await first.hears(/^ready/m);
+  await put(folder, "kept by two");
+  await first.end("SIGTERM");
+  rmSync(join(folder, "m2"), { recursive: true });
+  const second = new DevProcess(context, place);
+  await second.hears(/^m2 has no data and the others have; .* member remove m2; .* add m2$/m);
+  await until(async () => (await get(folder, [port, port + 20])) === "kept by two");
+  await using client = clientOf(folder, [port, port + 20]);
+  const lost = (await client.memberList()).members.find(({ name }) => name === "m2");
+  await client.memberRemove({ ID: lost?.ID ?? 0n });
+  await client.memberAdd({ peerURLs: ["https://m2:2380"], isLearner: false });
+  await second.hears(/^ready/m);
+  assert.equal(await get(folder, [port + 10]), "kept by two");
+  assert.equal(await second.end("SIGTERM"), 0, second.output);
+});
 
 test("a stop while it starts leaves nothing behind", async (context) => {
   const place = await placeOf(context);

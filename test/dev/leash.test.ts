@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { Leash } from "../../src/dev/leash.ts";
+import { Leash, isAlive } from "../../src/dev/leash.ts";
 
 const LEASH = new URL("../../src/dev/leash.js", import.meta.url).href;
 const GONE_MS_MAX = 10_000;
@@ -12,7 +11,7 @@ const GONE_MS_MAX = 10_000;
 /** A process that holds one that sleeps, tells its id, and waits to be killed. */
 const HOLDER = `
   import { spawn } from "node:child_process";
-  import { Leash } from ${JSON.stringify(LEASH)};
+  import { Leash, isAlive } from ${JSON.stringify(LEASH)};
   const sleeper = spawn("sleep", ["600"], { detached: true, stdio: "ignore" });
   const leash = new Leash();
   leash.hold(sleeper);
@@ -31,42 +30,25 @@ async function holder(
   const [held = 0, leash = 0] = line.split(" ").map(Number);
   context.after(() => {
     child.kill("SIGKILL");
-    if (isThere(held)) process.kill(held, "SIGKILL");
+    if (isAlive(held)) process.kill(held, "SIGKILL");
   });
   return { process: child, held, leash };
 }
 
-/** Whether a process is there and is no zombie, which waits for its parent's look alone. */
-function isThere(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  return stateOf(pid) !== "Z";
-}
-
-function stateOf(pid: number): string {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return text.slice(text.lastIndexOf(")") + 2, text.lastIndexOf(")") + 3);
-  } catch {
-    return "";
-  }
-}
-
 async function untilGone(pid: number): Promise<void> {
   // The kernel tells of the end of another's child by nothing that could be awaited.
-  for (const end = Date.now() + GONE_MS_MAX; isThere(pid); await delay(20)) {
+  for (const end = Date.now() + GONE_MS_MAX; isAlive(pid); await delay(20)) {
     assert.ok(Date.now() < end, `process ${pid} outlived its holder`);
   }
 }
 
 test("what is held ends with a holder that was killed", async (context) => {
   const { process: child, held, leash } = await holder(context, "stay");
-  assert.ok(isThere(held) && isThere(leash));
+  assert.ok(isAlive(held) && isAlive(leash));
   child.kill("SIGKILL");
   await untilGone(held);
+  // It stays no longer than those it held.
+  await untilGone(leash);
 });
 
 test("what is held ends with a holder that left it", async (context) => {
@@ -80,8 +62,8 @@ test("a closed leash ends nobody and is gone", async () => {
   leash.hold(sleeper);
   const { pid = 0 } = leash;
   await leash.close();
-  assert.ok(!isThere(pid));
-  assert.ok(isThere(sleeper.pid ?? 0));
+  assert.ok(!isAlive(pid));
+  assert.ok(isAlive(sleeper.pid ?? 0));
   sleeper.kill();
   await once(sleeper, "exit");
 });
