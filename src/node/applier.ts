@@ -21,6 +21,8 @@ export interface ApplierDeps {
   readonly machine: StateMachine;
   readonly log: LogStore;
   readonly scheduler: Scheduler;
+  /** What was answered before, and taken back by a failed commit, is applied once more. */
+  readonly onAgain: (applied: AppliedBatch) => void;
   /** Committing failed as `flush` does; called from a timer. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -68,10 +70,10 @@ export class Applier {
 
   /** Applies again what a failed commit took back. Throws as `apply`. */
   catchUp(): void {
-    const { machine, log } = this.#deps;
+    const { machine, log, onAgain } = this.#deps;
     while (machine.appliedIndex < this.#index) {
       const entries = log.entries(machine.appliedIndex + 1, this.#index + 1, REPLAY_BYTES_MAX);
-      machine.apply(
+      const applied = machine.apply(
         entries.map(
           (entry) =>
             this.#confEntries.get(entry.index) ??
@@ -79,6 +81,7 @@ export class Applier {
         ),
       );
       machine.flush();
+      onAgain(applied);
     }
   }
 

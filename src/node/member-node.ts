@@ -67,6 +67,8 @@ export class MemberNode implements Node {
           this.#answerReads();
         },
         onApplied: (applied, prepared) => this.#onApplied(applied, prepared),
+        // Watches and listeners that began while the state was behind have not heard of it.
+        onAppliedAgain: (applied) => this.#parts.events.applied(applied),
         onBlocked: (error) => this.#block(error),
         onUnblocked: () => (this.#blocked = undefined),
         onStateFailure: (error) => this.#onStateFailure(error),

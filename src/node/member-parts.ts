@@ -71,6 +71,7 @@ export interface PartHooks {
   onLeadership(change: Leadership): void;
   onReads(states: readonly ReadState[]): void;
   onApplied(applied: AppliedBatch, prepared: Prepared): void;
+  onAppliedAgain(applied: AppliedBatch): void;
   onBlocked(error: CofferError): void;
   onUnblocked(): void;
   onStateFailure(error: unknown): void;
@@ -136,7 +137,11 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
     inbox,
     loop,
     history,
-    events: new StateEvents({ ...options, progressIntervalMs }),
+    events: new StateEvents({
+      ...options,
+      progressIntervalMs,
+      isBehind: () => applier.isBehind,
+    }),
     reads: new ReadQueue((ctx) => raft.readIndex(ctx), clock.now()),
     logCompaction: new LogCompaction({
       ...shared,
@@ -175,7 +180,8 @@ function createBase(options: NodeOptions, hooks: PartHooks, rules: NodeRules): B
   const send = sendTo(options, directory);
   const requests = new Requests({ scheduler, send }, life);
   const onFailure = (error: unknown): void => hooks.onStateFailure(error);
-  const applier = new Applier({ machine, log, scheduler, onFailure });
+  const onAgain = (applied: AppliedBatch): void => hooks.onAppliedAgain(applied);
+  const applier = new Applier({ machine, log, scheduler, onAgain, onFailure });
   const entryApplier = new EntryApplier({ self, raft, queue, applier }, options.confState);
   const proposer = new Proposer({
     self,

@@ -28,6 +28,7 @@ export class StateEvents {
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #hub: WatchHub;
+  readonly #isBehind: () => boolean;
   readonly #recordListeners = new Set<RecordListener>();
   readonly #deletionListeners: ((tenant: TenantId) => void)[] = [];
   readonly #replacedListeners = new Set<() => void>();
@@ -40,7 +41,10 @@ export class StateEvents {
     readonly scheduler: Scheduler;
     readonly random: Prng;
     readonly progressIntervalMs: number;
+    /** Whether the state has lost what was published, until it is applied again. */
+    readonly isBehind: () => boolean;
   }) {
+    this.#isBehind = deps.isBehind;
     this.#machine = deps.machine;
     this.#clock = deps.clock;
     this.#scheduler = deps.scheduler;
@@ -104,7 +108,8 @@ export class StateEvents {
 
   /** One slice of catching up watches; the next one lets requests in between. */
   pump(): void {
-    if (this.#hub.tick(this.#clock.now())) this.#pumpSoon();
+    // While the state is behind nobody can catch up; the next tick of the node looks again.
+    if (this.#hub.tick(this.#clock.now()) && !this.#isBehind()) this.#pumpSoon();
   }
 
   stop(): void {

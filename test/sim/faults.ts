@@ -229,6 +229,11 @@ export async function runKeeper(world: World): Promise<void> {
     for (const member of world.members) {
       if (member.isRemoved) continue;
       if (reader.isRemovedMember(member.id)) {
+        // Whoever asks the cluster sees it only then; until then it is needed to make that known.
+        if (!present(world).some(({ life }) => life!.fsm!.reader.isRemovedMember(member.id))) {
+          if (!member.isUp) member.start();
+          continue;
+        }
         const since = removedAt.get(member) ?? engine.now;
         removedAt.set(member, since);
         if (engine.now - since < SWITCH_OFF_MS) continue;

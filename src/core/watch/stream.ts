@@ -202,6 +202,8 @@ export class Stream implements WatcherOwner {
     const { tenant, published } = this.#feed;
     const state = source.revisions(tenant);
     if (state === undefined) return this.end(tenantGone());
+    // A full disk took back what was published: until that is applied again, the store lacks it.
+    if (state.revision < published) return;
     for (const watcher of this.#lagging.below(state.compactRevision)) {
       this.#remove(watcher);
       this.#replyCompacted(watcher.id, state.compactRevision);
