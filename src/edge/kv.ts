@@ -16,6 +16,7 @@ import {
 } from "../core/types/mod.ts";
 import {
   type EdgeDeps,
+  type Outcome,
   type RequestContext,
   authorise,
   authoriseAdmin,
@@ -44,12 +45,25 @@ export function range(
   return runRequest(deps, caller, what, async (context) => {
     checkKey(deps, request.key);
     if (!request.serializable) await linearize(context);
-    authoriseRange(context, request);
-    const tenant = requireTenant(context);
-    const revision = currentRevision(context);
-    const body = await readRange(deps, tenant, request);
-    return { body, revision };
+    try {
+      return await answerRange(context, request);
+    } catch (error) {
+      // The leader's snapshot took the place of the state: what was granted before may not be now.
+      if (!(error instanceof CofferError) || error.code !== "state-replaced") throw error;
+      return await answerRange(context, request);
+    }
   });
+}
+
+async function answerRange(
+  context: RequestContext,
+  request: RangeRequest,
+): Promise<Outcome<RangeResult>> {
+  authoriseRange(context, request);
+  const tenant = requireTenant(context);
+  const revision = currentRevision(context);
+  const body = await readRange(context.deps, tenant, request);
+  return { body, revision };
 }
 
 export function put(
