@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "../../src/client/mod.ts";
 import type { Prng } from "../../src/stdx/mod.ts";
@@ -38,12 +38,13 @@ export class Fleet implements Target {
     this.cluster = cluster;
     this.#links = links;
     this.#disks = disks;
-    // An interrupted run leaves no mounts; its processes end with it (src/dev/leash.ts).
-    process.on("exit", this.#unmount);
+    // An interrupted run leaves no mounts and files; its processes end with it (src/dev/leash.ts).
+    process.on("exit", this.#remove);
   }
 
-  readonly #unmount = (): void => {
+  readonly #remove = (): void => {
     for (const disk of this.#disks.values()) disk[Symbol.dispose]();
+    rmSync(this.cluster.folder, { recursive: true, force: true });
   };
 
   /** Makes and starts everything; disposal ends and removes it. */
@@ -208,8 +209,8 @@ export class Fleet implements Target {
     for (const member of this.cluster.members) this.#condemn(member);
     for (const server of [...this.cluster.members, ...this.cluster.nats]) await server.kill();
     for (const link of [...this.#links.values()].flat()) await link[Symbol.asyncDispose]();
-    this.#unmount();
-    process.off("exit", this.#unmount);
+    this.#remove();
+    process.off("exit", this.#remove);
     await this.cluster[Symbol.asyncDispose]();
   }
 }
