@@ -38,6 +38,15 @@ const steps: { readonly [code in ErrorCode]?: string } = {
   "too-many-requests": "Wait a moment and try again.",
   "lease-not-found": "See the leases with: coffer lease list",
   "no-leader": "See the members with: coffer status",
+  "member-not-found": "See the members with: coffer member list",
+  "unhealthy-cluster":
+    "A majority must be connected: see coffer status. One member alone needs --nats-urls first.",
+  "not-enough-started-members":
+    "Start the members that were added, or remove them: coffer member list",
+  "too-many-learners": "Promote or remove the learner that is there: coffer member list",
+  "learner-not-ready": "Wait until coffer status shows that it lags no more.",
+  "not-supported-for-learner": "Ask a member that votes: see coffer status",
+  "peer-url-exists": "Each member needs a name of its own: see coffer member list",
   timeout: "See the members with: coffer status",
   "request-too-large": "A request holds at most 1.5 MiB: split the value over several keys.",
   "permission-denied":

@@ -154,6 +154,12 @@ test("a lost disk is refused under its old id, and replaced while writes go on",
   const range = { key: bytes("/w/"), rangeEnd: bytes("/w0"), countOnly: true };
   assert.equal((await own.range(range)).count, BigInt(written));
   assert.equal((await own.memberList()).members.length, 3);
+  // Whatever the flag says now, it is the member that it has joined as.
+  for (const joins of [true, false]) {
+    m2.joins = joins;
+    await m2.restart();
+    await assertServes("m2");
+  }
 });
 
 test("the leader can be removed, and leaves the others in working order", async () => {
