@@ -199,7 +199,9 @@ const rows: { readonly [code in ErrorCode]: ErrorRow } = {
   "timeout-connection-lost": unavailable(
     "etcdserver: request timed out, possibly due to connection lost",
   ),
-  "timeout-leader-transfer": unknown("etcdserver: request timed out, leader transfer took too long"),
+  "timeout-leader-transfer": unknown(
+    "etcdserver: request timed out, leader transfer took too long",
+  ),
   corrupt: {
     grpc: grpcStatus.dataLoss,
     http: 500,
