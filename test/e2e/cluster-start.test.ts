@@ -88,6 +88,28 @@ test("a start under another's name, token or data is refused, which one is said"
   await cluster.member("m2").start();
 });
 
+test("a member that was away while a tenant was deleted does not take itself for older", async () => {
+  const m2 = cluster.member("m2");
+  await using own = cluster.client("m2");
+  await own.tenantCreate({ name: "gone", owner: "user:owner" });
+  const order = { subject: "user:owner", tenants: ["gone"], ttlSeconds: 600n };
+  const { token } = await own.tokenIssue(order);
+  const { ca } = cluster.credentials;
+  const options = { ca, cert: undefined, key: undefined, token };
+  await using owner = cluster.client("m2", options);
+  await owner.put({ key: bytes("/k"), value: bytes("v") });
+  // Without the mark that a stop leaves, its audit log still speaks of the tenant.
+  await m2.kill();
+  await using other = cluster.client("m1", { timeoutMs: 20_000 });
+  await other.tenantDelete({ name: "gone" });
+  await m2.start();
+  const { tenants } = await own.tenantList();
+  assert.deepEqual(
+    tenants.map(({ name }) => name),
+    ["default"],
+  );
+});
+
 test("files put back to an older state are refused", async () => {
   const m2 = cluster.member("m2");
   await m2.stop();
