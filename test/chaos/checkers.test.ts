@@ -14,6 +14,7 @@ import type {
   WatchedEvent,
 } from "./history.ts";
 import { isFinalEvents, isLease, isOp, isWatch } from "./history.ts";
+import { report } from "./report.ts";
 import type { Verdict } from "./verdict.ts";
 
 /** The checkers: histories that are right pass, and each kind of wrong one is found by its own check. */
@@ -388,5 +389,36 @@ describe("histories that are wrong", () => {
   test("a process that does two things at once is no history", () => {
     const lines = goodHistory(1).filter(({ type }) => type === "invoke");
     assert.throws(() => checkHistory([...lines, ...lines], 2), /two things at once/);
+  });
+});
+
+describe("the report", () => {
+  const fault = (value: object, time: number): HistoryLine =>
+    ({ process: "nemesis", type: "info", f: "kill", value, time }) as const;
+
+  test("counts operations and faults, and tells of every check", () => {
+    const good = goodHistory(1, 400);
+    const middle = good.findIndex(({ time }) => time > 0.5e9);
+    const lines = [
+      ...good.slice(0, middle),
+      fault({ injected: "m1", tookMs: 1 }, 0.5e9),
+      fault({ healed: "healed" }, 0.6e9),
+      ...good.slice(middle),
+    ];
+    const verdicts = checkHistory(lines, 2);
+    const text = report(lines, verdicts);
+    const writes = lines.filter(okWrite).length;
+    assert.match(text, new RegExp(`^  write +${writes} +0 +\\d+$`, "m"));
+    assert.match(text, /^ {2}kill +1 +0 +\d\.\d\d$/m);
+    for (const { title } of verdicts) assert.ok(text.includes(title));
+    assert.doesNotMatch(text, /VIOLATED|UNKNOWN/);
+  });
+
+  test("explains what is wrong", () => {
+    const lines = staleRead(goodHistory(1, 400));
+    assert.match(
+      report(lines, checkHistory(lines, 2)),
+      /VIOLATED[^]*G1 G15: k\d: no order explains/,
+    );
   });
 });

@@ -1,4 +1,4 @@
-import { type HistoryLine, isNemesis } from "./history.ts";
+import { type HistoryLine, type NemesisLine, isNemesis } from "./history.ts";
 import { PROBE_KEY } from "./final-read.ts";
 import { gapsOf } from "./leases.ts";
 import { type Op, pairLeaseOps, pairOps } from "./ops.ts";
@@ -59,23 +59,22 @@ function faults(lines: readonly HistoryLine[]): readonly (readonly string[])[] {
   const gaps = gapsOf(clientOps(lines), 0);
   const rows = new Map<string, FaultRow>();
   const began = new Map<string, number>();
-  for (const line of lines) {
-    if (!isNemesis(line) || line.f === "heal") continue;
+  const told = lines.filter(isNemesis).filter(({ f }) => f !== "heal");
+  for (const line of told) {
     const row = rows.get(line.f) ?? { injected: 0, failed: 0, gapS: 0 };
     rows.set(line.f, row);
-    const told = line.value as object;
-    if ("failed" in told) row.failed++;
-    if ("injected" in told) {
+    const value = line.value as object;
+    if ("failed" in value) row.failed++;
+    if ("injected" in value) {
       row.injected++;
-      began.set(line.f, line.time - ("tookMs" in told ? Number(told.tookMs) * 1e6 : 0));
+      began.set(line.f, beginOf(line));
     }
-    if ("healed" in told) {
-      const window = { from: (began.get(line.f) ?? 0) - BEFORE_NS, to: line.time + AFTER_NS };
-      for (const { from, to } of gaps) {
-        if (from > window.from && from < window.to)
-          row.gapS = Math.max(row.gapS, (to - from) / 1e9);
-      }
-    }
+    if (!("healed" in value)) continue;
+    const next = told.map(beginOf).find((begin) => begin > line.time) ?? Infinity;
+    const from = (began.get(line.f) ?? 0) - BEFORE_NS;
+    const to = Math.min(line.time + AFTER_NS, next - BEFORE_NS);
+    const inside = gaps.filter((gap) => gap.from > from && gap.from < to);
+    for (const gap of inside) row.gapS = Math.max(row.gapS, (gap.to - gap.from) / 1e9);
   }
   const shown = [...rows].map(([f, { injected, failed, gapS }]) => [
     f,
@@ -89,8 +88,15 @@ function faults(lines: readonly HistoryLine[]): readonly (readonly string[])[] {
   ];
 }
 
-const BEFORE_NS = 0.2e9;
+/** The last answer may be older than the fault. */
+const BEFORE_NS = 0.1e9;
 const AFTER_NS = 1e9;
+
+/** When a fault was begun: what takes long to be done is written down when it is done. */
+function beginOf({ time, value }: NemesisLine): number {
+  const { tookMs = 0 } = value as { readonly tookMs?: number };
+  return time - tookMs * 1e6;
+}
 
 /** What clients did while the run went on. */
 function clientOps(lines: readonly HistoryLine[]): readonly Op[] {
