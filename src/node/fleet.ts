@@ -2,6 +2,7 @@ import { NO_MEMBER, type Raft } from "../core/raft/mod.ts";
 import type { MemberId, MemberInfo, MemberReport } from "../core/types/mod.ts";
 import type { Clock } from "../stdx/mod.ts";
 import type { Directory } from "./directory.ts";
+import type { LeaderWatch } from "./leadership.ts";
 import type { FleetMember } from "./node-port.ts";
 import type { NodeOptions } from "./options.ts";
 import type { Requests } from "./requests.ts";
@@ -13,6 +14,7 @@ export interface FleetDeps {
   readonly clock: Clock;
   readonly directory: Directory;
   readonly requests: Requests;
+  readonly leadership: Pick<LeaderWatch, "isConnected">;
   readonly electionMs: number;
   readonly report: NodeOptions["report"];
   members(): readonly MemberInfo[];
@@ -76,9 +78,10 @@ export class Fleet {
    * applied here may lead, and it is not listened to before its name is known.
    */
   tick(): void {
-    const { raft, clock, electionMs } = this.#deps;
+    const { raft, clock, electionMs, leadership } = this.#deps;
     const now = clock.now();
-    if (raft.leader !== NO_MEMBER) {
+    // A learner believes in its last leader for ever, so that one must be heard of too.
+    if (raft.leader !== NO_MEMBER && leadership.isConnected(raft.leader)) {
       this.#ledAt = now;
     } else if (now - this.#ledAt >= 2 * electionMs) {
       this.#ledAt = now;

@@ -13,6 +13,7 @@ import {
 } from "../wire/mod.ts";
 import { type Directory, transportName } from "./directory.ts";
 import type { Fleet } from "./fleet.ts";
+import type { ChangeMark } from "./change-mark.ts";
 import type { LeaderWatch } from "./leadership.ts";
 import type { Membership } from "./membership.ts";
 import type { Channel, Peers, StateMachine } from "./ports.ts";
@@ -40,6 +41,7 @@ export interface InboxDeps {
   readonly fleet: Pick<Fleet, "report">;
   readonly membership: Pick<Membership, "serve">;
   readonly snapshots: Pick<SnapshotExchange, "receive">;
+  readonly changeMark: ChangeMark;
   members(): readonly MemberInfo[];
   /** Another member says that this one was removed. */
   onRemoved(by: string): void;
@@ -138,7 +140,9 @@ export class Inbox {
   }
 
   #tellRemoved(to: string, member: MemberId): void {
-    const { clock, peers } = this.#deps;
+    const { clock, peers, changeMark } = this.#deps;
+    // It ends on this word, and asks again until it has it.
+    if (!changeMark.isSafe) return;
     const now = clock.now();
     const last = this.#toldRemoved.get(member);
     if (last !== undefined && now - last < REMOVED_ANSWER_MS) return;

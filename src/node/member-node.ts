@@ -334,10 +334,19 @@ export class MemberNode implements Node {
     }
     observer.applied(last.index, entries.length);
     this.#parts.events.applied(applied);
+    if (entries.some(({ confState }) => confState !== undefined)) this.#onConfChanged(last.index);
     if (applied.membersChanged) this.#onMembersChanged();
+    if (this.#parts.changeMark.takeNews()) this.#tellRemovedMembers();
     this.#answerReads();
     // What was given back to be proposed again.
     if (this.#parts.queue.hasPending) this.#scheduleFlush();
+  }
+
+  /** The next entry takes it to the disk that the change is committed; so there is one. */
+  #onConfChanged(index: number): void {
+    this.#parts.changeMark.applied(index);
+    this.#parts.appendEmpty();
+    this.#scheduleFlush();
   }
 
   #onMembersChanged(): void {
@@ -347,6 +356,10 @@ export class MemberNode implements Node {
 
   #onDirectoryChanged(): void {
     this.#options.onMembers(this.#parts.directory.others());
+    this.#tellRemovedMembers();
+  }
+
+  #tellRemovedMembers(): void {
     if (this.#isLeader()) this.#parts.inbox.tellRemovedMembers();
   }
 

@@ -12,6 +12,7 @@ import type { ApplyResult, MemberId, Proposal } from "../core/types/mod.ts";
 import { type BatchHeader, encodeProposals } from "../wire/mod.ts";
 import { Applier } from "./applier.ts";
 import { BatchNumbers } from "./batch-numbers.ts";
+import { ChangeMark } from "./change-mark.ts";
 import { Directory } from "./directory.ts";
 import { EntryApplier, type Prepared } from "./entry-applier.ts";
 import { Fleet } from "./fleet.ts";
@@ -48,6 +49,7 @@ export interface Parts {
   readonly leadership: LeaderWatch;
   readonly waits: Waits;
   readonly directory: Directory;
+  readonly changeMark: ChangeMark;
   readonly requests: Requests;
   readonly inbox: Inbox;
   readonly membership: Membership;
@@ -55,6 +57,8 @@ export interface Parts {
   readonly snapshots: SnapshotExchange;
   readonly history: HistoryCompaction;
   readonly logCompaction: LogCompaction;
+  /** Appends an entry without proposals, if this member may give times. */
+  appendEmpty(): void;
 }
 
 /** What the parts ask of the node that holds them, and tell it. Called once it is made, not before. */
@@ -99,14 +103,15 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
     appliedIndex: () => machine.appliedIndex,
   };
   const nextHeader = (): BatchHeader => proposer.header(queue.nextNumber().name);
+  const appendEmpty = (): void => {
+    if (hooks.isReadable()) raft.propose(encodeProposals(nextHeader(), []));
+  };
   const leases = new LeaseKeeper({
     ...shared,
     leaseClock,
     propose: (tenant, command) =>
       hooks.propose({ tenant, policyRevision: undefined, actor: LEASE_ACTOR, command }),
-    carryOn: () => {
-      if (hooks.isReadable()) raft.propose(encodeProposals(nextHeader(), []));
-    },
+    carryOn: appendEmpty,
   });
   const membership = new Membership({ ...shared, state: machine.reader });
   const members = (): ReturnType<Membership["members"]> => membership.members();
@@ -125,11 +130,12 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
   const history = new HistoryCompaction({
     ...shared,
     mayRun: () => !hooks.isStopped() && !loop.isStuck,
-    onWork: () => applier.commitSoon(),
+    commit: () => applier.flush(),
     onFailure: (error) => hooks.onStateFailure(error),
   });
   return {
     ...base,
+    appendEmpty,
     leases,
     membership,
     fleet,
@@ -159,6 +165,7 @@ type Base = Pick<
   | "waits"
   | "leadership"
   | "directory"
+  | "changeMark"
   | "requests"
   | "applier"
   | "entryApplier"
@@ -205,6 +212,7 @@ function createBase(options: NodeOptions, hooks: PartHooks, rules: NodeRules): B
     waits,
     leadership,
     directory,
+    changeMark: new ChangeMark(log, machine.appliedIndex),
     requests,
     applier,
     entryApplier,

@@ -19,6 +19,7 @@ import {
 } from "../core/types/mod.ts";
 import type { Clock } from "../stdx/mod.ts";
 import { encodeProposals } from "../wire/mod.ts";
+import type { ChangeMark } from "./change-mark.ts";
 import type { LeaderWatch } from "./leadership.ts";
 import { refuseChange } from "./member-rules.ts";
 import type { ProposalQueue } from "./proposal-queue.ts";
@@ -42,6 +43,7 @@ export interface MembershipDeps {
   readonly proposer: Proposer;
   readonly leadership: LeaderWatch;
   readonly requests: Requests;
+  readonly changeMark: ChangeMark;
   readonly requestTimeoutMs: number;
   readonly electionMs: number;
   confState(): ConfState;
@@ -87,7 +89,8 @@ export class Membership {
       this.#checkTime(since, deadline);
     }
     const left = deadline - clock.now();
-    if (await this.#deps.waits.until(left, () => this.#shows(change))) return;
+    const isOver = (): boolean => this.#shows(change) && this.#isSafe(change);
+    if (await this.#deps.waits.until(left, isOver)) return;
     throw this.#deps.leadership.timeoutError(since);
   }
 
@@ -150,7 +153,11 @@ export class Membership {
         if (await this.#deps.transferLeadership()) throw new CofferError("leader-changed");
       }
       const refused = await this.#propose(change, actor, deadline);
-      if (refused === undefined) return;
+      if (refused === undefined) {
+        const left = deadline - clock.now();
+        if (await waits.until(left, () => this.#isSafe(change))) return;
+        throw leadership.timeoutError(since);
+      }
       // The change before is not finished, or leadership is on its way: a little later.
       if (refused !== "conflict" && refused !== "leader-changed") throw new CofferError(refused);
       await this.#pause();
@@ -240,6 +247,12 @@ export class Membership {
     const row = (id: MemberId, isLearner: boolean): MemberInfo =>
       known.find((one) => one.id === id) ?? unnamed(id, nameOf(id), isLearner);
     return [...voters.map((id) => row(id, false)), ...learners.map((id) => row(id, true))];
+  }
+
+  /** Whether a member that was removed may be switched off: it is not needed to make that known. */
+  #isSafe(change: ConfMemberChange): boolean {
+    const { self, changeMark } = this.#deps;
+    return change.kind !== "remove" || change.id === self || changeMark.isSafe;
   }
 
   /** Whether the state here holds what the change is to bring about. */

@@ -12,6 +12,7 @@ import {
   urlOf,
   votersOf,
 } from "./fake-cluster.ts";
+import { noSpace } from "./fake-disk.ts";
 import { ACTOR } from "../fsm/fixtures.ts";
 
 const NEW = memberId(0xfeed_0000_0000_0001n);
@@ -119,6 +120,41 @@ test("a leader that removed itself stays until the others know: it may be needed
   assert.ok(await cluster.time.until(() => leader.removals.length > 0, 5 * ELECTION_MS));
   cluster.crash(leader);
   assert.equal((await cluster.put(other, "k")).kind, "put");
+});
+
+test("a member is told of its removal only when a crash of who tells it cannot take that back", async (context) => {
+  const cluster = startCluster(context, { members: 2 });
+  const leader = await cluster.prepare();
+  const [other] = cluster.followers;
+  assert.ok(other !== undefined);
+  const isApplied = (): boolean => leader.node.state.isRemovedMember(other.id);
+  let isFull = true;
+  // Full from the moment on at which the removal is applied.
+  const saveFails = (): Error | undefined => (isFull && isApplied() ? noSpace() : undefined);
+  Object.defineProperty(leader.disk, "saveFails", { get: saveFails });
+  const done = cluster.change(leader, { kind: "remove", id: other.id });
+  assert.ok(await cluster.time.until(isApplied, ELECTION_MS));
+  await cluster.time.run(3 * ELECTION_MS);
+  assert.deepEqual(other.removals, [], "the other ended, and may be needed");
+  isFull = false;
+  assert.equal(await cluster.time.finish(done), "done");
+  assert.ok(await cluster.time.until(() => other.removals.length > 0, 3 * ELECTION_MS));
+});
+
+test("a learner finds the new leader, of whom it has never heard", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const learner = await join(cluster, leader, "n4");
+  cluster.isolate(learner);
+  assert.equal(await cluster.change(leader, add("n5", false, OTHER)), "done");
+  const fresh = cluster.addJoiner("n5", OTHER);
+  cluster.start(fresh);
+  await cluster.settleOf([leader, fresh, ...cluster.followers.filter((one) => one !== learner)]);
+  await cluster.time.finish(leader.node.moveLeader(fresh.id));
+  cluster.hub.heal();
+  assert.equal((await cluster.put(fresh, "k")).kind, "put");
+  await cluster.settle(6 * ELECTION_MS);
+  assert.equal(cluster.leader, fresh);
 });
 
 test("two members: the leader removes the other, then has nobody to ask", async (context) => {
