@@ -2,7 +2,7 @@ import { type MemberChange, memberId, systemActor, tenantId } from "../../src/co
 import { CLUSTER, anyLive, call, leaderOf, liveMembers, propose } from "./calls.ts";
 import { peerUrl } from "./life.ts";
 import { SimMember } from "./member.ts";
-import { type World, newId } from "./world.ts";
+import type { World } from "./world.ts";
 
 /** What goes wrong, and those who mend it. */
 
@@ -48,29 +48,29 @@ const FAULT: Readonly<Record<string, Act>> = {
     if (member === undefined) return;
     world.engine.note(`${member.name} has no broker`);
     world.network.offline.add(member.name);
-    for_(world, () => world.network.offline.delete(member.name));
+    undoLater(world, () => world.network.offline.delete(member.name));
   },
   loss: (world) => {
     world.network.loss = 0.02 + world.random.below(30) / 100;
-    for_(world, () => (world.network.loss = 0));
+    undoLater(world, () => (world.network.loss = 0));
   },
   "slow-net": (world) => {
     world.network.latencyMs = 5 + world.random.below(80);
     world.network.jitterMs = world.random.below(100);
-    for_(world, () => calmNetwork(world));
+    undoLater(world, () => calmNetwork(world));
   },
   "slow-disk": (world) => {
     const files = target(world)?.files;
     if (files === undefined) return;
     files.saveMs = 2 + world.random.below(60);
-    for_(world, () => (files.saveMs = 0));
+    undoLater(world, () => (files.saveMs = 0));
   },
   "full-disk": (world) => {
     const member = target(world);
     if (member === undefined) return;
     world.engine.note(`${member.name}'s disk is full`);
     member.files.isFull = true;
-    for_(world, () => (member.files.isFull = false));
+    undoLater(world, () => (member.files.isFull = false));
   },
   "wall-clock": (world) => {
     const member = target(world);
@@ -90,7 +90,7 @@ function target(world: World): SimMember | undefined {
 }
 
 /** Undoes a fault after a while; all are undone when it becomes calm. */
-function for_(world: World, undo: () => void): void {
+function undoLater(world: World, undo: () => void): void {
   world.engine.after(200 + world.random.below(4000), undefined, undo);
 }
 
@@ -112,7 +112,7 @@ function partition(world: World, { both }: { readonly both: boolean }): void {
       if (both || !isOut) network.cut.add(`${other}>${one}`);
     }
   }
-  for_(world, () => network.cut.clear());
+  undoLater(world, () => network.cut.clear());
 }
 
 function calmNetwork({ network }: World): void {
@@ -260,5 +260,3 @@ export function present(world: World): readonly SimMember[] {
   const ids = new Set(world.truth.fsm.reader.members().map(({ id }) => id));
   return liveMembers(world).filter((member) => ids.has(member.id));
 }
-
-export const nextLeaseName = (world: World): string => newId(world, "lease");

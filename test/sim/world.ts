@@ -112,14 +112,15 @@ function planOf(random: Prng, stormMs: number, mutant: Mutant): Plan {
   const members = draw === 0 ? 1 : draw < 8 ? 3 : 5;
   // Not all at once: some failures need others to be absent.
   const share = 2 + random.below(3);
-  const faults = new Set(FAULTS.filter(() => random.below(4) < share));
+  const isHasty = mutant.isHasty === true;
+  const faults = new Set(FAULTS.filter(() => random.below(4) < share && !isHasty));
   for (const fault of mutant.needs ?? []) faults.add(fault);
   return {
     members: mutant.members ?? members,
     snapshotEntries: random.below(3) === 0 && !mutant.compacts ? 1000 : 5 + random.below(20),
     snapshotPadding: random.below(8) === 0 ? 400_000 : 0,
     faults,
-    faultEveryMs: 300 + random.below(900),
+    faultEveryMs: (300 + random.below(900)) / (isHasty ? 4 : 1),
     stormMs,
   };
 }
