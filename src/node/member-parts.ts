@@ -89,7 +89,6 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
   const base = createBase(options, hooks, rules);
   const { raft, queue, applier, entryApplier, proposer, leaseClock, directory } = base;
   const { machine, clock, times } = options;
-  const { progressIntervalMs } = times;
   const shared = {
     ...options,
     ...hooks,
@@ -143,11 +142,7 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
     inbox,
     loop,
     history,
-    events: new StateEvents({
-      ...options,
-      progressIntervalMs,
-      isBehind: () => applier.isBehind,
-    }),
+    events: eventsOf(options, applier),
     reads: new ReadQueue((ctx) => raft.readIndex(ctx), clock.now()),
     logCompaction: new LogCompaction({
       ...shared,
@@ -242,6 +237,11 @@ function sendTo(
     const name = directory.nameOf(to);
     return name !== undefined && peers.send(name, "fwd", payload);
   };
+}
+
+function eventsOf(options: NodeOptions, applier: Applier): StateEvents {
+  const { progressIntervalMs } = options.times;
+  return new StateEvents({ ...options, progressIntervalMs, isBehind: () => applier.isBehind });
 }
 
 function snapshotsOf(
