@@ -8,6 +8,7 @@ import type { Channel, PeerLink, Transport, TransportOptions } from "./ports.ts"
 import { RefusalLog } from "./refusal-log.ts";
 import { CONTROL_CHANNEL, type Opened, type SessionDeps } from "./session.ts";
 import { CHANNELS, isMemberName, subjectOf } from "./subjects.ts";
+import { Turns } from "./turns.ts";
 
 const TICK_MS = 100;
 /** Each peer is pinged every so many ticks. */
@@ -23,6 +24,9 @@ const UNCONFIRMED_BYTES_MAX: Readonly<Record<Channel, number>> = {
   snap: 8 * 1024 * 1024,
 };
 const PING_BYTES = 8;
+/** Answers in one second to claims of this member's own name, and how often they are spoken of. */
+const CLAIM_ANSWERS_MAX = 50;
+const CLAIM_QUIET_MS = 10_000;
 
 interface Route {
   readonly peer: Peer;
@@ -37,6 +41,8 @@ export class MemberTransport implements Transport {
   readonly #connection: Connection;
   readonly #refusals: RefusalLog;
   readonly #claim: NameClaim;
+  readonly #claimAnswers = new Turns(CLAIM_ANSWERS_MAX);
+  #claimSaidAt = Number.NEGATIVE_INFINITY;
   readonly #selfSubject: string;
   readonly #peers = new Map<string, Peer>();
   /** By the subject on which a frame comes. */
@@ -215,8 +221,8 @@ export class MemberTransport implements Transport {
   }
 
   #answerHello(peer: Peer, opened: Extract<Opened, { readonly kind: "hello" }>): void {
-    this.#heard(peer);
-    const { reply } = opened;
+    const { reply, proven } = opened;
+    if (proven) this.#heard(peer);
     if (reply !== undefined && peer.takeReplyTurn(this.#now())) {
       this.#publish(peer, CONTROL_CHANNEL, reply);
     }
@@ -274,17 +280,31 @@ export class MemberTransport implements Transport {
         this.#refusals.add({ ...received, from });
         return;
       case "other":
-        this.#connection.link?.publish(this.#selfSubject, received.reply);
+      case "doubt":
+        if (!this.#claimAnswers.take(this.#now())) return;
+        for (const reply of received.replies) {
+          this.#connection.link?.publish(this.#selfSubject, reply);
+        }
+        if (received.kind === "doubt" || this.#hasSaid()) return;
         this.#options.log.warn(
           `another process tried to start as member '${from}', which runs here; it was told so`,
         );
         return;
       case "taken":
         if (this.#onTaken !== undefined) this.#onTaken();
-        else this.#options.log.error(`two processes run as member '${from}'; stop one of them`);
+        else if (!this.#hasSaid()) {
+          this.#options.log.error(`two processes run as member '${from}'; stop one of them`);
+        }
         return;
       case "none":
     }
+  }
+
+  /** Whether the log has been told of late: frames of claims can be sent again and again. */
+  #hasSaid(): boolean {
+    if (this.#now() - this.#claimSaidAt < CLAIM_QUIET_MS) return true;
+    this.#claimSaidAt = this.#now();
+    return false;
   }
 
   #heard(peer: Peer): void {

@@ -9,11 +9,22 @@ import { CONTROL_CHANNEL, NO_LIFE, type SessionDeps } from "./session.ts";
  * to itself, which only processes with its certificate reach.
  *
  *     claiming --nobody said "claimed" in time--> held
- *     claiming --"claimed", or another that holds it--> (refused)
+ *     claiming --"claimed"--> (refused)
  *
  * Whoever holds the name answers a claim with "claimed". Of two that claim at once, the one with the
  * lower life answers the other.
+ *
+ * A claim alone proves nothing: the broker, or a thief of the certificate, may have kept it from an
+ * earlier start. So who would have to yield to one claims itself, and yields to the answer alone, which
+ * is sealed for its life.
  */
+
+/** What a claim says of its sender. */
+const CLAIMS = 0;
+const HOLDS = 1;
+/** Holds it, and asks because of the other's claim: it is answered, and not asked again. */
+const HOLDS_AND_DOUBTS = 2;
+
 export class NameClaim {
   readonly #deps: SessionDeps;
   readonly #data: ReturnType<typeof authenticatedData>[typeof CONTROL_CHANNEL];
@@ -38,19 +49,19 @@ export class NameClaim {
 
   /** The frame to send to oneself; again after each new connection. */
   claim(): Uint8Array {
-    return this.#seal("claim", NO_LIFE);
+    return this.#seal("claim", NO_LIFE, this.#held ? HOLDS : CLAIMS);
   }
 
   /**
-   * What came from oneself to oneself. "taken": another process has the name. `reply` goes to that
-   * other, which does not have it.
+   * What came from oneself to oneself. "taken": another process has the name. "other": one that does
+   * not have it. "doubt": perhaps another has it. `replies` go to that other.
    */
   receive(
     frame: Uint8Array,
   ):
     | { readonly kind: "refused"; readonly reason: RefusalReason; readonly version?: number }
     | { readonly kind: "taken" }
-    | { readonly kind: "other"; readonly reply: Uint8Array }
+    | { readonly kind: "other" | "doubt"; readonly replies: readonly Uint8Array[] }
     | { readonly kind: "none" } {
     const { own, crypto } = this.#deps;
     const header = decodeHeader(frame, crypto.tagBytes);
@@ -58,6 +69,9 @@ export class NameClaim {
       return { kind: "refused", reason: "wire-version", version: header.version };
     }
     if (header.kind !== "claim" && header.kind !== "claimed") {
+      return { kind: "refused", reason: "malformed" };
+    }
+    if (frame.length !== HEADER_BYTES + 1 + crypto.tagBytes) {
       return { kind: "refused", reason: "malformed" };
     }
     // Comparing as text compares as bytes: both are hex of one length.
@@ -71,13 +85,19 @@ export class NameClaim {
     const body = key.open(header.counter, this.#data.plain, frame.subarray(HEADER_BYTES));
     key.close();
     if (body === undefined) return { kind: "refused", reason: "not-authentic" };
-    const theyHold = isAnswer || body[0] === 1;
-    if (theyHold) return { kind: "taken" };
-    if (!this.#held && theirs < ours) return { kind: "taken" };
-    return { kind: "other", reply: this.#seal("claimed", fromLife) };
+    if (isAnswer) return { kind: "taken" };
+    const theyHold = body[0] !== CLAIMS;
+    if (!this.#held) {
+      if (theyHold || theirs < ours) return { kind: "doubt", replies: [this.claim()] };
+      return { kind: "other", replies: [this.#seal("claimed", fromLife, CLAIMS)] };
+    }
+    const answer = this.#seal("claimed", fromLife, HOLDS);
+    if (!theyHold) return { kind: "other", replies: [answer] };
+    const asks = body[0] === HOLDS ? [this.#seal("claim", NO_LIFE, HOLDS_AND_DOUBTS)] : [];
+    return { kind: "doubt", replies: [answer, ...asks] };
   }
 
-  #seal(kind: FrameKind, toLife: Uint8Array): Uint8Array {
+  #seal(kind: FrameKind, toLife: Uint8Array, says: number): Uint8Array {
     const { own, crypto } = this.#deps;
     const counter = ++this.#counter;
     const { withPart, headerAt, header, plain } = this.#data;
@@ -87,7 +107,7 @@ export class NameClaim {
     frame.set(header);
     // The counter of this process goes up whoever is asked, so no key sees one twice.
     const key = crypto.derive({ from: own, to: own, fromLife: this.#life, toLife });
-    key.seal(counter, plain, Uint8Array.of(this.#held ? 1 : 0), frame.subarray(HEADER_BYTES));
+    key.seal(counter, plain, Uint8Array.of(says), frame.subarray(HEADER_BYTES));
     key.close();
     return frame;
   }

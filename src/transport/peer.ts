@@ -2,6 +2,7 @@ import { PartJoiner } from "./parts.ts";
 import type { Channel, PeerLink } from "./ports.ts";
 import { PeerSession, type SessionDeps } from "./session.ts";
 import { CHANNELS, subjectOf } from "./subjects.ts";
+import { Turns } from "./turns.ts";
 
 const HELLO_MS_MIN = 100;
 const HELLO_MS_MAX = 1000;
@@ -21,8 +22,7 @@ export class Peer {
   #helloDelay = HELLO_MS_MIN;
   #helloDue = 0;
   #silent = false;
-  #repliesFrom = 0;
-  #replies = 0;
+  readonly #replies = new Turns(REPLIES_MAX);
 
   constructor(name: string, deps: SessionDeps) {
     this.name = name;
@@ -68,11 +68,7 @@ export class Peer {
   }
 
   takeReplyTurn(now: number): boolean {
-    if (now - this.#repliesFrom >= 1000) {
-      this.#repliesFrom = now;
-      this.#replies = 0;
-    }
-    return ++this.#replies <= REPLIES_MAX;
+    return this.#replies.take(now);
   }
 
   /** Messages under way are given up: their rest will not come. */

@@ -44,8 +44,16 @@ export interface SessionDeps {
 
 export type Opened =
   | { readonly kind: "refused"; readonly reason: RefusalReason; readonly version?: number }
-  /** `reply` is to be sent; `began` if the peer's life is another than before. */
-  | { readonly kind: "hello"; readonly began: boolean; readonly reply: Uint8Array | undefined }
+  /**
+   * `reply` is to be sent; `began` if the peer's life is another than before. Only one that is `proven`
+   * was said just now: any other may have been kept back by the broker.
+   */
+  | {
+      readonly kind: "hello";
+      readonly began: boolean;
+      readonly proven: boolean;
+      readonly reply: Uint8Array | undefined;
+    }
   | { readonly kind: "body"; readonly header: FrameHeader; readonly body: Uint8Array };
 
 interface Established {
@@ -146,13 +154,16 @@ export class PeerSession {
   }
 
   #openHello(channel: Channel, frame: Uint8Array, header: FrameHeader): Opened {
+    // Before any key is derived: anybody with the sender's certificate can send a megabyte.
+    const wanted = header.bytes + HELLO_BYTES + this.#deps.crypto.tagBytes;
+    if (frame.length !== wanted) return refused("malformed");
     if (this.#retired.has(hexOf(header.fromLife))) return refused("life");
     const known = this.#peerHello;
     const isKnown = known !== undefined && sameBytes(known.life, header.fromLife);
     if (isKnown && header.counter <= known.received) return refused("counter");
     const hello = isKnown ? known : this.#helloKeyOf(header.fromLife.slice());
     const body = this.#opened(hello.key, channel, frame, header);
-    if (body?.length !== HELLO_BYTES) {
+    if (body === undefined) {
       if (!isKnown) hello.key.close();
       return refused("not-authentic");
     }
@@ -169,8 +180,9 @@ export class PeerSession {
     const challenge = body.subarray(0, CHALLENGE_BYTES);
     const echo = body.subarray(CHALLENGE_BYTES, CHALLENGE_BYTES * 2);
     const wantsProof = body[CHALLENGE_BYTES * 2] === 1;
+    const proven = sameBytes(echo, this.#challenge);
     let began = false;
-    if (sameBytes(echo, this.#challenge)) {
+    if (proven) {
       this.#challenge = this.#deps.random(CHALLENGE_BYTES);
       if (!this.#isEstablished(life)) {
         this.#establish(life);
@@ -178,7 +190,7 @@ export class PeerSession {
       }
     }
     const reply = wantsProof ? this.#hello(challenge, !this.#isEstablished(life)) : undefined;
-    return { kind: "hello", began, reply };
+    return { kind: "hello", began, proven, reply };
   }
 
   #isEstablished(life: Uint8Array): boolean {

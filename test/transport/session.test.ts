@@ -216,7 +216,8 @@ describe("refusals", () => {
     const old = never.hello();
     shakeHands(restarted, fresh);
     const opened = fresh.open("raft", old);
-    assert.ok(opened.kind === "hello" && !opened.began);
+    // Nor is it a sign of life.
+    assert.ok(opened.kind === "hello" && !opened.began && !opened.proven);
     assert.equal(outcome(fresh.open("raft", message(restarted))), "append");
   });
 
@@ -289,27 +290,95 @@ describe("refusals", () => {
 
 describe("the claim of a name", () => {
   const claimOf = (own = "a"): NameClaim => new NameClaim({ place: PLACE, own, crypto, random });
+  const losers = (told: readonly string[]): number =>
+    new Set(told.filter((one) => one.endsWith("taken"))).size;
+
+  /** Carries claims and all that follows from them; who was told what, in order. */
+  function exchange(
+    first: NameClaim,
+    second: NameClaim,
+    begin: (readonly ["first" | "second", Uint8Array])[] = [
+      ["first", first.claim()],
+      ["second", second.claim()],
+    ],
+  ): string[] {
+    const told: string[] = [];
+    const frames = [...begin];
+    for (let next = frames.shift(); next !== undefined; next = frames.shift()) {
+      assert.ok(told.length < 20, "Claims do not end");
+      const [from, frame] = next;
+      const to = from === "first" ? "second" : "first";
+      const received = (to === "first" ? first : second).receive(frame);
+      told.push(`${to} ${received.kind}`);
+      if (received.kind !== "other" && received.kind !== "doubt") continue;
+      for (const reply of received.replies) frames.push([to, reply]);
+    }
+    return told;
+  }
 
   test("is told by who holds the name, and by nobody else", () => {
     const [holder, newcomer] = [claimOf(), claimOf()];
     holder.hold();
     const told = holder.receive(newcomer.claim());
     assert.ok(told.kind === "other");
-    assert.equal(newcomer.receive(told.reply).kind, "taken");
-    assert.equal(claimOf().receive(told.reply).kind, "none", "It was said to another");
+    const [answer] = told.replies;
+    assert.equal(newcomer.receive(answer!).kind, "taken");
+    assert.equal(claimOf().receive(answer!).kind, "none", "It was said to another");
   });
 
   test("of two at once one wins", () => {
     const [one, two] = [claimOf(), claimOf()];
-    const kinds = [one.receive(two.claim()).kind, two.receive(one.claim()).kind];
-    assert.deepEqual(kinds.toSorted(), ["other", "taken"]);
+    assert.equal(losers(exchange(one, two)), 1);
+    // Also if one of them had not subscribed yet when the other asked.
+    for (const side of ["first", "second"] as const) {
+      const [first, second] = [claimOf(), claimOf()];
+      const claim = side === "first" ? first.claim() : second.claim();
+      assert.equal(losers(exchange(first, second, [[side, claim]])), 1);
+    }
   });
 
   test("two that hold it learn of each other", () => {
     const [one, two] = [claimOf(), claimOf()];
     one.hold();
     two.hold();
-    assert.equal(one.receive(two.claim()).kind, "taken");
+    assert.equal(losers(exchange(one, two, [["second", two.claim()]])), 2);
+  });
+
+  test("refusal 43: a claim of an earlier start keeps nobody from starting", () => {
+    const former = claimOf();
+    const kept = [former.claim()];
+    former.hold();
+    kept.push(former.claim());
+    for (let start = 0; start < 20; start++) {
+      const newcomer = claimOf();
+      for (const frame of kept) assert.notEqual(newcomer.receive(frame).kind, "taken");
+    }
+  });
+
+  test("refusal 43: an answer to an earlier start keeps nobody from starting", () => {
+    const [holder, former] = [claimOf(), claimOf()];
+    holder.hold();
+    const told = holder.receive(former.claim());
+    assert.ok(told.kind === "other");
+    assert.equal(claimOf().receive(told.replies[0]!).kind, "none");
+  });
+
+  test("refusal 43: a claim or hello of another length, before any key is derived", () => {
+    const never: FrameCrypto = {
+      ...crypto,
+      derive: () => assert.fail("A key was derived"),
+    };
+    const padded = (frame: Uint8Array): Uint8Array => Buffer.concat([frame, Buffer.alloc(1)]);
+    const claim = new NameClaim({ place: PLACE, own: "a", crypto: never, random });
+    assert.equal(claim.receive(padded(claimOf().claim())).kind, "refused");
+    let isMade = false;
+    const lazy: FrameCrypto = {
+      ...crypto,
+      derive: (scope) => (isMade ? never : crypto).derive(scope),
+    };
+    const b = session("b", "a", { crypto: lazy });
+    isMade = true;
+    assert.equal(outcome(b.open("raft", padded(session("a", "b").hello()))), "malformed");
   });
 
   test("refusal 43: a claim or answer that was altered", () => {
