@@ -202,6 +202,10 @@ export class Membership {
   /** An update changes the table alone: the log decides, like any proposal. */
   async #update(change: Extract<MemberChange, { kind: "update" }>, actor: Actor): Promise<void> {
     if (change.peerUrls.length === 0) throw new CofferError("member-bad-urls");
+    // Apply compares whole URLs. A member that has not started is named by the host alone, and under
+    // another's name it would take that one's messages.
+    const refused = refuseChange(this.#view(), change);
+    if (refused !== undefined) throw new CofferError(refused);
     const { id, peerUrls } = change;
     const result = await this.#deps.propose({
       tenant: CLUSTER_SCOPE,

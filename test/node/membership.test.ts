@@ -251,6 +251,20 @@ test("an update changes the address, which must be nobody else's", async (contex
   assert.equal(await cluster.change(other, taken), "peer-url-exists");
 });
 
+test("an update gives a member that has not started no name of another", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const [at, victim] = cluster.followers;
+  assert.ok(at !== undefined && victim !== undefined);
+  await cluster.announce(victim);
+  assert.equal(await cluster.change(at, add("m9")), "done");
+  // Another port makes another URL, and the name on the transport is the same.
+  const peerUrls = [urlOf(victim.name).replace(/:\d+$/, ":9999")];
+  assert.equal(await cluster.change(at, { kind: "update", id: NEW, peerUrls }), "peer-url-exists");
+  await cluster.settle();
+  assert.equal((await cluster.put(leader, "k", "v")).kind, "put");
+});
+
 test("changes that are asked for at once are made one after the other", async (context) => {
   const cluster = startCluster(context, { members: 5 });
   await cluster.prepare();
