@@ -5,19 +5,23 @@ import type { StateMachine } from "./ports.ts";
 const STEP_ROWS = 16;
 /** Milliseconds of the clock after which a slice ends. */
 const SLICE_MS = 2;
-/** Steps of a slice, whatever the clock says. */
-const SLICE_STEPS_MAX = 64;
+/** Steps of a slice, whatever the clock says: what its commit writes is in proportion to them. */
+const SLICE_STEPS_MAX = 6;
 /** Milliseconds between slices, so that requests come first. */
 const PAUSE_MS = 5;
+/** Slices left out at most, one after the other, while the storage is busy. */
+const WAITS_MAX = 100;
 
 export interface HistoryCompactionDeps {
-  readonly machine: StateMachine;
+  readonly machine: Pick<StateMachine, "compactStep">;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   /** False: not now; a later tick starts it again. */
   mayRun(): boolean;
-  /** A slice has changed the state. */
-  onWork(): void;
+  /** True: better a little later. */
+  isBusy(): boolean;
+  /** Commits the state, so that what a slice dirtied does not add up. */
+  commit(): void;
   onFailure(error: unknown): void;
 }
 
@@ -25,6 +29,7 @@ export interface HistoryCompactionDeps {
 export class HistoryCompaction {
   readonly #deps: HistoryCompactionDeps;
   #isScheduled = false;
+  #waits = 0;
 
   constructor(deps: HistoryCompactionDeps) {
     this.#deps = deps;
@@ -36,27 +41,31 @@ export class HistoryCompaction {
 
   #slice(): void {
     this.#isScheduled = false;
-    const { scheduler, mayRun, onWork, onFailure } = this.#deps;
+    const { scheduler, mayRun, isBusy, commit, onFailure } = this.#deps;
     if (!mayRun()) return;
-    try {
-      if (!this.#work()) return;
-      onWork();
-    } catch (error) {
-      onFailure(error);
-      return;
+    this.#waits = isBusy() && this.#waits < WAITS_MAX ? this.#waits + 1 : 0;
+    if (this.#waits === 0) {
+      try {
+        if (!this.#work()) return;
+        commit();
+      } catch (error) {
+        onFailure(error);
+        return;
+      }
     }
     this.#isScheduled = true;
     scheduler.after(PAUSE_MS, () => this.#slice());
   }
 
-  /** True while work is left. */
+  /** False if there was nothing to do. */
   #work(): boolean {
     const { machine, clock } = this.#deps;
     const end = clock.now() + SLICE_MS;
-    for (let step = 0; step < SLICE_STEPS_MAX; step++) {
-      if (!machine.compactStep(STEP_ROWS)) return false;
-      if (clock.now() >= end) return true;
+    let steps = 0;
+    while (steps < SLICE_STEPS_MAX && machine.compactStep(STEP_ROWS)) {
+      steps += 1;
+      if (clock.now() >= end) break;
     }
-    return true;
+    return steps > 0;
   }
 }

@@ -129,6 +129,7 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
   const history = new HistoryCompaction({
     ...shared,
     mayRun: () => !hooks.isStopped() && !loop.isStuck,
+    isBusy: () => options.storage.isBusy?.() ?? false,
     commit: () => applier.flush(),
     onFailure: (error) => hooks.onStateFailure(error),
   });

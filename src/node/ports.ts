@@ -71,4 +71,6 @@ export interface NodeStorage {
    * cannot take any more.
    */
   checkpoint(): Promise<number>;
+  /** Whether work that can wait should, as the disk is busy with the state. Never unless given. */
+  readonly isBusy?: () => boolean;
 }

@@ -71,7 +71,7 @@ export function createNode(parts: NodeParts, machine: Fsm, ends: End[]): MemberN
     machine,
     confState,
     seedMembers: parts.seedMembers,
-    storage: { checkpoint: () => Promise.resolve(store.checkpoint()) },
+    storage: { checkpoint: () => store.sync(), isBusy: () => store.isCopying() },
     snapshots,
     peers: network?.transport ?? { send: () => false },
     scheduler: processScheduler,

@@ -1,3 +1,4 @@
+import { closeSync, fdatasyncSync, openSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import SqliteDatabase from "better-sqlite3";
 import { assert } from "../stdx/mod.ts";
@@ -11,12 +12,6 @@ export interface CheckpointWorkerData {
 
 export type CheckpointRequest = "checkpoint" | "close";
 
-/** Frames of the write-ahead log, and how many of them are in the database file by now. */
-export interface CheckpointReply {
-  readonly frames: number;
-  readonly copied: number;
-}
-
 /**
  * The thread that copies the write-ahead log back. A passive checkpoint runs beside writers and
  * readers, and its two fsyncs take tens of milliseconds, which the main thread does not have.
@@ -28,24 +23,22 @@ function serve(): void {
   const database = new SqliteDatabase(path);
   database.pragma("synchronous = NORMAL");
   database.pragma("wal_autocheckpoint = 0");
+  // SQLite syncs the file only with the end of the log, which the main thread copies: what is synced
+  // here that one does not wait for. Closing this drops SQLite's locks, hence last of all.
+  const file = openSync(path, "r+");
   port.on("message", (request: CheckpointRequest) => {
     if (request === "close") {
       database.close();
+      closeSync(file);
       const flag = new Int32Array(closed);
       Atomics.store(flag, 0, 1);
       Atomics.notify(flag, 0);
       port.close();
       return;
     }
-    const [result] = database.pragma("wal_checkpoint(PASSIVE)") as {
-      log: number;
-      checkpointed: number;
-    }[];
-    const reply: CheckpointReply = {
-      frames: result?.log ?? 0,
-      copied: result?.checkpointed ?? 0,
-    };
-    port.postMessage(reply);
+    database.pragma("wal_checkpoint(PASSIVE)");
+    fdatasyncSync(file);
+    port.postMessage("done");
   });
 }
 

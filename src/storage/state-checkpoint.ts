@@ -1,22 +1,27 @@
 import { Worker } from "node:worker_threads";
 import type { Database } from "better-sqlite3";
-import type {
-  CheckpointReply,
-  CheckpointRequest,
-  CheckpointWorkerData,
-} from "./state-checkpoint-worker.ts";
+import type { CheckpointRequest, CheckpointWorkerData } from "./state-checkpoint-worker.ts";
+
+/** Frames of the write-ahead log, and how many of them are in the database file, in SQLite's words. */
+interface LogSize {
+  readonly log: number;
+  readonly checkpointed: number;
+}
 
 /** Copies the write-ahead log back in a thread of its own, while the main one goes on writing. */
 export interface Checkpointer {
-  /** Told of every commit, with an estimate of the bytes it added to the log. */
-  committed(bytes: number): void;
+  /** Told after every commit, outside of transactions. */
+  committed(): void;
+  /** The thread is at work: what is written meanwhile is left for the main thread to copy. */
+  isCopying(): boolean;
   /** Ends the thread; waits until its connection is closed. False if that takes too long. */
   close(): boolean;
 }
 
 /**
  * The thread never catches up with a writer that does not pause, and the log begins anew only when all
- * of it has been copied. So the last few frames are copied here: that many take about a millisecond.
+ * of it has been copied. So the last few frames are copied here, and synced, which is little after the
+ * thread has synced the rest: that many take about a millisecond.
  */
 const FRAMES_COPIED_HERE = 200;
 
@@ -28,26 +33,41 @@ const CLOSE_WAIT_MS = 5000;
 /** The thread is started with the first checkpoint, so a small state never has one. */
 export function createCheckpointer(
   database: Database,
-  options: { readonly path: string; readonly walBytes: number },
+  options: { readonly path: string; readonly walBytes: number; readonly pageBytes: number },
 ): Checkpointer {
+  const framesMax = options.walBytes / options.pageBytes;
   const closed = new SharedArrayBuffer(4);
+  // Looks without copying; guesses from what was changed would be wrong for removals.
+  const look = database.prepare<[], LogSize>("PRAGMA wal_checkpoint(NOOP)");
   let worker: Worker | undefined;
-  let pending = 0;
   let round = 0;
   let isBusy = false;
+  /** Frames left when a round ended that an open snapshot kept from the end of the log. */
+  let kept = 0;
 
-  const ask = (request: CheckpointRequest): void => worker?.postMessage(request);
-  const answered = ({ frames, copied }: CheckpointReply): void => {
-    isBusy = false;
-    if (!database.open) return;
-    round += 1;
-    if (frames - copied > FRAMES_COPIED_HERE && round < ROUNDS_MAX) {
-      isBusy = true;
-      ask("checkpoint");
-      return;
+  const ask = (): void => {
+    isBusy = true;
+    worker ??= start();
+    worker.postMessage("checkpoint" satisfies CheckpointRequest);
+  };
+  const goOn = (): void => {
+    const { log, checkpointed } = look.get() ?? { log: 0, checkpointed: 0 };
+    const left = log - checkpointed;
+    if (round === 0) {
+      if (left - Math.min(kept, left) >= framesMax) ask();
+    } else if (left > FRAMES_COPIED_HERE && round < ROUNDS_MAX) {
+      ask();
+    } else {
+      round = 0;
+      const [after] = database.pragma("wal_checkpoint(PASSIVE)") as LogSize[];
+      kept = after === undefined ? 0 : after.log - after.checkpointed;
     }
-    round = 0;
-    if (!database.inTransaction) database.pragma("wal_checkpoint(PASSIVE)");
+  };
+  const answered = (): void => {
+    isBusy = false;
+    round += 1;
+    // Within a transaction nothing can be copied here: its commit comes back to it.
+    if (database.open && !database.inTransaction) goOn();
   };
   const start = (): Worker => {
     const workerData: CheckpointWorkerData = { path: options.path, closed };
@@ -63,17 +83,13 @@ export function createCheckpointer(
   };
 
   return {
-    committed(bytes) {
-      pending += bytes;
-      if (isBusy || pending < options.walBytes) return;
-      pending = 0;
-      isBusy = true;
-      worker ??= start();
-      ask("checkpoint");
+    committed() {
+      if (!isBusy) goOn();
     },
+    isCopying: () => isBusy && worker !== undefined,
     close() {
       if (worker === undefined) return true;
-      ask("close");
+      worker.postMessage("close" satisfies CheckpointRequest);
       const answer = Atomics.wait(new Int32Array(closed), 0, 0, CLOSE_WAIT_MS);
       worker = undefined;
       return answer !== "timed-out";

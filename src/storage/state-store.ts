@@ -7,6 +7,7 @@ import {
   openSync,
   statSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import SqliteDatabase, { type Database } from "better-sqlite3";
 import { CofferError } from "../errors.ts";
@@ -14,9 +15,9 @@ import { assert } from "../stdx/mod.ts";
 import type { BackendSnapshot, FsmBackend } from "../core/fsm/mod.ts";
 import { createKeyReader } from "./state-keys.ts";
 import { createCheckpointer } from "./state-checkpoint.ts";
-import { type KeyWrites, createKeyWrites } from "./state-history.ts";
+import { createKeyWrites } from "./state-history.ts";
 import { createLeaseTables, createScopeFinder, createScopeTables } from "./state-scopes.ts";
-import { numberPragma, prepareSchema } from "./state-schema.ts";
+import { prepareSchema } from "./state-schema.ts";
 import { stateError, withStateErrors } from "./state-errors.ts";
 
 export interface StateStoreOptions {
@@ -52,6 +53,13 @@ export interface StateStore extends FsmBackend {
    * allow. Returns the applied index that a crash can no longer take back.
    */
   checkpoint(): number;
+  /**
+   * Makes all that was committed durable, off the event loop, and copies nothing. Answers the applied
+   * index that a crash can no longer take back. Rejects as opening does.
+   */
+  sync(): Promise<number>;
+  /** A thread copies the write-ahead log back: writes that can wait had better. */
+  isCopying(): boolean;
   /**
    * Closes the file, has `swap` put another one at its path, and opens that; the object stays the
    * same. Open snapshots, and what is not flushed, are lost: reading them throws `state-replaced`.
@@ -150,22 +158,22 @@ function configure(database: Database, options: StateStoreOptions): void {
 
 function createStore(database: Database, options: StateStoreOptions): StateFile {
   const { path, walBytes = WAL_BYTES } = options;
-  const checkpointer = createCheckpointer(database, { path, walBytes });
-  const meter = createWriteMeter();
+  const checkpointer = createCheckpointer(database, { path, walBytes, pageBytes: PAGE_BYTES });
   const writes = createKeyWrites(database);
   const scopes = createScopeTables(database);
+  const transactions = createTransaction(database, options, {
+    begun: () => writes.begin(),
+    committed: () => checkpointer.committed(),
+  });
   const snapshots = createSnapshotPool(path);
   return {
     path,
-    ...createTransaction(database, options, {
-      begun: () => writes.begin(),
-      committed: () => checkpointer.committed(meter.take()),
-    }),
+    ...transactions,
     ...createKeyReader(database),
-    ...meter.over(writes),
+    ...writes,
     ...createLeaseTables(database),
     ...scopes,
-    ...createSpace(database),
+    ...createSpace(database, transactions.transaction),
     snapshot: snapshots.take,
     checkpoint() {
       return withStateErrors(path, () => {
@@ -176,6 +184,22 @@ function createStore(database: Database, options: StateStoreOptions): StateFile 
         return index;
       });
     },
+    async sync() {
+      assert(!database.inTransaction, "Sync before the state was flushed");
+      const index = scopes.appliedIndex();
+      try {
+        const file = await open(`${path}-wal`, "r+");
+        try {
+          await file.datasync();
+        } finally {
+          await file.close();
+        }
+      } catch (failure) {
+        throw stateError(path, failure);
+      }
+      return index;
+    },
+    isCopying: () => checkpointer.isCopying(),
     close() {
       // What is not flushed is in the Raft log.
       if (database.open && database.inTransaction) database.exec("ROLLBACK");
@@ -199,25 +223,6 @@ function syncWal(path: string): void {
   } finally {
     closeSync(descriptor);
   }
-}
-
-/** Guesses how much a transaction adds to the log: three pages per change, and the value. */
-function createWriteMeter(): { take(): number; over(writes: KeyWrites): KeyWrites } {
-  let bytes = 0;
-  return {
-    take() {
-      const taken = bytes;
-      bytes = 0;
-      return taken;
-    },
-    over: (writes) => ({
-      ...writes,
-      append(slot, row) {
-        bytes += 3 * PAGE_BYTES + row.kv.value.length;
-        writes.append(slot, row);
-      },
-    }),
-  };
 }
 
 function createTransaction(
@@ -256,7 +261,10 @@ function createTransaction(
   };
 }
 
-function createSpace(database: Database): Pick<StateStore, "purge" | "vacuum" | "size"> {
+function createSpace(
+  database: Database,
+  transaction: FsmBackend["transaction"],
+): Pick<StateStore, "purge" | "vacuum" | "size"> {
   const purges = ["current", "lease", "record"].map((table) =>
     database.prepare(`DELETE FROM ${table} WHERE slot = ? LIMIT ?`),
   );
@@ -267,6 +275,13 @@ function createSpace(database: Database): Pick<StateStore, "purge" | "vacuum" | 
     )
     .raw();
   const purgeSealed = database.prepare("DELETE FROM sealed WHERE id = ?");
+  const number = (sql: string): (() => number) => {
+    const statement = database.prepare<[], [number]>(sql).raw();
+    return () => statement.get()?.[0] ?? 0;
+  };
+  const pageCount = number("PRAGMA page_count");
+  const freeCount = number("PRAGMA freelist_count");
+  const vacuumPage = database.prepare("PRAGMA incremental_vacuum(1)");
   return {
     purge(slot, rows) {
       let left = rows;
@@ -281,17 +296,17 @@ function createSpace(database: Database): Pick<StateStore, "purge" | "vacuum" | 
       return rows - left;
     },
     vacuum(pages) {
-      const free = numberPragma(database, "freelist_count");
-      const kept = numberPragma(database, "page_count") * FREE_SHARE_KEPT;
-      if (free <= Math.max(kept, FREE_PAGES_KEPT)) return false;
-      database.pragma(`incremental_vacuum(${pages})`);
-      // A file made without the vacuum mode gives nothing back, ever.
-      return numberPragma(database, "freelist_count") < free;
+      const free = freeCount();
+      if (free <= Math.max(pageCount() * FREE_SHARE_KEPT, FREE_PAGES_KEPT)) return false;
+      return transaction(() => {
+        for (let page = 0; page < pages; page++) vacuumPage.run();
+        // A file made without the vacuum mode gives nothing back, ever.
+        return freeCount() < free;
+      });
     },
     size() {
-      const pages = numberPragma(database, "page_count");
-      const free = numberPragma(database, "freelist_count");
-      return { total: pages * PAGE_BYTES, inUse: (pages - free) * PAGE_BYTES };
+      const pages = pageCount();
+      return { total: pages * PAGE_BYTES, inUse: (pages - freeCount()) * PAGE_BYTES };
     },
   };
 }

@@ -143,6 +143,17 @@ test("a checkpoint tells the applied index and copies all back to the file", (co
   assert.equal(readFileSync(path).includes("needle-in-the-file"), true);
 });
 
+test("a sync tells the applied index and copies nothing back", async (context) => {
+  const path = statePath(context);
+  const store = openStateStore({ path });
+  context.after(() => store.close());
+  const machine = machineOn(store);
+  assert.equal(await store.sync(), 1);
+  machine.run({ kind: "put", request: put("needle-in-the-file", "v") });
+  assert.equal(await store.sync(), 2);
+  assert.equal(readFileSync(path).includes("needle-in-the-file"), false);
+});
+
 test("an open snapshot does not keep a checkpoint from telling its index", (context) => {
   const store = openStateStore({ path: statePath(context) });
   context.after(() => store.close());
