@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test, { describe } from "node:test";
 import { connect } from "nats";
+import { HEADER_BYTES } from "../../src/transport/frame.ts";
 import { rejected } from "../seal/refused.ts";
 import { Member, allLinked, cryptoOf, openMembers, stopAll } from "./member.ts";
 import { NatsStand, PLACE } from "./nats-stand.ts";
@@ -221,8 +222,10 @@ describe("what a broker or another client may send", () => {
     await refusals(altered(0, 2), "wire-version");
     await refusals(new Uint8Array(3), "malformed");
     // A hello of nobody, with a counter that can be.
-    const hello = Uint8Array.from({ length: 100 }, (_, at) => (at >= 34 && at < 37 ? 0 : 1));
-    await refusals(hello, "not-authentic");
+    const helloOf = (length: number): Uint8Array =>
+      Uint8Array.from({ length }, (_, at) => (at >= 34 && at < 37 ? 0 : 1));
+    await refusals(helloOf(HEADER_BYTES + 33 + 16), "not-authentic");
+    await refusals(helloOf(100_000), "malformed");
     const due = altered(37, 2);
     await refusals(due, "not-authentic", subject.replace(".raft.", ".snap."));
     await refusals(captured, "unknown-peer", subject.replace("raft.b.a", "c.b.a"));
