@@ -28,6 +28,7 @@ export class Fleet {
   readonly #deps: FleetDeps;
   /** When a leader was last known, or the members were last asked who there is. */
   #ledAt: number;
+  #asking: Promise<readonly FleetMember[]> | undefined;
 
   constructor(deps: FleetDeps) {
     this.#deps = deps;
@@ -52,8 +53,18 @@ export class Fleet {
     };
   }
 
-  /** As `Node.fleetStatus`. */
+  /**
+   * As `Node.fleetStatus`. Whoever asks meanwhile shares the answer: any client may ask, and each
+   * round is a message to every member.
+   */
   ask(): Promise<readonly FleetMember[]> {
+    this.#asking ??= this.#askAll().finally(() => {
+      this.#asking = undefined;
+    });
+    return this.#asking;
+  }
+
+  #askAll(): Promise<readonly FleetMember[]> {
     const { raft, directory, members } = this.#deps;
     const { peers } = raft.status();
     return Promise.all(

@@ -19,9 +19,13 @@ interface Round {
 /** The high bits make a context unlike those of an earlier life of this member. */
 const LIFE_SPAN_CONTEXTS = 2 ** 20;
 
+/** Reads that wait, without a leader for seconds; past it new ones are refused, like proposals. */
+export const READS_MAX = 20_000;
+
 export class ReadQueue {
   readonly #readIndex: (ctx: number) => ReadResult;
   #next: number;
+  #count = 0;
   #asking: WaitingRead[] = [];
   readonly #rounds = new Map<number, Round>();
   /** Confirmed reads that wait for the state machine to get to their index. */
@@ -34,8 +38,12 @@ export class ReadQueue {
   }
 
   add(times: { readonly since: number; readonly deadline: number }): Promise<void> {
-    return new Promise((resolve, reject) => {
+    if (this.#count >= READS_MAX) return Promise.reject(new CofferError("too-many-requests"));
+    this.#count++;
+    return new Promise<void>((resolve, reject) => {
       this.#asking.push({ ...times, resolve, reject });
+    }).finally(() => {
+      this.#count--;
     });
   }
 

@@ -91,7 +91,9 @@ test("each member tells how all are; one that is down does not answer", async (c
   await cluster.time.run(HEARTBEAT_MS);
   for (const at of [leader, a]) {
     const since = cluster.time.now;
-    const fleet = await cluster.time.finish(at.node.fleetStatus());
+    const asked = [at.node.fleetStatus(), at.node.fleetStatus()];
+    const [fleet = [], shared] = await cluster.time.finish(Promise.all(asked));
+    assert.ok(fleet === shared, "Who asks meanwhile asks the members again");
     assert.ok(cluster.time.now - since <= ELECTION_MS);
     assert.deepEqual(
       fleet.map(({ name, report }) => [name, report?.leader]),
