@@ -44,6 +44,7 @@ const steps: { readonly [code in ErrorCode]?: string } = {
   "not-enough-started-members":
     "Start the members that were added, or remove them: coffer member list",
   "too-many-learners": "Promote or remove the learner that is there: coffer member list",
+  "member-not-learner": "It has a vote already: see coffer member list",
   "learner-not-ready": "Wait until coffer status shows that it lags no more.",
   "not-supported-for-learner": "Ask a member that votes: see coffer status",
   "peer-url-exists": "Each member needs a name of its own: see coffer member list",
@@ -59,7 +60,7 @@ const steps: { readonly [code in ErrorCode]?: string } = {
   "audit-blocked": "The member cannot write its audit log: check the disk of its data folder.",
   sealed: "Give the member its root key, or ask another member with --endpoints.",
   "deadline-exceeded":
-    "Check --endpoints (COFFER_ENDPOINTS), or wait longer with --command-timeout.",
+    "See whether there is a leader: coffer status; or wait longer with --command-timeout.",
   "not-found": "See what there is: coffer get --prefix '' --keys-only, or coffer tenant list",
   conflict: "Somebody changed it meanwhile: look again and repeat.",
 };
@@ -74,6 +75,7 @@ function nextStep(error: CofferError, command: string): string {
   const { exit } = errorRow(error.code);
   if (exit === exitCode.usage) return `See: coffer ${command === "" ? "" : `${command} `}--help`;
   if (exit === exitCode.unavailable) {
+    if (command === "server" || command === "dev") return `See: coffer ${command} --help`;
     return "Check --endpoints (COFFER_ENDPOINTS) and that the server runs: coffer status";
   }
   return "See the server's log for the request, or: coffer status";

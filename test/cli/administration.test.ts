@@ -300,6 +300,34 @@ describe("status", () => {
     assert.equal(stderr, "Error: https://c:3: the other members cannot reach it\n");
   });
 
+  test("names the member of an endpoint that is down, as the others know it", async () => {
+    let asked = 0;
+    const { code, stdout, stderr } = await run(
+      ["status", "--endpoints", "https://c:3,https://a:1"],
+      {
+        client: {
+          clusterStatus: () =>
+            asked++ === 0
+              ? Promise.reject(new CofferError("timeout"))
+              : answer(fleet.slice(0, 3)).method(),
+          status: answer(body).method,
+        },
+      },
+    );
+    assert.deepEqual(
+      squeezed(stdout)
+        .slice(1)
+        .map((line) => line.split(" ").slice(0, 4).join(" ")),
+      [
+        "m3 00000000000000a2 https://c:3 unreachable",
+        "m1 f4a457008d1441f2 https://a:1 leader",
+        "m2 00000000000000a1 https://b:2 learner",
+      ],
+    );
+    assert.equal(code, 5);
+    assert.equal(stderr, "Error: https://c:3: etcdserver: request timed out\n");
+  });
+
   test("shows an endpoint that is down beside one that is up", async () => {
     let asked = 0;
     const { code, stdout, stderr } = await run(

@@ -234,6 +234,15 @@ describe("failures", () => {
     });
   }
 
+  test("a request without an answer points to the leader; a member that cannot start, to its options", async () => {
+    const late = await failing(new CofferError("deadline-exceeded"));
+    assert.match(late.stderr, /leader: coffer status/);
+    const services = { server: () => Promise.reject(new CofferError("storage-failed", "in use")) };
+    const files = ["--tls-cert", "c", "--tls-key", "k", "--root-key-file", "r"];
+    const server = await run(["server", ...files], { services });
+    assert.match(server.stderr, /in use\nSee: coffer server --help\n$/);
+  });
+
   test("what is no CofferError is told without a stack", async () => {
     const { code, stderr } = await failing(new TypeError("x is not a function"));
     assert.equal(code, 1);

@@ -89,7 +89,12 @@ function rowsOf(answers: readonly Answer[]): readonly StatusRow[] {
   const fleet = asked?.fleet ?? [];
   const rows = answers.map((answer): StatusRow => {
     const { url } = answer.endpoint;
-    if ("error" in answer) return { endpoint: url, name: "", failure: answer.error.message };
+    if ("error" in answer) {
+      // The others know who announces the endpoint.
+      const down = fleet.find(({ clientUrls }) => clientUrls.includes(url));
+      const failure = answer.error.message;
+      return { endpoint: url, name: down?.name ?? "", id: down?.id, failure };
+    }
     const { header, body } = answer.reply;
     const known = fleet.find(({ id }) => id === header.memberId);
     return {
@@ -103,12 +108,7 @@ function rowsOf(answers: readonly Answer[]): readonly StatusRow[] {
     };
   });
   const others = fleet.filter(({ id }) => !rows.some((row) => row.id === id));
-  // An endpoint that did not answer stands for the member that announces it.
-  const isNamed = ({ clientUrls }: FleetMember): boolean =>
-    rows.some(
-      ({ endpoint = "", failure }) => failure !== undefined && clientUrls.includes(endpoint),
-    );
-  return [...rows, ...others.filter((member) => !isNamed(member)).map(rowOfMember)];
+  return [...rows, ...others.map(rowOfMember)];
 }
 
 function rowOfMember(member: FleetMember): StatusRow {
