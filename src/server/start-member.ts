@@ -59,6 +59,8 @@ export async function startMember(config: ServerConfig, host: MemberHost): Promi
   boundHeapGrowth();
   const ends: End[] = [];
   try {
+    // Told now and not once the others have elected it; read again then, renewed by then perhaps.
+    readTls(config);
     ensureRootKey(config, host.log);
     const policies = loadPolicyFiles(findPolicyFolder(import.meta.url));
     const signal = host.signal ?? new AbortController().signal;

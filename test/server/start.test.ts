@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -109,6 +110,22 @@ test("a second start finds its data, at the same revision, and knows its tokens"
   assert.equal((await client.range({ key: bytes("/k") })).kvs.length, 1);
 });
 
+test("a key that is not the certificate's, and files that hold neither, are named", async (context) => {
+  const config = freshConfig(context);
+  const { tlsCert = "", tlsKey = "" } = config;
+  const code = "invalid-argument";
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const other = join(config.dataDir, "..", "other.key");
+  writeFileSync(other, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
+  const mismatch = /--tls-key \S+other\.key is not the key of the certificate in --tls-cert \S+/;
+  await assertNoStart(config, { tlsKey: other }, { code, message: mismatch });
+  const noKey = /--tls-key \S+ holds no private key/;
+  await assertNoStart(config, { tlsKey: tlsCert }, { code, message: noKey });
+  const noCertificate = /--tls-cert \S+ holds no certificate/;
+  await assertNoStart(config, { tlsCert: tlsKey }, { code, message: noCertificate });
+  assert.ok(!existsSync(config.dataDir), "nothing was made");
+});
+
 test("two members on one folder, in one process and in two", async () => {
   const refused = /the data folder ".*m1" is in use by process \d+, stop it first/;
   await assertNoStart(world.config, {}, { code: "storage-failed", message: refused });
@@ -189,7 +206,7 @@ test("files that the options name: each error says which", async (context) => {
   await assertNoStart(config, { tlsCert: none }, { message: /--tls-cert .*none.*ENOENT/ });
   await assertNoStart(config, { clientCa: none }, { message: /--client-ca .*none.*ENOENT/ });
   await assertNoStart(config, { clientCrl: none }, { message: /--client-crl .*none.*ENOENT/ });
-  const issuersFile = join(config.dataDir, "issuers.json");
+  const issuersFile = join(config.dataDir, "..", "issuers.json");
   const issuers: readonly (readonly [string, RegExp])[] = [
     ["{", /--issuers-file .* cannot be read as JSON/],
     ["{}", /--issuers-file .* is not a JSON array/],
