@@ -181,7 +181,6 @@ class Listeners {
   }
 
   #refused(reason: string, address: string): void {
-    this.#options.log.info("Connection refused", { reason, address });
     this.#options.onRefusedConnection?.(reason, address);
   }
 }
