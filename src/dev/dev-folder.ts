@@ -58,9 +58,10 @@ export function openDevFolder(
   }
   const found = readMark(mark);
   if (found.members !== members) {
+    const held = found.members === 1 ? "one member" : `${found.members} members`;
     throw new CofferError(
       "invalid-argument",
-      `${path} holds a cluster of ${found.members} members, not of ${members}; give ` +
+      `${path} holds a cluster of ${held}, not of ${members}; give ` +
         `--members ${found.members}, name another --data-dir, or start afresh with --reset`,
     );
   }
