@@ -37,14 +37,18 @@ async function main(): Promise<number> {
     verbose: { type: "boolean", default: false },
   } as const;
   const { values } = parseArgs({ options, allowPositionals: false });
-  const [seeds, from] = [Number(values.seeds), Number(values.from)];
+  const [seeds, from, seed] = [values.seeds, values.from, values.seed ?? "1"].map(Number);
   const stepsMax = values.steps === undefined ? Number.POSITIVE_INFINITY : Number(values.steps);
-  if (![seeds, from].every(Number.isSafeInteger) || seeds < 1 || !(stepsMax > 0)) {
+  if (!isWhole(seeds) || !isWhole(from) || !isWhole(seed) || seeds < 1 || !(stepsMax > 0)) {
     process.stderr.write(`${USAGE}\n`);
     return 2;
   }
-  if (values.seed !== undefined) return runOne(Number(values.seed), stepsMax, values.verbose);
+  if (values.seed !== undefined) return runOne(seed, stepsMax, values.verbose);
   return runMany(from, seeds, stepsMax);
+}
+
+function isWhole(value: number | undefined): value is number {
+  return Number.isSafeInteger(value);
 }
 
 async function runOne(seed: number, stepsMax: number, verbose: boolean): Promise<number> {
