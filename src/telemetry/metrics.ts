@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { registerGauges, type GaugeSources } from "./gauges.ts";
 import { peerFamilies, type PeerMetrics } from "./peer-metrics.ts";
@@ -107,9 +108,19 @@ export function createMetrics(options: MetricsOptions): Metrics {
     observe: (more) => {
       sources = { ...sources, ...more };
     },
-    text: () => registry.metrics(),
+    text: () => textOf(registry),
     contentType: registry.contentType,
   };
+}
+
+/** A turn of the event loop for each family: all at once took 15 ms of one. */
+async function textOf(registry: Registry): Promise<string> {
+  const families: string[] = [];
+  for (const { name } of registry.getMetricsAsArray()) {
+    families.push(await registry.getSingleMetricAsString(name));
+    await nextTurn();
+  }
+  return `${families.join("\n\n")}\n`;
 }
 
 function registerInfo(registry: Registry, options: MetricsOptions): void {

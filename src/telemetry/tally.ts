@@ -135,25 +135,26 @@ export function histogram(
 interface Sample {
   readonly metricName: string;
   readonly labels: Readonly<Record<string, string | number>>;
+  /** Labels that prom-client writes out once and keeps: the same object each time. */
+  readonly sharedLabels: Labels;
   readonly value: number;
 }
 
+const NO_LABELS = {};
+
 function samples(name: string, bounds: readonly number[], cell: HistogramCell): Sample[] {
-  const out: Sample[] = [];
+  const sharedLabels = cell.labels;
+  const metricName = `${name}_bucket`;
   let below = 0;
-  bounds.forEach((bound, i) => {
+  const out: Sample[] = bounds.map((le, i) => {
     below += cell.counts[i] ?? 0;
-    out.push({
-      metricName: `${name}_bucket`,
-      labels: { ...cell.labels, le: bound },
-      value: below,
-    });
+    return { metricName, labels: { le }, sharedLabels, value: below };
   });
   const total = below + (cell.counts[bounds.length] ?? 0);
   out.push(
-    { metricName: `${name}_bucket`, labels: { ...cell.labels, le: "+Inf" }, value: total },
-    { metricName: `${name}_sum`, labels: cell.labels, value: cell.sum },
-    { metricName: `${name}_count`, labels: cell.labels, value: total },
+    { metricName, labels: { le: "+Inf" }, sharedLabels, value: total },
+    { metricName: `${name}_sum`, labels: NO_LABELS, sharedLabels, value: cell.sum },
+    { metricName: `${name}_count`, labels: NO_LABELS, sharedLabels, value: total },
   );
   return out;
 }

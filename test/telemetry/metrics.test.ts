@@ -138,7 +138,7 @@ test("what goes between members is counted by the other's id, each once", async 
     ['etcd_network_peer_sent_bytes_total{To="cd"}', 1],
     ['etcd_network_peer_received_bytes_total{From="ab"}', 7],
     ['etcd_network_peer_round_trip_time_seconds_count{To="ab"}', 1],
-    ['etcd_network_peer_round_trip_time_seconds_bucket{To="ab",le="0.0032"}', 1],
+    ['etcd_network_peer_round_trip_time_seconds_bucket{le="0.0032",To="ab"}', 1],
     ['etcd_network_snapshot_send_success{To="cd"}', 1],
     ['etcd_network_snapshot_send_failures{To="cd"}', 1],
     ['coffer_transport_frames_refused_total{reason="counter"}', 2],
@@ -156,4 +156,19 @@ test("two registries do not meet, and process figures come by default", async ()
   assert.equal(sample(text, "etcd_mvcc_put_total"), 0);
   assert.notEqual(sample(text, "process_resident_memory_bytes"), undefined);
   assert.match(b.contentType, /^text\/plain; version=0\.0\.4/);
+});
+
+test("a scrape gives way to other work between families", async () => {
+  const metrics = metricsOf();
+  let turns = 0;
+  let isDone = false;
+  const count = (): void => {
+    turns += 1;
+    if (!isDone) setImmediate(count);
+  };
+  setImmediate(count);
+  const text = await metrics.text();
+  isDone = true;
+  const families = text.split("# TYPE ").length - 1;
+  assert.ok(families > 20 && turns >= families - 1, `${turns} turns, ${families} families`);
 });
