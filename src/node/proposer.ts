@@ -100,16 +100,17 @@ export class Proposer {
     const { raft, rules, isReady } = this.#deps;
     // Only the leader that was meant may answer at all: another one knows nothing of the batch.
     if (raft.role !== "leader" || !rules.takes(batch.term, raft.term)) return;
-    if (!isReady()) {
-      if (this.#early.length < EARLY_MAX) this.#early.push({ from, batch });
-      return;
-    }
+    // What cannot be read is refused while its sender is at hand: later nobody would expect it.
     const { origin, life, seq } = decodeHeader(batch.data);
     if (origin !== from) {
       this.#deps.logger.warn("Batch of proposals dropped: it is not its sender's own", {
         from: from.toString(16),
         origin: origin.toString(16),
       });
+      return;
+    }
+    if (!isReady()) {
+      if (this.#early.length < EARLY_MAX) this.#early.push({ from, batch });
       return;
     }
     const window = this.#windowOf(from, life);
