@@ -16,10 +16,10 @@ import { createScopeTables } from "./state-scopes.ts";
 /** Pages that one step copies: a few milliseconds, after which the thread can be stopped. */
 const PAGES_PER_STEP = 1024;
 /**
- * Steps between syncs, 16 MiB. Written back bit by bit, as a flush of all of it at once would hold up
+ * Steps between syncs, 64 MiB. Written back bit by bit, as a flush of all of it at once would hold up
  * the fsync of the Raft log for a third of a second.
  */
-const STEPS_PER_SYNC = 4;
+const STEPS_PER_SYNC = 16;
 const HASH_STEP_BYTES = 1024 * 1024;
 const CACHE_KIB = 4096;
 
