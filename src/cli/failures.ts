@@ -33,7 +33,7 @@ function oneLine(text: string): string {
 const steps: { readonly [code in ErrorCode]?: string } = {
   "key-empty": "Give a key; for all keys use: coffer get --prefix ''",
   compacted: "Older revisions are gone: leave --rev out, or give a newer revision.",
-  "future-revision": "See the current revision with: coffer status",
+  "future-revision": "See the current revision with: coffer status -w json",
   "no-space": "The quota is used up: delete keys, run coffer compact, or raise --quota-bytes.",
   "too-many-requests": "Wait a moment and try again.",
   "lease-not-found": "See the leases with: coffer lease list",
