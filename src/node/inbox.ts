@@ -1,6 +1,6 @@
 import { CofferError } from "../errors.ts";
 import type { Message, Raft } from "../core/raft/mod.ts";
-import type { ClusterId, MemberId, MemberInfo } from "../core/types/mod.ts";
+import type { MemberId } from "../core/types/mod.ts";
 import type { Clock } from "../stdx/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import {
@@ -11,9 +11,10 @@ import {
   decodeMessages,
   encodeForward,
 } from "../wire/mod.ts";
-import { type Directory, transportName } from "./directory.ts";
+import type { Directory } from "./directory.ts";
 import type { Fleet } from "./fleet.ts";
 import type { ChangeMark } from "./change-mark.ts";
+import type { Introductions } from "./introductions.ts";
 import type { LeaderWatch } from "./leadership.ts";
 import type { Membership } from "./membership.ts";
 import type { Channel, Peers, StateMachine } from "./ports.ts";
@@ -28,7 +29,6 @@ const INBOX_MAX = 65_536;
 
 export interface InboxDeps {
   readonly self: MemberId;
-  readonly clusterId: ClusterId;
   readonly raft: Raft;
   readonly directory: Directory;
   readonly peers: Peers;
@@ -42,7 +42,9 @@ export interface InboxDeps {
   readonly membership: Pick<Membership, "serve">;
   readonly snapshots: Pick<SnapshotExchange, "receive">;
   readonly changeMark: ChangeMark;
-  members(): readonly MemberInfo[];
+  readonly introductions: Introductions;
+  /** Whether this member has a vote, by what it has applied. */
+  isVoter(): boolean;
   /** Another member says that this one was removed. */
   onRemoved(by: string): void;
   /** Something waits for the end of the turn. */
@@ -140,9 +142,10 @@ export class Inbox {
   }
 
   #tellRemoved(to: string, member: MemberId): void {
-    const { clock, peers, changeMark } = this.#deps;
-    // It ends on this word, and asks again until it has it.
-    if (!changeMark.isSafe) return;
+    const { clock, peers, changeMark, isVoter } = this.#deps;
+    // It ends on this word, and asks again until it has it. From then on nobody may need its vote: a
+    // voter that has saved the commit makes the others know of it, a learner is never asked.
+    if (!changeMark.isSafe || !isVoter()) return;
     const now = clock.now();
     const last = this.#toldRemoved.get(member);
     if (last !== undefined && now - last < REMOVED_ANSWER_MS) return;
@@ -157,8 +160,8 @@ export class Inbox {
       const removed = directory.removedUnder(from);
       if (removed !== undefined) this.#tellRemoved(from, removed);
       // A member to be knows nothing of anybody, and nobody of it.
-      else if (message.kind === "request" && message.body.kind === "who-am-i") {
-        this.#reply(from, message.id, this.#whoIs(message.body.name));
+      else if (message.kind === "request" && isIntroduction(message.body)) {
+        this.#serve(from, message.id, message.body);
       }
       return;
     }
@@ -185,9 +188,13 @@ export class Inbox {
   }
 
   #serve(from: string, id: number, body: ForwardRequest): void {
+    const { introductions } = this.#deps;
     switch (body.kind) {
       case "who-am-i":
-        this.#reply(from, id, this.#whoIs(body.name));
+        this.#reply(from, id, introductions.whoIs(body.name));
+        return;
+      case "join":
+        introductions.introduce(body.name, (reply) => this.#reply(from, id, reply));
         return;
       case "status":
         this.#reply(from, id, { kind: "status", report: this.#deps.fleet.report() });
@@ -207,18 +214,11 @@ export class Inbox {
     return { kind: "error", code: "internal", detail: "" };
   }
 
-  #whoIs(name: string): ForwardReply {
-    const { clusterId, directory, members } = this.#deps;
-    const all = members();
-    const id = directory.idOf(name);
-    const member = all.find((one) =>
-      id === undefined ? transportName(one) === name : one.id === id,
-    );
-    const started = member !== undefined && member.name !== "";
-    return { kind: "member", member, clusterId, started, members: all };
-  }
-
   #reply(to: string, id: number, body: ForwardReply): void {
     this.#deps.peers.send(to, "fwd", encodeForward({ kind: "reply", id, body }));
   }
+}
+
+function isIntroduction({ kind }: ForwardRequest): boolean {
+  return kind === "who-am-i" || kind === "join";
 }

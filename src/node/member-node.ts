@@ -58,6 +58,7 @@ export class MemberNode implements Node {
         isStopped: () => this.#isStopped,
         refusalOfLeader: () => this.#refusalOfLeader(),
         propose: (proposal) => this.propose(proposal),
+        readIndex: () => this.readIndex(),
         transferLeadership: () => this.transferLeadership(),
         commitState: () => this.#commitState(),
         install: (meta) => this.#install(meta),

@@ -18,6 +18,7 @@ import { EntryApplier, type Prepared } from "./entry-applier.ts";
 import { Fleet } from "./fleet.ts";
 import { HistoryCompaction } from "./history-compaction.ts";
 import { Inbox } from "./inbox.ts";
+import { Introductions } from "./introductions.ts";
 import { LeaderWatch } from "./leadership.ts";
 import { LEASE_ACTOR, LeaseKeeper } from "./lease-keeper.ts";
 import { LogCompaction } from "./log-compaction.ts";
@@ -69,6 +70,7 @@ export interface PartHooks {
   isStopped(): boolean;
   refusalOfLeader(): "leader-changed" | "no-space" | undefined;
   propose(proposal: Proposal): Promise<ApplyResult>;
+  readIndex(): Promise<void> | undefined;
   transferLeadership(): Promise<boolean>;
   commitState(): boolean;
   install(meta: SnapshotMeta): void;
@@ -116,7 +118,9 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
   const members = (): ReturnType<Membership["members"]> => membership.members();
   const fleet = new Fleet({ ...shared, members });
   const snapshots = snapshotsOf(options, hooks);
-  const inbox = new Inbox({ ...shared, members, fleet, membership, snapshots });
+  const introductions = new Introductions({ ...shared, members });
+  const isVoter = (): boolean => entryApplier.confState.voters.includes(options.memberId);
+  const inbox = new Inbox({ ...shared, introductions, isVoter, fleet, membership, snapshots });
   const sender = new Sender({
     ...shared,
     startSnapshot: (to, message) => snapshots.start(to, message),

@@ -43,6 +43,7 @@ export async function joinCluster(
     `member added (etcdctl member add ${deps.name} --peer-urls=https://${deps.name}:2380), since it ` +
     "last had data?";
   const answers = await ask(deps, {
+    kind: "join",
     waiting,
     enough: 1,
     known: ({ member }) => member !== undefined,
@@ -72,7 +73,8 @@ export async function refuseLostData(deps: IntroductionDeps, own: MemberId): Pro
   const enough = Math.floor((deps.others.length + 1) / 2);
   const isOther = ({ member }: Answer): boolean => member !== undefined && member.id !== own;
   const known = (answer: Answer): boolean => answer.started || isOther(answer);
-  const answers = await ask(deps, { waiting, enough, known, counts: () => true });
+  const question = { kind: "who-am-i", waiting, enough, known, counts: () => true } as const;
+  const answers = await ask(deps, question);
   if ([...answers.values()].some(isOther)) {
     throw new CofferError(
       "invalid-argument",
@@ -90,6 +92,8 @@ export async function refuseLostData(deps: IntroductionDeps, own: MemberId): Pro
 }
 
 interface Question {
+  /** "join" is answered by those who know it for certain, "who-am-i" by all. */
+  readonly kind: "join" | "who-am-i";
   /** What the log says while too few have answered. */
   readonly waiting: string;
   /** Answers after which the rest is not waited for much longer. */
@@ -131,7 +135,7 @@ async function ask(
         told = now;
         log.warn(question.waiting, { answered: [...answers.keys()] });
       }
-      const body = { kind: "who-am-i", name: deps.name } as const;
+      const body = { kind: question.kind, name: deps.name };
       const message = encodeForward({ kind: "request", id, body });
       for (const name of others) {
         if (!answers.has(name)) network.transport.send(name, "fwd", message);

@@ -36,9 +36,11 @@ export type ForwardMessage =
 
 export type ForwardRequest =
   | { readonly kind: "change-members"; readonly change: MemberChange; readonly actor: Actor }
-  /** Asked by a member without data, which knows its name alone. */
+  /** Who has a name, and who else there is, as far as the one that is asked has applied. */
   | { readonly kind: "who-am-i"; readonly name: string }
-  | { readonly kind: "status" };
+  | { readonly kind: "status" }
+  /** The same, but as of now, for a member without data that takes the id it is told. */
+  | { readonly kind: "join"; readonly name: string };
 
 export type ForwardReply =
   | { readonly kind: "done" }
@@ -131,6 +133,7 @@ function writeRequest(to: ByteWriter, request: ForwardRequest): void {
       to.text(request.actor.subject);
       return to.text(request.actor.requestId);
     case "who-am-i":
+    case "join":
       return to.text(request.name);
     case "status":
       return;
@@ -148,6 +151,7 @@ function readRequest(from: ByteReader): ForwardRequest {
       return { kind, change, actor };
     }
     case "who-am-i":
+    case "join":
       return { kind, name: from.text() };
     case "status":
       return { kind };

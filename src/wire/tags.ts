@@ -114,6 +114,7 @@ export const requestKinds: readonly ForwardRequest["kind"][] = [
   "change-members",
   "who-am-i",
   "status",
+  "join",
 ];
 
 export const replyKinds: readonly ForwardReply["kind"][] = ["done", "error", "member", "status"];

@@ -141,6 +141,23 @@ test("a member is told of its removal only when a crash of who tells it cannot t
   assert.ok(await cluster.time.until(() => other.removals.length > 0, 3 * ELECTION_MS));
 });
 
+test("a learner tells no member of its removal: the others may need that one's vote", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const learner = await join(cluster, leader, "n4");
+  const [removed, other] = cluster.followers.filter((one) => one !== learner);
+  assert.ok(removed !== undefined && other !== undefined);
+  cluster.isolate(removed);
+  assert.equal(await cluster.change(leader, { kind: "remove", id: removed.id }), "done");
+  await cluster.settleOf([leader, other, learner]);
+  cluster.hub.heal();
+  for (const voter of [leader, other]) cluster.hub.cut(voter.name, removed.name);
+  await cluster.time.run(6 * ELECTION_MS);
+  assert.deepEqual(removed.removals, []);
+  cluster.hub.heal();
+  assert.ok(await cluster.time.until(() => removed.removals.length > 0, 6 * ELECTION_MS));
+});
+
 test("a learner finds the new leader, of whom it has never heard", async (context) => {
   const cluster = startCluster(context);
   const leader = await cluster.prepare();

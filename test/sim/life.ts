@@ -132,7 +132,7 @@ export class Life implements Station {
     );
     const ask = (): void => {
       if (this.node !== undefined) return;
-      const message = encodeForward({ kind: "request", id: 1, body: { kind: "who-am-i", name } });
+      const message = encodeForward({ kind: "request", id: 1, body: { kind: "join", name } });
       for (const other of this.peerNames) world.network.send(this, other, "fwd", message);
       world.engine.after(ASK_AGAIN_MS, this, ask);
     };

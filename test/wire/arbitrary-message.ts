@@ -122,6 +122,7 @@ const requestsByKind: ByKind<ForwardRequest> = {
     actor: actors,
   }),
   "who-am-i": record({ kind: is("who-am-i"), name: texts }),
+  join: record({ kind: is("join"), name: texts }),
   status: record({ kind: is("status") }),
 };
 
