@@ -45,6 +45,8 @@ export class MemberTransport implements Transport {
   #claimSaidAt = Number.NEGATIVE_INFINITY;
   readonly #selfSubject: string;
   readonly #peers = new Map<string, Peer>();
+  /** Whether the peers have been set; until then nobody is known, and frames of members come. */
+  #knowsPeers = false;
   /** By the subject on which a frame comes. */
   readonly #routes = new Map<string, Route>();
   readonly #unreachable = new Set<string>();
@@ -125,6 +127,7 @@ export class MemberTransport implements Transport {
   }
 
   setPeers(names: readonly string[]): void {
+    this.#knowsPeers = true;
     const wanted = new Set(names.filter((name) => name !== this.#options.name));
     for (const peer of this.#peers.values()) if (!wanted.has(peer.name)) this.#removePeer(peer);
     for (const name of wanted) {
@@ -271,7 +274,7 @@ export class MemberTransport implements Transport {
   #receiveFromStranger(subject: string, frame: Uint8Array): void {
     const from = subject.slice(subject.lastIndexOf(".") + 1);
     if (subject !== this.#selfSubject) {
-      this.#refusals.add({ reason: "unknown-peer", from });
+      this.#refusals.add({ reason: "unknown-peer", from, early: !this.#knowsPeers });
       return;
     }
     const received = this.#claim.receive(frame);

@@ -22,6 +22,8 @@ export interface Refusal {
   readonly from: string;
   /** Of a newer wire version. */
   readonly version?: number | undefined;
+  /** It came before this member was told who its peers are, as happens when members start together. */
+  readonly early?: boolean;
 }
 
 export class RefusalLog {
@@ -44,6 +46,11 @@ export class RefusalLog {
     const { log, clock, observer } = this.#deps;
     observer.refused(refusal.reason);
     const now = clock.now();
+    // What is expected takes no turn: the first line of what is not would wait for it.
+    if (refusal.early === true) {
+      log.debug(`frame from member '${refusal.from}' refused: no peers are known yet`);
+      return;
+    }
     const said = this.#said.get(refusal.reason);
     if (said !== undefined && now - said.at < QUIET_MS) {
       said.unsaid++;

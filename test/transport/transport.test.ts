@@ -105,6 +105,22 @@ describe("members of one NATS server", () => {
     await stopAll(members);
   });
 
+  test("refusal 43: frames that come before the peers are set are refused without a warning", async () => {
+    await using stand = await NatsStand.start();
+    const a = await new Member("a").open(stand);
+    const b = await new Member("b").open(stand);
+    a.transport.setPeers(["b"]);
+    await b.until("a refused hello", () => b.refused.includes("unknown-peer"));
+    assert.ok(b.lines.some((line) => line.startsWith("debug frame from member 'a' refused")));
+    assert.deepEqual(
+      b.lines.filter((line) => line.startsWith("warn")),
+      [],
+    );
+    b.transport.setPeers([]);
+    assert.match(await b.line(/no such member is known/), /^warn frame from member 'a'/);
+    await stopAll([a, b]);
+  });
+
   test("a stop hands over what was sent, and ends every call back", async () => {
     await using stand = await NatsStand.start();
     const members = await openMembers(stand, ["a", "b"]);
