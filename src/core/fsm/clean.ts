@@ -2,8 +2,8 @@ import { type CompactionStep, type Slot, compactSlice } from "../mvcc/mod.ts";
 import type { FsmBackend } from "./backend.ts";
 import type { Scope, Scopes } from "./scopes.ts";
 
-/** Pages given back to the file system per step, per row of its budget. */
-const VACUUM_PAGES_PER_ROW = 0.25;
+/** Pages given back to the file system per step: SQLite searches its list of free pages for each. */
+const VACUUM_PAGES = 1;
 
 /** How far removal towards a compacted revision has come. */
 interface Progress extends CompactionStep {
@@ -60,6 +60,6 @@ export function createCleaner(
       compactScope(scope, budgetRows);
       return true;
     }
-    return backend.vacuum(Math.ceil(budgetRows * VACUUM_PAGES_PER_ROW));
+    return backend.vacuum(VACUUM_PAGES);
   };
 }
