@@ -50,6 +50,8 @@ export interface EdgeDeps {
   readonly alarms: () => readonly ("nospace" | "corrupt")[];
   /** The ways to other members; undefined: without NATS servers the cluster stays one member. */
   readonly links: (() => readonly PeerLink[]) | undefined;
+  /** HOST:PORT of the NATS servers while this member is connected to none; undefined: it is, or needs none. */
+  readonly natsMissing: () => readonly string[] | undefined;
   /** The tenant's hash chain at a revision, 0 for the latest; see core/fsm. */
   readonly chainAt: ChainAt;
   /** Ends what may not outlive the leader; one for all streams of the member. */

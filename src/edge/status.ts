@@ -36,6 +36,9 @@ export function status(deps: EdgeDeps, caller: Caller): Promise<Reply<StatusBody
     const at = deps.node.status();
     const size = deps.size();
     const errors = at.leader === 0n ? [errorRow("no-leader").text] : [];
+    const missing = deps.natsMissing();
+    if (missing !== undefined)
+      errors.push(`coffer: not connected to NATS at ${missing.join(", ")}`);
     // As etcd prints an alarm (api/v3rpc/maintenance.go, AlarmMember.String).
     for (const { member, alarm } of raisedAlarms(deps)) {
       errors.push(`memberID:${member} alarm:${alarm.toUpperCase()} `);
@@ -163,7 +166,7 @@ async function failureOf(deps: EdgeDeps, check: HealthCheck): Promise<string | u
         return undefined;
       case "linearizable-read":
         // Whoever asks need not wait until a read would have timed out.
-        if (deps.node.leader === 0n) return errorRow("no-leader").text;
+        if (deps.node.leader === 0n) return noLeader(deps);
         await deps.node.readIndex();
         return undefined;
       case "data-corruption":
@@ -183,6 +186,12 @@ async function failureOf(deps: EdgeDeps, check: HealthCheck): Promise<string | u
     // The text of our own errors holds nothing secret; any other stays inside.
     return error instanceof CofferError ? error.message : "internal error";
   }
+}
+
+/** With the reason if it is known. Addresses are for those who may ask for the status. */
+function noLeader(deps: EdgeDeps): string {
+  const { text } = errorRow("no-leader");
+  return deps.natsMissing() === undefined ? text : `${text} (not connected to NATS)`;
 }
 
 function raisedAlarms(deps: EdgeDeps): readonly RaisedAlarm[] {

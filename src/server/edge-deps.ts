@@ -32,6 +32,7 @@ export function createEdgeDeps(parts: {
   readonly metrics: Metrics;
   readonly machine: Pick<Fsm, "chainAt">;
   readonly links: EdgeParts["links"];
+  readonly natsMissing: EdgeParts["natsMissing"];
   readonly log: Logger;
   readonly version: string;
 }): EdgeParts {
@@ -76,6 +77,7 @@ export function createEdgeDeps(parts: {
     size: () => store.size(),
     alarms: quotaAlarms(store, config.quotaBytes),
     links: parts.links,
+    natsMissing: parts.natsMissing,
     chainAt: (tenant, revision) => parts.machine.chainAt(tenant, revision),
     log,
   };

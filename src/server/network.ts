@@ -21,6 +21,8 @@ export interface Receiver {
 /** The way to the other members; what arrives goes to one receiver at a time, and to nobody at first. */
 export interface Network {
   readonly transport: Transport;
+  /** HOST:PORT of the NATS servers while there is no connection to any of them. */
+  missing(): readonly string[] | undefined;
   deliverTo(receiver: Receiver | undefined): void;
   observeWith(observer: TransportObserver): void;
   stop(): Promise<void>;
@@ -71,6 +73,7 @@ export async function openNetwork(
     process.on("SIGHUP", reload);
     return {
       transport,
+      missing: () => (transport.connected ? undefined : addressesOf(natsUrls)),
       deliverTo: (next) => {
         receiver = next;
       },
@@ -87,4 +90,9 @@ export async function openNetwork(
     crypto.close();
     throw error;
   }
+}
+
+/** HOST:PORT of each, and nothing else that a URL may hold. */
+export function addressesOf(urls: readonly string[]): readonly string[] {
+  return urls.map((url) => new URL(url).host);
 }

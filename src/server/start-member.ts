@@ -214,6 +214,7 @@ async function openClientPort(
       ...files,
       machine,
       links: network === undefined ? undefined : () => network.transport.peers(),
+      natsMissing: () => network?.missing(),
       log: host.log,
       version: host.version,
     }),

@@ -70,6 +70,7 @@ function network(answers: { readonly [name: string]: readonly Answer[] }): {
   return {
     network: {
       transport: transport as unknown as Network["transport"],
+      missing: () => undefined,
       deliverTo: (next) => {
         receiver = next;
       },

@@ -83,6 +83,7 @@ function alarmOf({ check }: HealthResult): string {
 function reasonOf({ check, failure }: HealthResult): string {
   const alarm = ALARMS[check];
   if (alarm !== undefined) return `ALARM ${alarm}`;
-  if (failure === errorRow("no-leader").text) return "RAFT NO LEADER";
+  // A reason may follow.
+  if (failure?.startsWith(errorRow("no-leader").text) === true) return "RAFT NO LEADER";
   return `RANGE ERROR:${failure ?? ""}`;
 }
