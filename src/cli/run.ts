@@ -43,7 +43,29 @@ const commands: readonly Command[] = [
 ];
 
 /** etcdctl's name for what Coffer calls otherwise. */
-const aliases: { readonly [name: string]: string } = { compaction: "compact" };
+const aliases: { readonly [name: string]: string } = {
+  compaction: "compact",
+  "--version": "version",
+  "-v": "version",
+};
+
+/** Words of etcdctl and of habit, and the command that does it here: too far to be found as typos. */
+const habits: ReadonlyMap<string, string> = new Map([
+  ["auth", "policy list"],
+  ["user", "policy list"],
+  ["role", "policy list"],
+  ["delete", "del"],
+  ["rm", "del"],
+  ["set", "put"],
+  ["ls", "get --prefix"],
+  ["list", "get --prefix"],
+  ["endpoint", "status"],
+  ["health", "status"],
+  ["members", "member list"],
+  ["start", "dev"],
+  ["login", "token whoami"],
+  ["whoami", "token whoami"],
+]);
 
 /** What the composition root gives to the commands. */
 export interface CliDependencies {
@@ -123,6 +145,9 @@ function asksHelp(argv: readonly string[]): boolean {
 }
 
 function unknown(name: string, among: readonly Command[]): Error {
-  const names = among.map((command) => command.name);
-  return mistake(`unknown command ${JSON.stringify(name)}${suggestion(name, names)}`);
+  const habit = habits.get(name);
+  // `leese grant 5` misses the first word of a command of two.
+  const names = among.flatMap((command) => [command.name, command.name.replace(/ .*/, "")]);
+  const hint = habit === undefined ? suggestion(name, names) : `; did you mean "${habit}"?`;
+  return mistake(`unknown command ${JSON.stringify(name)}${hint}`);
 }

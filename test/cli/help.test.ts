@@ -116,6 +116,27 @@ describe("services", () => {
   });
 
   test("version", async () => {
-    assert.equal((await run(["version"])).stdout, "coffer version: 0.0.0-test\nAPI version: 3.6\n");
+    for (const word of ["version", "--version", "-v"]) {
+      const { code, stdout } = await run([word]);
+      assert.deepEqual([code, stdout], [0, "coffer version: 0.0.0-test\nAPI version: 3.6\n"]);
+    }
+  });
+
+  test("a word of etcdctl, of habit or with a typo leads to the command", async () => {
+    for (const [argv, command] of [
+      ["user add root", "policy list"],
+      ["delete /a", "del"],
+      ["endpoint status", "status"],
+      ["leese grant 5", "lease"],
+      ["lease grnat 5", "lease grant"],
+      ["polcy", "policy"],
+      ["stauts", "status"],
+    ] as const) {
+      const { code, stderr } = await run(argv.split(" "));
+      assert.equal(code, exitCode.usage);
+      assert.match(stderr, new RegExp(`unknown command .*; did you mean "${command}"\\?`));
+    }
+    const { stderr } = await run(["zzzzzz"]);
+    assert.doesNotMatch(stderr, /did you mean/);
   });
 });
