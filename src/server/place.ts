@@ -20,8 +20,10 @@ export interface Place {
   /** The voters that the cluster began with; empty for a member that joined it. */
   readonly firstVoters: readonly KnownMember[];
   readonly seedMembers: readonly KnownMember[];
-  /** Open already where others had to be asked for the place. */
+  /** Open already where the folder had no member yet. */
   readonly network: Network | undefined;
+  /** Whether others were asked for the place. */
+  readonly introduced: boolean;
 }
 
 export interface PlaceDeps {
@@ -39,20 +41,30 @@ export async function findPlace(deps: PlaceDeps, ends: End[]): Promise<Place> {
   const first = initialCluster.map((one) => ({ id: firstMemberId(clusterToken, one), name: one }));
   if (config.initialClusterState === "new") {
     const memberId = firstMemberId(clusterToken, name);
+    // First of all, so that a start that is refused, as of a name that runs already, leaves no folder.
+    const needsNone = found !== undefined || config.natsUrls.length === 0;
+    const network = needsNone ? undefined : await openPlaceNetwork(deps, clusterId, ends);
     const ids = found ?? makeMemberFile(dataDir, { name, memberId, clusterId });
     // A member that has joined is not one of the first, whatever it is told now.
     const firstVoters = ids.memberId === memberId ? first : [];
-    return { ids, firstVoters, seedMembers: first, network: undefined };
+    return { ids, firstVoters, seedMembers: first, network, introduced: false };
   }
   if (found !== undefined) {
     const isFirst = found.memberId === firstMemberId(clusterToken, name);
     const firstVoters = isFirst && initialCluster.includes(name) ? first : [];
-    return { ids: found, firstVoters, seedMembers: first, network: undefined };
+    return {
+      ids: found,
+      firstVoters,
+      seedMembers: first,
+      network: undefined,
+      introduced: false,
+    };
   }
   const network = await openPlaceNetwork(deps, clusterId, ends);
   const { member, members } = await joinCluster(introduction(deps, clusterId, network));
   const ids = makeMemberFile(dataDir, { name, memberId: member.id, clusterId });
-  return { ids, firstVoters: [], seedMembers: members.map(knownMember), network };
+  const seedMembers = members.map(knownMember);
+  return { ids, firstVoters: [], seedMembers, network, introduced: true };
 }
 
 /**
@@ -66,10 +78,9 @@ export async function meetOthers(
 ): Promise<Pick<Place, "firstVoters" | "seedMembers" | "network">> {
   const { ids, firstVoters, seedMembers } = place;
   const known = { firstVoters, seedMembers };
-  if (place.network !== undefined) return { ...known, network: place.network };
   if (deps.config.natsUrls.length === 0) return { ...known, network: undefined };
-  const network = await openPlaceNetwork(deps, ids.clusterId, ends);
-  if (!place.isNew) return { ...known, network };
+  const network = place.network ?? (await openPlaceNetwork(deps, ids.clusterId, ends));
+  if (!place.isNew || place.introduced) return { ...known, network };
   const asks = introduction(deps, ids.clusterId, network);
   if (firstVoters.length > 0) {
     if (asks.others.length > 0) await refuseLostData(asks, ids.memberId);
