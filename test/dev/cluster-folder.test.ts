@@ -45,6 +45,19 @@ function changed(outcome: InitOutcome): readonly string[] {
     .map((file) => `${file.outcome} ${file.path}`);
 }
 
+test("a place that takes no folders is refused at once, by name", (context) => {
+  const { folder, init } = initIn(context);
+  const file = `${folder}-file`;
+  writeFileSync(file, "");
+  // Node's recursive mkdir never comes back from /proc.
+  for (const out of ["/proc/x", "/proc/x/y", join(file, "x"), file]) {
+    assert.throws(() => init({ folder: out }), {
+      code: "invalid-argument",
+      message: /cannot make the folder '[^']+' in '[^']+': (ENOENT|ENOTDIR|EEXIST|EACCES|EPERM)/,
+    });
+  }
+});
+
 test("a folder for each machine holds all that it needs, and no authority's key", (context) => {
   const { folder, init, read } = initIn(context);
   const { members, nats } = init();
