@@ -60,13 +60,20 @@ export interface AuditVerdict {
   readonly notes: readonly string[];
 }
 
-export type OutputFormat = "simple" | "json";
+export type OutputFormat = "simple" | "json" | "table";
 
 export const formatOption: Option<OutputFormat> = {
   name: "write-out",
   short: "w",
   parser: oneOf(["simple", "json"]),
   help: "form of the output (simple)",
+};
+
+/** Of commands whose usual answer is a table, by etcdctl's name for it. */
+export const tableFormatOption: Option<OutputFormat> = {
+  ...formatOption,
+  parser: oneOf(["table", "simple", "json"]),
+  help: "form of the output (table)",
 };
 
 /** The arguments of a client command, read. */
@@ -97,7 +104,7 @@ export function clientCommand<const Table extends OptionTable>(
   command: ClientCommand<Table>,
 ): Command {
   const { name, usage, summary, examples, arity } = command;
-  const options: OptionTable = { ...command.options, format: formatOption };
+  const options: OptionTable = { format: formatOption, ...command.options };
   const run = async (argv: readonly string[], context: Context): Promise<ExitCode> => {
     const parsed = parseCommandLine({ ...options, ...clientOptions }, argv);
     checkArity(command, parsed.positional.length, arity);

@@ -298,6 +298,8 @@ describe("status", () => {
     ]);
     assert.equal(code, 5);
     assert.equal(stderr, "Error: https://c:3: the other members cannot reach it\n");
+    const again = ["status", "--endpoints", "https://a:1", "-w", "table"];
+    assert.deepEqual(squeezed((await run(again, { client })).stdout), squeezed(stdout));
   });
 
   test("names the member of an endpoint that is down, as the others know it", async () => {

@@ -33,6 +33,8 @@ describe("member", () => {
         "",
       ].join("\n"),
     );
+    const table = await run(["member", "list", "-w", "table"], { client: { memberList } });
+    assert.deepEqual([table.code, table.stdout], [0, stdout]);
     const json = await run(["member", "list", "-w", "json"], { client: { memberList } });
     const one = `{"ID":17628310501313495538,"name":"m1","peerURLs":["https://m1:2380"],"clientURLs":["https://a:1"]}`;
     const two = `{"ID":2748,"peerURLs":["https://m4:2380"],"isLearner":true}`;

@@ -2,7 +2,7 @@ import { address, list as listOf, onOff, type OptionTable, text } from "../../co
 import { type MemberInfo, memberId } from "../../core/types/mod.ts";
 import { CofferError } from "../../errors.ts";
 import type { CofferClient, Reply } from "../client-port.ts";
-import { type Call, clientCommand, type Command, waitFor } from "../command.ts";
+import { type Call, clientCommand, type Command, tableFormatOption, waitFor } from "../command.ts";
 import { write } from "../io.ts";
 import { headerJson, type Json, jsonText } from "../json.ts";
 import { mistake } from "../keys.ts";
@@ -21,7 +21,7 @@ const list: Command = clientCommand({
   usage: "",
   summary: "who belongs to the cluster",
   examples: [["coffer member list", "ids, names and addresses"]],
-  options: {},
+  options: { format: tableFormatOption },
   arity: [0, 0],
   run: async (call) => {
     const reply = await waitFor(call, call.client.memberList());

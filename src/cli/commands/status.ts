@@ -6,7 +6,7 @@ import {
   parseCommandLine,
 } from "../../config/mod.ts";
 import { CofferError, exitCode, type ExitCode } from "../../errors.ts";
-import { type Command, type Context, formatOption } from "../command.ts";
+import { type Command, type Context, tableFormatOption } from "../command.ts";
 import type { FleetMember, MemberStatus, Reply } from "../client-port.ts";
 import { withProgress, write } from "../io.ts";
 import { jsonText } from "../json.ts";
@@ -14,7 +14,7 @@ import { mistake } from "../keys.ts";
 import { safe } from "../print.ts";
 import { type StatusRow, rowJson, statusTable } from "../status-rows.ts";
 
-const options: OptionTable = { format: formatOption };
+const options: OptionTable = { format: tableFormatOption };
 
 type Answer =
   | {
