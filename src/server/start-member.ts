@@ -12,7 +12,8 @@ import { type Logger, type Metrics, createMetrics } from "../telemetry/mod.ts";
 import { keepMarks, refuseMixedFiles, refuseOlderLog, refuseOlderState } from "./acknowledged.ts";
 import { peerUrlsOf } from "./bootstrap.ts";
 import { listenAddress, readTls } from "./client-port.ts";
-import { processClock } from "./clock.ts";
+import { warnOfExpiry } from "./certificate-expiry.ts";
+import { processClock, processScheduler } from "./clock.ts";
 import { type NodeParts, createNode } from "./create-node.ts";
 import { createEdgeDeps } from "./edge-deps.ts";
 import { type End, endAll } from "./ends.ts";
@@ -220,10 +221,16 @@ async function openClientPort(
     }),
   );
   ends.push(() => edge.close());
+  const tls = readTls(config);
+  if (tls !== undefined && config.tlsCert !== undefined) {
+    const certificate = { pem: tls.cert, path: config.tlsCert };
+    const clock = processClock;
+    ends.push(warnOfExpiry(certificate, { log: host.log, clock, scheduler: processScheduler }));
+  }
   const server = createServer({
     edge,
     log: host.log,
-    tls: readTls(config),
+    tls,
     listen: config.listenClientUrls.map(listenAddress),
     versions: versionsOf(host.version),
     metricsText: () => metrics.text(),

@@ -95,7 +95,7 @@ describe("pki inspect", () => {
     init: () => assert.fail("not asked"),
     inspect: async (pem: string): Promise<readonly CertificateFacts[]> => {
       assert.equal(pem, "PEM");
-      return [facts, { ...facts, isAuthority: true }];
+      return [facts, { ...facts, isAuthority: true, notAfter: 4e12 }];
     },
   };
   const files = { "a.crt": "PEM" };
@@ -104,7 +104,8 @@ describe("pki inspect", () => {
     const { code, stdout } = await run(["pki", "inspect", "a.crt"], { services: { pki }, files });
     assert.equal(code, exitCode.ok);
     assert.match(stdout, /^names {5}m1, localhost, 127\.0\.0\.1$/m);
-    assert.match(stdout, /^valid {5}1970-01-01T00:00:00Z to 1970-01-02T00:00:00Z$/m);
+    assert.match(stdout, /^valid {5}1970-01-01T00:00:00Z to 1970-01-02T00:00:00Z \(EXPIRED\)$/m);
+    assert.match(stdout, /^valid {5}1970-01-01T00:00:00Z to 2096-10-02T07:06:40Z$/m);
     assert.deepEqual(
       [...stdout.matchAll(/^usages +(.*)$/gm)].map((match) => match[1]),
       ["server", "authority"],

@@ -187,11 +187,19 @@ function factsText(facts: CertificateFacts): string {
     ["issuer", safe(facts.issuer)],
     ["usages", safe(usages.join(", ")) || "-"],
     ["names", safe(names.join(", ")) || "-"],
-    ["valid", `${timeText(facts.notBefore)} to ${timeText(facts.notAfter)}`],
+    [
+      "valid",
+      `${timeText(facts.notBefore)} to ${timeText(facts.notAfter)}${validityMark(facts, Date.now())}`,
+    ],
     ["serial", facts.serial],
     ["x5t#S256", facts.thumbprint],
   ] as const;
   return rows.map(([name, value]) => `${name.padEnd(9)} ${value}\n`).join("");
+}
+
+function validityMark({ notBefore, notAfter }: CertificateFacts, now: number): string {
+  if (now > notAfter) return " (EXPIRED)";
+  return now < notBefore ? " (not yet valid)" : "";
 }
 
 export const pkiCommands: readonly Command[] = [init, inspect];
