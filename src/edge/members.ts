@@ -85,6 +85,7 @@ export function memberUpdate(
   return runRequest(deps, caller, what, async (context) => {
     await enterMembership(context);
     const peerUrls = checkPeerUrls(request.peerUrls);
+    refuseOtherHost(deps.node.state.members(), request.id, peerUrls);
     return await change(context, { kind: "update", id: request.id, peerUrls });
   });
 }
@@ -150,6 +151,21 @@ function checkPeerUrls(urls: readonly string[]): readonly string[] {
   }
   if (names.size !== 1 || urls.length > PEER_URLS_MAX) throw badUrls(urls.join(" "));
   return [...new Set(urls)].sort();
+}
+
+/** A running member keeps its name, so another host would only tell joiners of one who is not there. */
+function refuseOtherHost(
+  members: readonly MemberInfo[],
+  id: MemberId,
+  [url = ""]: readonly string[],
+): void {
+  const name = members.find((member) => member.id === id)?.name ?? "";
+  if (name === "" || PEER_URL.exec(url)?.[1] === name) return;
+  throw new CofferError(
+    "member-bad-urls",
+    `the host of a peer URL names the member on NATS, and this one runs as '${name}': keep ` +
+      `https://${name}:PORT, or remove the member and add one under the other name`,
+  );
 }
 
 function badUrls(what: string): CofferError {
