@@ -100,10 +100,18 @@ test("bytes that are no PutRequest end in InvalidArgument", async () => {
   assert.equal(generated.status, "3");
 });
 
-test("unknown methods and services are told as grpc-go tells them", async () => {
+test("unknown methods and services are told as grpc-go tells them, and which way there is", async () => {
   const cases = [
     ["/etcdserverpb.KV/RangeStream", "unknown method RangeStream for service etcdserverpb.KV"],
-    ["/etcdserverpb.Auth/AuthEnable", "unknown service etcdserverpb.Auth"],
+    [
+      "/etcdserverpb.Auth/AuthEnable",
+      "unknown service etcdserverpb.Auth: rights are rows of a policy here, see coffer policy --help",
+    ],
+    [
+      "/etcdserverpb.Maintenance/Defragment",
+      "unknown method Defragment for service etcdserverpb.Maintenance: free space is given back by itself",
+    ],
+    ["/v3lockpb.Nothing/Lock", "unknown service v3lockpb.Nothing"],
     ["/nothing", 'malformed method name: "/nothing"'],
   ] as const;
   for (const [path, message] of cases) {

@@ -44,7 +44,10 @@ function alarm(edge: Edge): Method {
     { request: rpc.AlarmRequest, response: rpc.AlarmResponse },
     async (caller, request) => {
       if (request.action !== rpc.AlarmRequest_AlarmAction.GET) {
-        throw new CofferError("unimplemented", "alarms can be read, not raised or disarmed");
+        throw new CofferError(
+          "unimplemented",
+          "alarms can be read, not raised or disarmed: each ends with its cause",
+        );
       }
       const { header, body } = await edge.alarms(caller);
       const alarms = body

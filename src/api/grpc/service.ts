@@ -98,7 +98,16 @@ function serviceOf(path: string): string {
   return path.slice(1, path.lastIndexOf("/"));
 }
 
-/** The texts are grpc-go's. */
+/** What does it here, by the service or method of etcd that is not served. */
+const WAYS: ReadonlyMap<string, string> = new Map([
+  ["/etcdserverpb.Auth", "rights are rows of a policy here, see coffer policy --help"],
+  ["/etcdserverpb.Maintenance/Defragment", "free space is given back by itself"],
+  ["/etcdserverpb.Maintenance/Hash", "HashKV is served"],
+  ["/v3lockpb.Lock", "locks of etcd's clients, made of leases and transactions, work"],
+  ["/v3electionpb.Election", "elections of etcd's clients, made of leases and transactions, work"],
+]);
+
+/** The texts are grpc-go's; where there is another way, it follows. */
 function unknownMethod(path: string, services: ReadonlySet<string>): ProtocolError {
   const cut = path.lastIndexOf("/");
   if (!path.startsWith("/") || cut < 1) {
@@ -108,5 +117,6 @@ function unknownMethod(path: string, services: ReadonlySet<string>): ProtocolErr
   const text = services.has(service)
     ? `unknown method ${path.slice(cut + 1)} for service ${service}`
     : `unknown service ${service}`;
-  return new ProtocolError(grpcStatus.unimplemented, text);
+  const way = WAYS.get(path) ?? WAYS.get(`/${service}`);
+  return new ProtocolError(grpcStatus.unimplemented, way === undefined ? text : `${text}: ${way}`);
 }
