@@ -65,25 +65,29 @@ export class Introductions {
 
   /**
    * Whether there is no majority without `name`: where it is the second of two voters. Then nothing can
-   * be confirmed before it runs, and nothing can have changed without this member's log.
+   * be confirmed before it runs, and nothing can have changed without this member's log. A change of
+   * members is begun only when the one before it is committed, so of those that the log holds and that
+   * are not applied all but the last are: with two of them this member lags, and the first may be the
+   * removal of the one it knows.
    */
   #needs(name: string): boolean {
     const { self, directory, confState } = this.#deps;
     const { voters, votersOutgoing } = confState();
     const id = directory.idOf(name);
     if (id === undefined || voters.length !== 2 || votersOutgoing.length > 0) return false;
-    return voters.includes(self) && voters.includes(id) && !this.#changesAhead();
+    return voters.includes(self) && voters.includes(id) && this.#changesAhead() <= 1;
   }
 
-  /** Whether the log holds a change of members that is not applied. */
-  #changesAhead(): boolean {
+  /** Changes of members in the log that are not applied. */
+  #changesAhead(): number {
     const { log } = this.#deps;
     const end = log.lastIndex + 1;
-    for (let at = this.#deps.appliedIndex() + 1; at < end; ) {
+    let changes = 0;
+    for (let at = this.#deps.appliedIndex() + 1; at < end;) {
       const entries = log.entries(at, end, SCAN_BYTES);
-      if (entries.some(({ kind }) => kind === "conf-change")) return true;
+      changes += entries.filter(({ kind }) => kind === "conf-change").length;
       at += entries.length;
     }
-    return false;
+    return changes;
   }
 }

@@ -77,4 +77,8 @@ test("the second of two voters is told who it is, though there is no majority ye
   void cluster.change(only, add(EARLIER, false));
   await cluster.time.until(() => only.node.state.members().some(({ id }) => id === EARLIER), 1000);
   assert.equal(idOf(await ask(only)), EARLIER);
+  // Nor is there one for a change that was begun since, which would wait for it for ever.
+  void cluster.change(only, { kind: "remove", id: EARLIER });
+  await cluster.time.run(100);
+  assert.equal(idOf(await ask(only)), EARLIER);
 });
