@@ -81,6 +81,9 @@ const FREE_SHARE_KEPT = 1 / 8;
 /** And more than this many. */
 const FREE_PAGES_KEPT = 1024;
 
+/** How long a checkpoint waits for the thread that copies, in steps of a millisecond. */
+const COPY_WAIT_MS = 5000;
+
 /** Snapshot connections kept for the next snapshot, with their statements. */
 const SNAPSHOTS_KEPT = 2;
 
@@ -179,7 +182,7 @@ function createStore(database: Database, options: StateStoreOptions): StateFile 
       return withStateErrors(path, () => {
         assert(!database.inTransaction, "Checkpoint before the state was flushed");
         const index = scopes.appliedIndex();
-        database.pragma("wal_checkpoint(PASSIVE)");
+        copyBack(database);
         syncWal(path);
         return index;
       });
@@ -309,6 +312,16 @@ function createSpace(
       return { total: pages * PAGE_BYTES, inUse: (pages - freeCount()) * PAGE_BYTES };
     },
   };
+}
+
+/** While the thread copies, nobody else may: then it is waited for, as it would leave what came since. */
+function copyBack(database: Database): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let waited = 0; waited < COPY_WAIT_MS; waited++) {
+    const [result] = database.pragma("wal_checkpoint(PASSIVE)") as { readonly busy: number }[];
+    if (result?.busy !== 1) return;
+    Atomics.wait(pause, 0, 0, 1);
+  }
 }
 
 interface SnapshotPool {

@@ -12,6 +12,7 @@ import { type Client, connect } from "../../src/client/mod.ts";
 import { findNatsServer } from "../../src/dev/find-program.ts";
 import { isFree } from "../../src/dev/ports.ts";
 import { MAIN } from "../e2e/member-process.ts";
+import { PORT_MAX, PORT_MIN } from "../setup/port-range.ts";
 
 /** `coffer dev --members 3`, as a process of its own, with all that it starts. */
 
@@ -32,7 +33,7 @@ async function placeOf(context: TestContext): Promise<Place> {
 
 /** A port that is free, as those 10 and 20 above it are, and that no outgoing connection is given. */
 async function freeBase(): Promise<number> {
-  const port = randomInt(15_000, 30_000);
+  const port = randomInt(PORT_MIN, PORT_MAX - 20);
   const free = await Promise.all([0, 10, 20].map((more) => isFree(port + more)));
   return free.every(Boolean) ? port : await freeBase();
 }

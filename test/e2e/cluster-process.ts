@@ -10,6 +10,7 @@ import {
   NATS_CONFIG_NAME,
 } from "../../src/dev/cluster-folder.ts";
 import { toolPath } from "../setup/tools.ts";
+import { PORT_MAX, PORT_MIN } from "../setup/port-range.ts";
 import { MAIN } from "./member-process.ts";
 import { type ServerCommand, ServerProcess } from "./server-process.ts";
 
@@ -394,10 +395,6 @@ export class ClusterNats extends ClusterServer {
     };
   }
 }
-
-/** Below those that outgoing connections are given: a member that is away must find its port free. */
-const PORT_MIN = 15_000;
-const PORT_MAX = 30_000;
 
 /** Ports that were free a moment ago, all different. */
 export async function freePorts(count: number): Promise<readonly number[]> {
