@@ -68,8 +68,12 @@ export class MemberNode implements Node {
           this.#answerReads();
         },
         onApplied: (applied, prepared) => this.#onApplied(applied, prepared),
-        // Watches and listeners that began while the state was behind have not heard of it.
-        onAppliedAgain: (applied) => this.#parts.events.applied(applied),
+        // Watches and listeners that began while the state was behind have not heard of it, and who
+        // looked at the table of members then did not see those that it tells of.
+        onAppliedAgain: (applied) => {
+          this.#parts.events.applied(applied);
+          if (applied.membersChanged) this.#onMembersChanged();
+        },
         onBlocked: (error) => this.#block(error),
         onUnblocked: () => (this.#blocked = undefined),
         onStateFailure: (error) => this.#onStateFailure(error),
