@@ -22,7 +22,7 @@ import type {
 } from "../core/types/mod.ts";
 
 /** What the commands need of a cluster. All methods reject with CofferError. */
-export interface CofferClient {
+export interface CofferClient extends TenantPort, PolicyPort, TokenPort, HistoryPort, AuditPort {
   range(request: RangeRequest): Promise<Reply<RangeResult>>;
   put(request: PutRequest): Promise<Reply<PutResult>>;
   deleteRange(request: DeleteRangeRequest): Promise<Reply<DeleteRangeResult>>;
@@ -59,6 +59,11 @@ export interface CofferClient {
   /** Only the leader takes it. */
   moveLeader(target: MemberId): Promise<void>;
 
+  close(): Promise<void>;
+}
+
+/** Tenants of the cluster. */
+export interface TenantPort {
   tenantCreate(request: {
     readonly name: string;
     readonly owner: string;
@@ -66,7 +71,10 @@ export interface CofferClient {
   tenantList(): Promise<Reply<readonly TenantInfo[]>>;
   tenantShow(name: string): Promise<Reply<TenantInfo>>;
   tenantDelete(name: string): Promise<Reply<undefined>>;
+}
 
+/** Who may do what in the tenant. */
+export interface PolicyPort {
   policyList(): Promise<
     Reply<{ readonly policyRevision: number; readonly rows: readonly PolicyRow[] }>
   >;
@@ -77,22 +85,31 @@ export interface CofferClient {
   policyAsk(
     question: PolicyQuestion,
   ): Promise<Reply<{ readonly allowed: boolean; readonly row: PolicyRow | undefined }>>;
+}
 
+/** Credentials. */
+export interface TokenPort {
   tokenIssue(
     request: TokenRequest,
   ): Promise<Reply<{ readonly token: string; readonly expires: number }>>;
   whoAmI(): Promise<
     Reply<{ readonly actor: Actor; readonly tenant: string; readonly groups: readonly string[] }>
   >;
+}
+
+/** What a key has been. */
+export interface HistoryPort {
   history(request: {
     readonly key: Key;
     readonly before: number;
     readonly limit: number;
   }): Promise<Reply<readonly HistoryItem[]>>;
+}
+
+/** What happened. */
+export interface AuditPort {
   /** Canonical JSON lines, oldest first. */
   auditTail(query: AuditQuery): Promise<Reply<readonly string[]>>;
-
-  close(): Promise<void>;
 }
 
 /** Opens a client; connecting may wait for the first request. */

@@ -2,23 +2,25 @@ import { type Client, connect } from "../client/mod.ts";
 import type { ClientConfig } from "../config/mod.ts";
 import { type LeaseId, leaseId } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
+import { auditCalls } from "./calls/audit.ts";
+import { historyCalls } from "./calls/history.ts";
+import { policyCalls } from "./calls/policies.ts";
+import { tenantCalls } from "./calls/tenants.ts";
+import { tokenCalls } from "./calls/tokens.ts";
 import type { CofferClient, Reply } from "./client-port.ts";
 import {
   countOf,
   deleteOf,
   fleetMemberOf,
-  historyItemOf,
   keyFrom,
   memberOf,
   putOf,
   rangeOf,
   replyOf,
   statusOf,
-  tenantOf,
   txnOf,
   watchOf,
 } from "./from-message.ts";
-import { bytesOfKey } from "./keys.ts";
 import { deleteMessage, putMessage, rangeMessage, txnMessage, watchMessage } from "./to-message.ts";
 
 /** The port of the commands over the client of the API. `readText` reads the PEM files. */
@@ -43,7 +45,10 @@ export function openClusterClient(
     ...leaseCalls(client),
     ...memberCalls(client),
     ...tenantCalls(client),
-    ...accountCalls(client),
+    ...policyCalls(client),
+    ...tokenCalls(client),
+    ...historyCalls(client),
+    ...auditCalls(client),
     close: () => client.close(),
   };
 }
@@ -57,7 +62,7 @@ function readPem(path: string, readText: (path: string) => string): string {
   }
 }
 
-type KeyCalls = "range" | "put" | "deleteRange" | "txn" | "compact" | "watch" | "history";
+type KeyCalls = "range" | "put" | "deleteRange" | "txn" | "compact" | "watch";
 
 function keyCalls(client: Client): Pick<CofferClient, KeyCalls> {
   return {
@@ -91,11 +96,6 @@ function keyCalls(client: Client): Pick<CofferClient, KeyCalls> {
         signal.removeEventListener("abort", stop);
         stop();
       }
-    },
-    history: async ({ key, before, limit }) => {
-      const range = { before: BigInt(before), limit: BigInt(limit) };
-      const response = await client.history({ key: bytesOfKey(key), ...range });
-      return replyOf(response, response.items.map(historyItemOf));
     },
   };
 }
@@ -187,66 +187,6 @@ function memberCalls(client: Client): Pick<CofferClient, MemberCalls> {
     },
     moveLeader: async (target) => {
       await client.moveLeader({ targetID: target });
-    },
-  };
-}
-
-type TenantCalls = "tenantCreate" | "tenantList" | "tenantShow" | "tenantDelete";
-
-function tenantCalls(client: Client): Pick<CofferClient, TenantCalls> {
-  return {
-    tenantCreate: async (request) => {
-      const response = await client.tenantCreate(request);
-      return replyOf(response, tenantOf(response.tenant));
-    },
-    tenantList: async () => {
-      const response = await client.tenantList();
-      return replyOf(response, response.tenants.map(tenantOf));
-    },
-    tenantShow: async (name) => {
-      const response = await client.tenantShow({ name });
-      return replyOf(response, tenantOf(response.tenant));
-    },
-    tenantDelete: async (name) => replyOf(await client.tenantDelete({ name }), undefined),
-  };
-}
-
-type AccountCalls =
-  "policyList" | "policyChange" | "policyAsk" | "tokenIssue" | "whoAmI" | "auditTail";
-
-function accountCalls(client: Client): Pick<CofferClient, AccountCalls> {
-  const fieldsOf = (row: readonly string[]): { fields: string[] } => ({ fields: [...row] });
-  return {
-    policyList: async () => {
-      const response = await client.policyList();
-      const rows = response.rows.map(({ fields }) => fields);
-      return replyOf(response, { policyRevision: countOf(response.policyRevision), rows });
-    },
-    policyChange: async ({ add, remove }) => {
-      const rows = { add: add.map(fieldsOf), remove: remove.map(fieldsOf) };
-      const response = await client.policyChange(rows);
-      return replyOf(response, { policyRevision: countOf(response.policyRevision) });
-    },
-    policyAsk: async ({ subject, action, key, rangeEnd }) => {
-      const range = { key: bytesOfKey(key), rangeEnd: bytesOfKey(rangeEnd) };
-      const response = await client.policyAsk({ subject, action, ...range });
-      return replyOf(response, { allowed: response.allowed, row: response.row?.fields });
-    },
-    tokenIssue: async ({ subject, groups, tenants, ttlSeconds }) => {
-      const names = { groups: [...groups], tenants: [...tenants] };
-      const request = { subject, ...names, ttlSeconds: BigInt(ttlSeconds) };
-      const response = await client.tokenIssue(request);
-      return replyOf(response, { token: response.token, expires: countOf(response.expires) });
-    },
-    whoAmI: async () => {
-      const response = await client.whoAmI();
-      const actor = response.actor ?? { issuer: "", subject: "", requestId: "" };
-      return replyOf(response, { actor, tenant: response.tenant, groups: response.groups });
-    },
-    auditTail: async ({ limit, afterSeq, ...filter }) => {
-      const range = { limit: BigInt(limit), afterSeq: BigInt(afterSeq) };
-      const response = await client.auditTail({ ...range, ...filter });
-      return replyOf(response, response.lines);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { type coffer, mvcc, type rpc } from "../client/mod.ts";
+import { type clusterApi, type historyApi, type tenantApi, mvcc, type rpc } from "../client/mod.ts";
 import {
   clusterId,
   type DeleteRangeResult,
@@ -152,7 +152,7 @@ export function memberOf(member: rpc.Member | undefined): MemberInfo {
   return { id: memberId(ID), name, peerUrls: peerURLs, clientUrls: clientURLs, isLearner };
 }
 
-export function fleetMemberOf(member: coffer.MemberStatus): FleetMember {
+export function fleetMemberOf(member: clusterApi.MemberStatus): FleetMember {
   const { id, name, clientUrls, isLearner, report, roundTripUs } = member;
   return {
     id: memberId(id),
@@ -175,7 +175,7 @@ export function fleetMemberOf(member: coffer.MemberStatus): FleetMember {
   };
 }
 
-export function tenantOf(tenant: coffer.Tenant | undefined): TenantInfo {
+export function tenantOf(tenant: tenantApi.Tenant | undefined): TenantInfo {
   const { id, name, ...counts } = present(tenant);
   return {
     id: id as TenantId,
@@ -187,7 +187,7 @@ export function tenantOf(tenant: coffer.Tenant | undefined): TenantInfo {
   };
 }
 
-export function historyItemOf({ type, kv, actor, time }: coffer.HistoryItem): HistoryItem {
+export function historyItemOf({ type, kv, actor, time }: historyApi.HistoryItem): HistoryItem {
   return {
     type: type === mvcc.Event_EventType.DELETE ? "delete" : "put",
     kv: kvOf(present(kv)),

@@ -1,5 +1,10 @@
-import { type coffer, health, type mvcc, rpc } from "../proto/mod.ts";
-import { coffer as cofferCodecs } from "../proto/mod.ts";
+import { clusterApi, health, type mvcc, rpc } from "../proto/mod.ts";
+import { type AuditCalls, auditCalls } from "./audit-calls.ts";
+import { type HistoryCalls, historyCalls } from "./history-calls.ts";
+import { type PolicyCalls, policyCalls } from "./policy-calls.ts";
+import { type TenantCalls, tenantCalls } from "./tenant-calls.ts";
+import { type TokenCalls, tokenCalls } from "./token-calls.ts";
+import type { CallUnary, Unary } from "./unary.ts";
 import { type ConnectionOptions, createConnector } from "./connection.ts";
 import { type KeepAliveStream, openKeepAlive } from "./keep-alive.ts";
 import { type CallOptions, type Metadata, createTransport } from "./transport.ts";
@@ -19,16 +24,9 @@ export interface ClientOptions extends ConnectionOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-/** A message with any of its fields left out. 64-bit numbers may be given as number or bigint. */
-export type Fields<T> = rpc.DeepPartial<T>;
-
-export type Unary<Request, Response> = (
-  request?: Fields<Request>,
-  options?: CallOptions,
-) => Promise<Response>;
-
 /** Every call rejects with CofferError and nothing else, and leaves the client usable. */
-export interface Client extends AsyncDisposable {
+export interface Client
+  extends TenantCalls, PolicyCalls, TokenCalls, HistoryCalls, AuditCalls, AsyncDisposable {
   readonly range: Unary<rpc.RangeRequest, rpc.RangeResponse>;
   readonly put: Unary<rpc.PutRequest, rpc.PutResponse>;
   readonly deleteRange: Unary<rpc.DeleteRangeRequest, rpc.DeleteRangeResponse>;
@@ -49,20 +47,8 @@ export interface Client extends AsyncDisposable {
   readonly memberUpdate: Unary<rpc.MemberUpdateRequest, rpc.MemberUpdateResponse>;
   readonly memberPromote: Unary<rpc.MemberPromoteRequest, rpc.MemberPromoteResponse>;
   readonly memberList: Unary<rpc.MemberListRequest, rpc.MemberListResponse>;
-  readonly clusterStatus: Unary<coffer.ClusterStatusRequest, coffer.ClusterStatusResponse>;
+  readonly clusterStatus: Unary<clusterApi.ClusterStatusRequest, clusterApi.ClusterStatusResponse>;
   readonly healthCheck: Unary<health.HealthCheckRequest, health.HealthCheckResponse>;
-
-  readonly tenantCreate: Unary<coffer.TenantCreateRequest, coffer.TenantResponse>;
-  readonly tenantList: Unary<coffer.TenantListRequest, coffer.TenantListResponse>;
-  readonly tenantShow: Unary<coffer.TenantShowRequest, coffer.TenantResponse>;
-  readonly tenantDelete: Unary<coffer.TenantDeleteRequest, coffer.TenantDeleteResponse>;
-  readonly policyList: Unary<coffer.PolicyListRequest, coffer.PolicyListResponse>;
-  readonly policyChange: Unary<coffer.PolicyChangeRequest, coffer.PolicyChangeResponse>;
-  readonly policyAsk: Unary<coffer.PolicyAskRequest, coffer.PolicyAskResponse>;
-  readonly tokenIssue: Unary<coffer.TokenIssueRequest, coffer.TokenIssueResponse>;
-  readonly whoAmI: Unary<coffer.WhoAmIRequest, coffer.WhoAmIResponse>;
-  readonly history: Unary<coffer.HistoryRequest, coffer.HistoryResponse>;
-  readonly auditTail: Unary<coffer.AuditTailRequest, coffer.AuditTailResponse>;
 
   watch(options?: CallOptions): WatchStream;
   keepAlive(options?: CallOptions): KeepAliveStream;
@@ -73,14 +59,6 @@ export interface Client extends AsyncDisposable {
 export type KeyValue = mvcc.KeyValue;
 
 const TIMEOUT_MS = 7000;
-
-interface Codec<T> {
-  encode(message: T): { finish(): Uint8Array };
-  decode(bytes: Uint8Array): T;
-  create(base?: Fields<T>): T;
-}
-
-type CallUnary = <Q, R>(path: string, request: Codec<Q>, response: Codec<R>) => Unary<Q, R>;
 
 /** A client of the API. Connects when first used, and again whenever the connection broke. */
 export function connect(options: ClientOptions): Client {
@@ -97,7 +75,10 @@ export function connect(options: ClientOptions): Client {
     ...memberCalls(call),
     ...maintenanceCalls(call),
     ...tenantCalls(call),
-    ...accountCalls(call),
+    ...policyCalls(call),
+    ...tokenCalls(call),
+    ...historyCalls(call),
+    ...auditCalls(call),
     watch: (callOptions = {}) =>
       openWatch(transport.open("/etcdserverpb.Watch/Watch", callOptions)),
     keepAlive: (callOptions = {}) =>
@@ -160,8 +141,8 @@ function memberCalls(call: CallUnary): Pick<Client, MemberCalls> {
     memberList: call(`${c}List`, rpc.MemberListRequest, rpc.MemberListResponse),
     clusterStatus: call(
       "/coffer.v1.Cluster/Status",
-      cofferCodecs.ClusterStatusRequest,
-      cofferCodecs.ClusterStatusResponse,
+      clusterApi.ClusterStatusRequest,
+      clusterApi.ClusterStatusResponse,
     ),
   };
 }
@@ -180,35 +161,5 @@ function maintenanceCalls(
       health.HealthCheckRequest,
       health.HealthCheckResponse,
     ),
-  };
-}
-
-function tenantCalls(
-  call: CallUnary,
-): Pick<Client, "tenantCreate" | "tenantList" | "tenantShow" | "tenantDelete"> {
-  const c = cofferCodecs;
-  const tenants = "/coffer.v1.Tenants/";
-  return {
-    tenantCreate: call(`${tenants}Create`, c.TenantCreateRequest, c.TenantResponse),
-    tenantList: call(`${tenants}List`, c.TenantListRequest, c.TenantListResponse),
-    tenantShow: call(`${tenants}Show`, c.TenantShowRequest, c.TenantResponse),
-    tenantDelete: call(`${tenants}Delete`, c.TenantDeleteRequest, c.TenantDeleteResponse),
-  };
-}
-
-type AccountCalls =
-  "policyList" | "policyChange" | "policyAsk" | "tokenIssue" | "whoAmI" | "history" | "auditTail";
-
-function accountCalls(call: CallUnary): Pick<Client, AccountCalls> {
-  const c = cofferCodecs;
-  const policies = "/coffer.v1.Policies/";
-  return {
-    policyList: call(`${policies}List`, c.PolicyListRequest, c.PolicyListResponse),
-    policyChange: call(`${policies}Change`, c.PolicyChangeRequest, c.PolicyChangeResponse),
-    policyAsk: call(`${policies}Ask`, c.PolicyAskRequest, c.PolicyAskResponse),
-    tokenIssue: call("/coffer.v1.Tokens/Issue", c.TokenIssueRequest, c.TokenIssueResponse),
-    whoAmI: call("/coffer.v1.Tokens/WhoAmI", c.WhoAmIRequest, c.WhoAmIResponse),
-    history: call("/coffer.v1.History/List", c.HistoryRequest, c.HistoryResponse),
-    auditTail: call("/coffer.v1.Audit/Tail", c.AuditTailRequest, c.AuditTailResponse),
   };
 }

@@ -1,5 +1,6 @@
+import { auditEdge } from "./audit.ts";
 import type { EdgeParts } from "./gate.ts";
-import { auditTail, history, tokenIssue, whoAmI } from "./insight.ts";
+import { historyEdge } from "./history.ts";
 import { compact, deleteRange, put, range } from "./kv.ts";
 import { leaseGrant, leaseKeepAlive, leaseLeases, leaseRevoke, leaseTimeToLive } from "./lease.ts";
 import { createLeaderWatch } from "./leader-watch.ts";
@@ -11,10 +12,11 @@ import {
   memberUpdate,
   moveLeader,
 } from "./members.ts";
-import { policyAsk, policyChange, policyList } from "./policies.ts";
+import { policyEdge } from "./policies.ts";
 import type { Edge } from "./requests.ts";
 import { alarms, clusterStatus, hashKv, health, status } from "./status.ts";
-import { tenantCreate, tenantDelete, tenantList, tenantShow } from "./tenants.ts";
+import { tenantEdge } from "./tenants.ts";
+import { tokenEdge } from "./tokens.ts";
 import { txn } from "./txn.ts";
 import { watch } from "./watch.ts";
 
@@ -50,16 +52,10 @@ export function createEdge(parts: EdgeParts): Edge & { close(): void } {
     whileLeader: (caller, lost) => leaderWatch.whileLeader(caller, lost),
     alarms: (caller) => alarms(deps, caller),
     health: (checks) => health(deps, checks),
-    tenantCreate: (caller, request) => tenantCreate(deps, caller, request),
-    tenantList: (caller) => tenantList(deps, caller),
-    tenantShow: (caller, name) => tenantShow(deps, caller, name),
-    tenantDelete: (caller, name) => tenantDelete(deps, caller, name),
-    policyList: (caller) => policyList(deps, caller),
-    policyChange: (caller, request) => policyChange(deps, caller, request),
-    policyAsk: (caller, question) => policyAsk(deps, caller, question),
-    tokenIssue: (caller, request) => tokenIssue(deps, caller, request),
-    whoAmI: (caller) => whoAmI(deps, caller),
-    history: (caller, request) => history(deps, caller, request),
-    auditTail: (caller, query) => auditTail(deps, caller, query),
+    ...tenantEdge(deps),
+    ...policyEdge(deps),
+    ...tokenEdge(deps),
+    ...historyEdge(deps),
+    ...auditEdge(deps),
   };
 }

@@ -3,3 +3,8 @@ export { createEdge } from "./create-edge.ts";
 export type { EdgeParts } from "./gate.ts";
 export type * from "./ports.ts";
 export type * from "./requests.ts";
+export type * from "./audit-requests.ts";
+export type * from "./history-requests.ts";
+export type * from "./policy-requests.ts";
+export type * from "./tenant-requests.ts";
+export type * from "./token-requests.ts";

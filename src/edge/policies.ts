@@ -14,7 +14,8 @@ import {
   runRequest,
 } from "./gate.ts";
 import type { Action } from "./ports.ts";
-import type { AccessAnswer, AccessQuestion, Caller, PolicyRow, Reply } from "./requests.ts";
+import type { AccessAnswer, AccessQuestion, PolicyEdge, PolicyRow } from "./policy-requests.ts";
+import type { Caller, Reply } from "./requests.ts";
 
 /** Policies of one scope: a tenant's, or with the system tenant named, the cluster's. */
 
@@ -28,7 +29,15 @@ const ACTIONS: ReadonlySet<string> = new Set<Action>([
   "admin",
 ]);
 
-export function policyList(
+export function policyEdge(deps: EdgeDeps): PolicyEdge {
+  return {
+    policyList: (caller) => policyList(deps, caller),
+    policyChange: (caller, request) => policyChange(deps, caller, request),
+    policyAsk: (caller, question) => policyAsk(deps, caller, question),
+  };
+}
+
+function policyList(
   deps: EdgeDeps,
   caller: Caller,
 ): Promise<Reply<{ readonly policyRevision: number; readonly rows: readonly PolicyRow[] }>> {
@@ -45,7 +54,7 @@ export function policyList(
   });
 }
 
-export function policyChange(
+function policyChange(
   deps: EdgeDeps,
   caller: Caller,
   request: { readonly add: readonly PolicyRow[]; readonly remove: readonly PolicyRow[] },
@@ -66,7 +75,7 @@ export function policyChange(
 }
 
 /** May a subject do something? Everyone may ask for themselves; for others it takes `admin`. */
-export function policyAsk(
+function policyAsk(
   deps: EdgeDeps,
   caller: Caller,
   question: AccessQuestion,

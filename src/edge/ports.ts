@@ -10,7 +10,10 @@ import type {
   TenantId,
   TxnRequest,
 } from "../core/types/mod.ts";
-import type { AuditQuery, PeerCertificate, PolicyRow, TokenRequest } from "./requests.ts";
+import type { AuditQuery } from "./audit-requests.ts";
+import type { PolicyRow } from "./policy-requests.ts";
+import type { PeerCertificate } from "./requests.ts";
+import type { TokenRequest } from "./token-requests.ts";
 
 /** What the edge needs of the rooms beside it; main.ts wires the real ones. */
 

@@ -1,10 +1,7 @@
 import type {
-  Actor,
   ClusterId,
   DeleteRangeRequest,
   DeleteRangeResult,
-  HistoryItem,
-  Key,
   LeaseId,
   LeaseInfo,
   MemberId,
@@ -14,13 +11,17 @@ import type {
   RangeRequest,
   RangeResult,
   Revision,
-  TenantInfo,
   TxnRequest,
   TxnResult,
   WatchCreateRequest,
   WatchResponse,
 } from "../core/types/mod.ts";
 import type { CofferError } from "../errors.ts";
+import type { AuditEdge } from "./audit-requests.ts";
+import type { HistoryEdge } from "./history-requests.ts";
+import type { PolicyEdge } from "./policy-requests.ts";
+import type { TenantEdge } from "./tenant-requests.ts";
+import type { TokenEdge } from "./token-requests.ts";
 
 /** Plain requests and replies of the one gate; every protocol translates to and from these. */
 
@@ -112,39 +113,6 @@ export interface HealthResult {
   readonly failure: string | undefined;
 }
 
-/** A policy row without its domain: `["p", sub, obj, act, eft]` or `["g", member, role]`. */
-export type PolicyRow = readonly string[];
-
-export interface AccessQuestion {
-  /** "": the caller. */
-  readonly subject: string;
-  readonly action: string;
-  readonly key: Key;
-  readonly rangeEnd: Key;
-}
-
-export interface AccessAnswer {
-  readonly allowed: boolean;
-  /** The row that decided; `undefined` when nothing granted it. */
-  readonly row: PolicyRow | undefined;
-}
-
-export interface TokenRequest {
-  readonly subject: string;
-  readonly groups: readonly string[];
-  readonly tenants: readonly string[];
-  readonly ttlSeconds: number;
-}
-
-export interface AuditQuery {
-  readonly limit: number;
-  /** Records after this sequence number of this member; 0: the newest. */
-  readonly afterSeq: number;
-  readonly subject: string;
-  readonly action: string;
-  readonly outcome: string;
-}
-
 /** One etcd watch stream. Responses are pulled, so that a slow reader costs bounded memory. */
 export interface WatchSession {
   create(request: WatchCreateRequest): void;
@@ -161,7 +129,7 @@ export interface WatchSession {
 }
 
 /** Every request of every protocol. All methods reject with CofferError and nothing else. */
-export interface Edge {
+export interface Edge extends TenantEdge, PolicyEdge, TokenEdge, HistoryEdge, AuditEdge {
   range(caller: Caller, request: RangeRequest): Promise<Reply<RangeResult>>;
   put(caller: Caller, request: PutRequest): Promise<Reply<PutResult>>;
   deleteRange(caller: Caller, request: DeleteRangeRequest): Promise<Reply<DeleteRangeResult>>;
@@ -238,40 +206,4 @@ export interface Edge {
   >;
   /** Open to all who reach the port, as etcd's; tells nothing but health. */
   health(checks: readonly HealthCheck[]): Promise<readonly HealthResult[]>;
-
-  tenantCreate(
-    caller: Caller,
-    request: { readonly name: string; readonly owner: string },
-  ): Promise<Reply<TenantInfo>>;
-  tenantList(caller: Caller): Promise<Reply<readonly TenantInfo[]>>;
-  tenantShow(caller: Caller, name: string): Promise<Reply<TenantInfo>>;
-  tenantDelete(caller: Caller, name: string): Promise<Reply<undefined>>;
-
-  policyList(
-    caller: Caller,
-  ): Promise<Reply<{ readonly policyRevision: number; readonly rows: readonly PolicyRow[] }>>;
-  policyChange(
-    caller: Caller,
-    request: { readonly add: readonly PolicyRow[]; readonly remove: readonly PolicyRow[] },
-  ): Promise<Reply<{ readonly policyRevision: number }>>;
-  policyAsk(caller: Caller, question: AccessQuestion): Promise<Reply<AccessAnswer>>;
-
-  tokenIssue(
-    caller: Caller,
-    request: TokenRequest,
-  ): Promise<Reply<{ readonly token: string; readonly expires: number }>>;
-  /** Who the caller is taken for. */
-  whoAmI(
-    caller: Caller,
-  ): Promise<
-    Reply<{ readonly actor: Actor; readonly tenant: string; readonly groups: readonly string[] }>
-  >;
-
-  /** Newest first; values opened for those who may read them. `before` 0: from the newest. */
-  history(
-    caller: Caller,
-    request: { readonly key: Key; readonly before: number; readonly limit: number },
-  ): Promise<Reply<readonly HistoryItem[]>>;
-  /** Canonical JSON lines of this member's audit chain, oldest first. */
-  auditTail(caller: Caller, query: AuditQuery): Promise<Reply<readonly string[]>>;
 }

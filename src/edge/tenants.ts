@@ -14,6 +14,7 @@ import {
   runRequest,
 } from "./gate.ts";
 import type { Caller, Reply } from "./requests.ts";
+import type { TenantEdge } from "./tenant-requests.ts";
 
 /** Tenants are made and removed by the cluster's operators, and seen by those who are bound to them. */
 
@@ -39,7 +40,16 @@ export function checkTenantName(name: string): void {
   }
 }
 
-export function tenantCreate(
+export function tenantEdge(deps: EdgeDeps): TenantEdge {
+  return {
+    tenantCreate: (caller, request) => tenantCreate(deps, caller, request),
+    tenantList: (caller) => tenantList(deps, caller),
+    tenantShow: (caller, name) => tenantShow(deps, caller, name),
+    tenantDelete: (caller, name) => tenantDelete(deps, caller, name),
+  };
+}
+
+function tenantCreate(
   deps: EdgeDeps,
   caller: Caller,
   request: { readonly name: string; readonly owner: string },
@@ -66,11 +76,7 @@ export function tenantCreate(
   });
 }
 
-export function tenantDelete(
-  deps: EdgeDeps,
-  caller: Caller,
-  name: string,
-): Promise<Reply<undefined>> {
+function tenantDelete(deps: EdgeDeps, caller: Caller, name: string): Promise<Reply<undefined>> {
   const what = { action: "tenant-delete", target: { key: name, rangeEnd: "" } };
   return runRequest(deps, caller, what, async (context) => {
     await linearize(context);
@@ -82,7 +88,7 @@ export function tenantDelete(
   });
 }
 
-export function tenantList(deps: EdgeDeps, caller: Caller): Promise<Reply<readonly TenantInfo[]>> {
+function tenantList(deps: EdgeDeps, caller: Caller): Promise<Reply<readonly TenantInfo[]>> {
   return runRequest(deps, caller, { action: "tenant-list", target: NO_TARGET }, async (context) => {
     await linearize(context);
     const seen = deps.node.state.tenants().filter((tenant) => maySee(context, tenant));
@@ -93,11 +99,7 @@ export function tenantList(deps: EdgeDeps, caller: Caller): Promise<Reply<readon
   });
 }
 
-export function tenantShow(
-  deps: EdgeDeps,
-  caller: Caller,
-  name: string,
-): Promise<Reply<TenantInfo>> {
+function tenantShow(deps: EdgeDeps, caller: Caller, name: string): Promise<Reply<TenantInfo>> {
   const what = { action: "tenant-show", target: { key: name, rangeEnd: "" } };
   return runRequest(deps, caller, what, async (context) => {
     await linearize(context);

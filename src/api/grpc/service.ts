@@ -4,16 +4,21 @@ import type { Edge } from "../../edge/mod.ts";
 import { type GrpcStatus, grpcStatus } from "../../errors.ts";
 import type { Logger } from "../../telemetry/mod.ts";
 import { type CallContext, ServerCall } from "./call.ts";
+import { auditMethods } from "./audit.ts";
 import { clusterMethods } from "./cluster.ts";
-import { cofferMethods } from "./coffer.ts";
+import { clusterStatusMethods } from "./cluster-status.ts";
 import { MESSAGE_BYTES_MAX } from "./fault.ts";
 import { healthMethods } from "./health.ts";
+import { historyMethods } from "./history.ts";
 import { kvMethods } from "./kv.ts";
 import { leaseMethods } from "./lease.ts";
 import { maintenanceMethods } from "./maintenance.ts";
 import { type Peer, callerOf } from "./metadata.ts";
 import type { Method } from "./method.ts";
+import { policyMethods } from "./policies.ts";
 import { ProtocolError } from "./status.ts";
+import { tenantMethods } from "./tenants.ts";
+import { tokenMethods } from "./tokens.ts";
 import { watchMethods } from "./watch.ts";
 
 /** A request that is not complete after this time is refused. */
@@ -77,7 +82,12 @@ function methodTable(edge: Edge): ReadonlyMap<string, Method> {
     ...leaseMethods(edge),
     ...clusterMethods(edge),
     ...maintenanceMethods(edge),
-    ...cofferMethods(edge),
+    ...clusterStatusMethods(edge),
+    ...tenantMethods(edge),
+    ...policyMethods(edge),
+    ...tokenMethods(edge),
+    ...historyMethods(edge),
+    ...auditMethods(edge),
   ];
   const services = new Set(offered.map((method) => serviceOf(method.path)));
   const all = [...offered, ...healthMethods(edge, services)];
