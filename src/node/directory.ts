@@ -18,8 +18,11 @@ export class Directory {
   readonly #state: Pick<StateReader, "members" | "isRemovedMember">;
   #byId = new Map<MemberId, string>();
   #byName = new Map<string, MemberId>();
-  /** Names of members that were removed while this one runs, or that it was seeded with. */
-  readonly #removed = new Map<string, MemberId>();
+  /**
+   * By name: members that were removed while this one runs, or that it was told of. More than one, if
+   * a member that took over a name was removed too.
+   */
+  readonly #removed = new Map<string, Set<MemberId>>();
 
   constructor(
     self: MemberId,
@@ -49,7 +52,7 @@ export class Directory {
     for (const [id, name] of [...before, ...byId]) {
       if (!this.#state.isRemovedMember(id)) continue;
       byId.delete(id);
-      if (id !== this.#self) this.#removed.set(name, id);
+      if (id !== this.#self) this.#noteRemoved(name, id);
     }
     const byName = new Map<string, MemberId>();
     for (const [id, name] of byId) if (name !== "") byName.set(name, id);
@@ -68,15 +71,20 @@ export class Directory {
     return this.#byName.get(name);
   }
 
-  /** The removed member that last had the name, which nobody has now. */
-  removedUnder(name: string): MemberId | undefined {
-    return this.#removed.get(name);
+  /** The removed members that had the name, which nobody has now. */
+  removedUnder(name: string): readonly MemberId[] {
+    return [...(this.#removed.get(name) ?? [])];
   }
 
   /** Names to talk with: the other members, and the removed ones, who are told so. */
   others(): readonly string[] {
     const names = [...this.#byName].filter(([, id]) => id !== this.#self).map(([name]) => name);
     return [...names, ...this.#removed.keys()].sort();
+  }
+
+  #noteRemoved(name: string, id: MemberId): void {
+    const ids = this.#removed.get(name) ?? new Set();
+    this.#removed.set(name, ids.add(id));
   }
 }
 

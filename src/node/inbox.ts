@@ -136,8 +136,7 @@ export class Inbox {
   tellRemovedMembers(): void {
     const { directory } = this.#deps;
     for (const name of directory.others()) {
-      const removed = directory.removedUnder(name);
-      if (removed !== undefined) this.#tellRemoved(name, removed);
+      for (const removed of directory.removedUnder(name)) this.#tellRemoved(name, removed);
     }
   }
 
@@ -158,9 +157,9 @@ export class Inbox {
     const sender = directory.idOf(from);
     if (sender === undefined) {
       const removed = directory.removedUnder(from);
-      if (removed !== undefined) this.#tellRemoved(from, removed);
+      for (const member of removed) this.#tellRemoved(from, member);
       // A member to be knows nothing of anybody, and nobody of it.
-      else if (message.kind === "request" && isIntroduction(message.body)) {
+      if (removed.length === 0 && message.kind === "request" && isIntroduction(message.body)) {
         this.#serve(from, message.id, message.body);
       }
       return;

@@ -64,6 +64,8 @@ export class Membership {
   readonly #deps: MembershipDeps;
   /** Changes judged by this member, one after the other. */
   #running: Promise<unknown> = Promise.resolve();
+  /** When this member last handed leadership over because it was to be removed. */
+  #gaveWayAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: MembershipDeps) {
     this.#deps = deps;
@@ -148,8 +150,8 @@ export class Membership {
       const code = refuseChange(this.#view(), change);
       if (code !== undefined) throw new CofferError(code);
       // A leader that is to go hands over first: else nobody leads until an election timeout is over.
-      const isOwnEnd = change.kind === "remove" && change.id === self;
-      if (isOwnEnd && leadership.successor() !== undefined) {
+      if (change.kind === "remove" && change.id === self && this.#mayGiveWay()) {
+        this.#gaveWayAt = clock.now();
         if (await this.#deps.transferLeadership()) throw new CofferError("leader-changed");
       }
       const refused = await this.#propose(change, actor, deadline);
@@ -163,6 +165,17 @@ export class Membership {
       await this.#pause();
       this.#checkTime(since, deadline);
     }
+  }
+
+  /**
+   * Once for each request: who leads again although it gave way removes itself. Two members, both to
+   * be removed, would hand leadership to and fro until the time of one request is over, and the lease
+   * clock would lose a little each time.
+   */
+  #mayGiveWay(): boolean {
+    const { clock, leadership, requestTimeoutMs } = this.#deps;
+    const isAgain = clock.now() - this.#gaveWayAt < requestTimeoutMs;
+    return !isAgain && leadership.successor() !== undefined;
   }
 
   /** Why it was not appended; resolves once it is applied. */

@@ -18,6 +18,10 @@ import { ACTOR } from "../fsm/fixtures.ts";
 const NEW = memberId(0xfeed_0000_0000_0001n);
 const OTHER = memberId(0xfeed_0000_0000_0002n);
 
+function isAck(bytes: Uint8Array): boolean {
+  return decodeMessages(bytes).some(({ kind }) => kind === "append-resp");
+}
+
 function add(name: string, isLearner = true, id = NEW) {
   return { kind: "add", id, peerUrls: [urlOf(name)], isLearner } as const;
 }
@@ -98,6 +102,27 @@ test("the leader that is removed hands over first, and is told", async (context)
   assert.equal((await cluster.put(asked, "k")).kind, "put");
   assert.ok(cluster.time.now - since < ELECTION_MS, "nobody led for a while");
   assert.ok(await cluster.time.until(() => leader.removals.length > 0, 3 * ELECTION_MS));
+});
+
+test("two leaders to be do not hand over to each other when both are to go", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const [next, other] = cluster.followers;
+  assert.ok(next !== undefined && other !== undefined);
+  // Never the one to hand over to: what it has saved is not known.
+  cluster.hub.decide(({ from, channel, bytes }) =>
+    channel === "raft" && from === other.name && isAck(bytes) ? "drop" : undefined,
+  );
+  const { term } = leader.node.status();
+  const changes = [leader, next].map(({ node, id }) =>
+    ending(node.changeMembers({ kind: "remove", id }, ACTOR)),
+  );
+  const isOneGone = (): boolean => [leader, next].some((one) => votersOf(one).length === 2);
+  assert.ok(await cluster.time.until(isOneGone, REQUEST_TIMEOUT_MS / 2), "they hand over for ever");
+  cluster.hub.decide(() => undefined);
+  assert.deepEqual(await cluster.time.finish(Promise.all(changes)), ["done", "done"]);
+  assert.ok(other.node.status().term <= term + 4, "leadership went to and fro");
+  assert.ok(await cluster.time.until(() => votersOf(other).length === 1, ELECTION_MS));
 });
 
 test("a leader that removed itself stays until the others know: it may be needed for that", async (context) => {
@@ -203,6 +228,26 @@ test("a member whose disk is lost is replaced under its name while the cluster w
   await cluster.settle();
   assert.deepEqual(cluster.keys(fresh), [["k", "v"]]);
   assert.equal(votersOf(fresh).length, 3);
+});
+
+test("a removed member is told so under a name that another removed one had before", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const [lost] = cluster.followers;
+  assert.ok(lost !== undefined);
+  cluster.crash(lost);
+  assert.equal(await cluster.change(leader, { kind: "remove", id: lost.id }), "done");
+  const { name } = lost;
+  Object.assign(lost, { name: "old" });
+  const fresh = await join(cluster, leader, name);
+  await cluster.announce(fresh);
+  // As one that led and removed itself: no message of its log says which id it has.
+  const isGone = (): boolean => leader.node.state.isRemovedMember(fresh.id);
+  cluster.hub.decide(({ from, channel }) =>
+    channel === "raft" && from === name && isGone() ? "drop" : undefined,
+  );
+  assert.equal(await cluster.change(leader, { kind: "remove", id: fresh.id }), "done");
+  assert.ok(await cluster.time.until(() => fresh.removals.length > 0, 3 * ELECTION_MS));
 });
 
 test("a learner that has not caught up is not promoted", async (context) => {
