@@ -73,13 +73,14 @@ export class ReadQueue {
     }
   }
 
-  /** Takes the rounds that raft confirmed. */
+  /** Takes the rounds that raft confirmed, and ends those that the leader refuses. */
   confirm(states: readonly ReadState[]): void {
     for (const { ctx, index } of states) {
       const round = this.#rounds.get(ctx);
       if (round === undefined) continue;
       this.#rounds.delete(ctx);
-      this.#confirmed.push({ index, reads: round.reads });
+      if (index !== undefined) this.#confirmed.push({ index, reads: round.reads });
+      else refuse(round.reads, new CofferError("too-many-requests"));
     }
   }
 
@@ -97,13 +98,13 @@ export class ReadQueue {
   refuseConfirmed(error: CofferError): void {
     const confirmed = this.#confirmed;
     this.#confirmed = [];
-    for (const { reads } of confirmed) for (const read of reads) read.reject(error);
+    for (const { reads } of confirmed) refuse(reads, error);
   }
 
   #refuseAsking(error: CofferError): void {
     const asking = this.#asking;
     this.#asking = [];
-    for (const read of asking) read.reject(error);
+    refuse(asking, error);
   }
 
   expire(now: number, errorOf: (since: number) => CofferError): void {
@@ -127,9 +128,13 @@ export class ReadQueue {
   failAll(error: CofferError): void {
     const rounds = [...this.#rounds.values()].flatMap(({ reads }) => reads);
     const confirmed = this.#confirmed.flatMap(({ reads }) => reads);
-    for (const read of [...this.#asking, ...rounds, ...confirmed]) read.reject(error);
+    refuse([...this.#asking, ...rounds, ...confirmed], error);
     this.#asking = [];
     this.#rounds.clear();
     this.#confirmed = [];
   }
+}
+
+function refuse(reads: readonly WaitingRead[], error: CofferError): void {
+  for (const read of reads) read.reject(error);
 }

@@ -98,6 +98,7 @@ function readBody(from: ByteReader, kind: Message["kind"], envelope: Envelope): 
     case "propose":
       return { kind, entryKind: from.word(entryKinds), data: from.blob(), ...envelope };
     case "read-index":
+    case "read-index-refused":
       return { kind, ctx: from.uint(), ...envelope };
     case "read-index-resp":
       return { kind, ctx: from.uint(), index: from.uint(), ...envelope };

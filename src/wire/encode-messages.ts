@@ -93,6 +93,7 @@ function writeBody(to: ByteWriter, message: Message): void {
       to.byte(entryKinds.indexOf(message.entryKind));
       return to.blob(message.data);
     case "read-index":
+    case "read-index-refused":
       return to.uint(message.ctx);
     case "read-index-resp":
       to.uint(message.ctx);

@@ -95,6 +95,7 @@ export const messageKinds: readonly Message["kind"][] = [
   "read-index",
   "read-index-resp",
   "transfer-leader",
+  "read-index-refused",
 ];
 
 /** Beside the kind of a message: it goes from and to the same as the one before. */

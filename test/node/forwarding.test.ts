@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { DEFAULT_LIMITS } from "../../src/core/raft/types.ts";
 import type { ForwardMessage } from "../../src/wire/mod.ts";
 import { decodeForward, decodeMessages } from "../../src/wire/mod.ts";
 import {
@@ -8,6 +9,8 @@ import {
   type FakeMember,
   HEARTBEAT_MS,
   REQUEST_TIMEOUT_MS,
+  ending,
+  endingNow,
   startCluster,
 } from "./fake-cluster.ts";
 import type { Payload } from "./fake-hub.ts";
@@ -172,6 +175,31 @@ test("a leader of another term than its sender believes in takes no batch", asyn
   await cluster.time.run(4000);
   await check(cluster, "k", 1);
 });
+
+test("a read that the leader has no room for is refused at once, with its fault", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const [follower] = two(cluster);
+  // The leader waits for its followers, and its own reads take every place there is.
+  cluster.hub.decide(({ channel, to, bytes }) =>
+    channel === "raft" && to === leader.name && !isRead(bytes) ? "drop" : undefined,
+  );
+  const endings: Promise<string>[] = [];
+  for (let i = 0; i < DEFAULT_LIMITS.pendingReadsMax; i++) {
+    endings.push(ending(leader.node.readIndex()));
+    cluster.time.pass(0);
+  }
+  const read = ending(follower.node.readIndex());
+  await cluster.time.run(5 * cluster.hub.latencyMs);
+  assert.equal(await endingNow(read), "too-many-requests");
+  cluster.hub.decide(() => undefined);
+  const all = await cluster.time.finish(Promise.all(endings));
+  assert.ok(all.every((end) => end === "done"));
+  assert.equal(await cluster.time.finish(ending(follower.node.readIndex())), "done");
+});
+
+const isRead = (bytes: Uint8Array): boolean =>
+  decodeMessages(bytes).some(({ kind }) => kind === "read-index");
 
 test("without a quorum a write waits for its time, and is told what may be the reason", async (context) => {
   const cluster = startCluster(context);

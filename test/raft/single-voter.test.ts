@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Raft, type RaftConfig, createRaft } from "../../src/core/raft/mod.ts";
+import { type Raft, type RaftConfig, type ReadState, createRaft } from "../../src/core/raft/mod.ts";
 import { memberId } from "../../src/core/types/mod.ts";
 import { createPrng } from "../../src/stdx/mod.ts";
 import { createMemoryLog, type MemoryLog, NO_CONF } from "./memory-log.ts";
@@ -23,14 +23,14 @@ function start(log: MemoryLog, more: Partial<RaftConfig> = {}): Raft {
 
 interface Done {
   readonly applied: string[];
-  readonly reads: { ctx: number; index: number }[];
+  readonly reads: ReadState[];
   readonly sent: number;
 }
 
 /** Does all work there is, as the simplest node would. */
 function run(raft: Raft, log: MemoryLog): Done {
   const applied: string[] = [];
-  const reads: { ctx: number; index: number }[] = [];
+  const reads: ReadState[] = [];
   let sent = 0;
   for (let ready = raft.ready(); ready !== undefined; ready = raft.ready()) {
     log.save(ready);

@@ -96,6 +96,7 @@ export const messagesByKind: ByKind<Message> = {
     ctx: natural,
     index: natural,
   }),
+  "read-index-refused": record({ ...envelope, kind: is("read-index-refused"), ctx: natural }),
   "transfer-leader": record({ ...envelope, kind: is("transfer-leader"), transferee: memberIds }),
 };
 

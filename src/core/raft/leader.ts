@@ -67,7 +67,7 @@ export function stepLeader(r: RaftState, m: Message): void {
       proposeOwn(r, m.entryKind, m.data);
       return;
     case "read-index":
-      acceptRead(r, { from: m.from, ctx: m.ctx });
+      acceptReadOf(r, m.from, m.ctx);
       return;
     case "transfer-leader":
       transferTo(r, m.transferee);
@@ -76,6 +76,7 @@ export function stepLeader(r: RaftState, m: Message): void {
     case "pre-vote-resp":
     case "timeout-now":
     case "read-index-resp":
+    case "read-index-refused":
       // Answers to an election that is over, or to an earlier life as follower.
       return;
     case "append":
@@ -130,6 +131,12 @@ export function acceptRead(r: RaftState, read: PendingRead): ReadResult {
   lead.reads.add(read);
   lead.dirty = true;
   return { kind: "accepted" };
+}
+
+/** A follower's read: one that is refused is told so, or its client would wait until its time is over. */
+function acceptReadOf(r: RaftState, from: MemberId, ctx: number): void {
+  if (acceptRead(r, { from, ctx }).kind === "accepted") return;
+  send(r, { kind: "read-index-refused", from: r.id, to: from, term: r.term, ctx });
 }
 
 /** Thesis §3.10: bring the target up to date, then tell it to campaign at once. */

@@ -134,6 +134,7 @@ function stepRole(r: RaftState, m: Message): void {
     case "follower":
       if (m.kind === "timeout-now") campaign(r, "transfer");
       else if (m.kind === "read-index-resp") r.readStates.push({ ctx: m.ctx, index: m.index });
+      else if (m.kind === "read-index-refused") r.readStates.push({ ctx: m.ctx, index: undefined });
       // The rest is for a leader. It is not passed on: with leadership unsettled it could circle.
       return;
     default:

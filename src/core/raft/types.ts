@@ -119,10 +119,14 @@ export interface Leadership {
   readonly leader: MemberId;
 }
 
-/** The read asked for with `ctx` may be served once the state machine has applied `index`. */
+/** What came of the read asked for with `ctx`. */
 export interface ReadState {
   readonly ctx: number;
-  readonly index: number;
+  /**
+   * It may be served once the state machine has applied this entry. `undefined`: the leader, which was
+   * asked for it, refuses it, as too many wait there.
+   */
+  readonly index: number | undefined;
 }
 
 /**
@@ -276,6 +280,12 @@ export interface ReadIndexRespMessage extends Envelope {
   readonly index: number;
 }
 
+/** Too many reads wait for a quorum already. */
+export interface ReadIndexRefusedMessage extends Envelope {
+  readonly kind: "read-index-refused";
+  readonly ctx: number;
+}
+
 export interface TransferLeaderMessage extends Envelope {
   readonly kind: "transfer-leader";
   readonly transferee: MemberId;
@@ -293,6 +303,7 @@ export type Message =
   | ProposeMessage
   | ReadIndexMessage
   | ReadIndexRespMessage
+  | ReadIndexRefusedMessage
   | TransferLeaderMessage;
 
 export interface ConfChangeSingle {

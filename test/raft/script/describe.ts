@@ -24,6 +24,7 @@ const MESSAGE_NAMES: { readonly [kind in Message["kind"]]: string } = {
   propose: "MsgProp",
   "read-index": "MsgReadIndex",
   "read-index-resp": "MsgReadIndexResp",
+  "read-index-refused": "MsgReadIndexRefused",
   "transfer-leader": "MsgTransferLeader",
 };
 
@@ -81,7 +82,7 @@ export function describeReady(ready: Ready): string[] {
     lines.push(`HardState Term:${hardState.term}${vote} Commit:${hardState.commit}`);
   }
   if (ready.readStates.length > 0) {
-    const states = ready.readStates.map(({ ctx, index }) => `${ctx}@${index}`);
+    const states = ready.readStates.map(({ ctx, index }) => `${ctx}@${index ?? "refused"}`);
     lines.push(`ReadStates [${states.join(" ")}]`);
   }
   if (snapshot !== undefined) {
@@ -149,6 +150,7 @@ function describeBody(m: Message): string {
     case "propose":
       return ` ${describeEntry({ index: 0, term: 0, kind: m.entryKind, data: m.data })}`;
     case "read-index":
+    case "read-index-refused":
       return ` Ctx:${m.ctx}`;
     case "read-index-resp":
       return ` Ctx:${m.ctx} Index:${m.index}`;

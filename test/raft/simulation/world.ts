@@ -108,7 +108,7 @@ export function handleReady(world: World, member: SimMember): boolean {
   world.checks.became(member, ready.leadership);
   world.network.push(...ready.messages);
   for (const { ctx, index } of ready.readStates) {
-    world.checks.readAnswered(member, ctx, index);
+    if (index !== undefined) world.checks.readAnswered(member, ctx, index);
     member.reads.delete(ctx);
   }
   apply(world, member, ready.committedEntries);
