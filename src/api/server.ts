@@ -30,6 +30,8 @@ export interface ServerOptions {
   /** What /metrics answers: Prometheus text. */
   readonly metricsText: () => Promise<string> | string;
   readonly limits?: Partial<ServerLimits>;
+  /** Called once per answer to /health. */
+  readonly onHealth?: (isHealthy: boolean) => void;
   /** A connection was refused before any request; `reason` holds nothing secret. */
   readonly onRefusedConnection?: (reason: string, address: string) => void;
   /** Called once per gRPC call with its status and duration in milliseconds. */

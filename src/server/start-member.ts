@@ -234,6 +234,7 @@ async function openClientPort(
     listen: config.listenClientUrls.map(listenAddress),
     versions: versionsOf(host.version),
     metricsText: () => metrics.text(),
+    onHealth: (isHealthy) => (isHealthy ? metrics.healthSuccesses : metrics.healthFailures).inc(),
     onRefusedConnection: (reason, address) => {
       host.log.warn("Connection refused", { reason, address });
       identity.auditRefusedConnection(files.audit, reason, address);

@@ -18,6 +18,8 @@ export interface TestServer extends AsyncDisposable {
   readonly refused: string[];
   readonly handled: { readonly path: string; readonly status: number }[];
   readonly logged: string[];
+  /** What was told of each answer to /health. */
+  readonly health: boolean[];
 }
 
 /** A server on free ports, over TLS and plaintext, in front of a fake edge. */
@@ -26,6 +28,7 @@ export async function startServer(options: Partial<ServerOptions> = {}): Promise
   const refused: string[] = [];
   const handled: { path: string; status: number }[] = [];
   const logged: string[] = [];
+  const health: boolean[] = [];
   const server = createServer({
     edge,
     log: { ...silentLogger, error: (message) => void logged.push(message) },
@@ -36,6 +39,7 @@ export async function startServer(options: Partial<ServerOptions> = {}): Promise
     ],
     versions: { etcd: "3.6.14", cluster: "3.6.0", coffer: "0.1.0" },
     metricsText: () => "# HELP up 1\nup 1\n",
+    onHealth: (isHealthy) => void health.push(isHealthy),
     onRefusedConnection: (reason) => void refused.push(reason),
     onHandled: (path, status) => void handled.push({ path, status }),
     ...options,
@@ -49,6 +53,7 @@ export async function startServer(options: Partial<ServerOptions> = {}): Promise
     refused,
     handled,
     logged,
+    health,
     [Symbol.asyncDispose]: () => server.close(),
   };
 }

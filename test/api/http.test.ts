@@ -71,6 +71,22 @@ test("unhealthy: 503 with the reason", async () => {
   }
 });
 
+test("answers to /health are counted, those of probes are not", async () => {
+  server.health.length = 0;
+  await request("/health");
+  await request("/health?serializable=true");
+  server.edge.failure = "etcdserver: no leader";
+  try {
+    await request("/health");
+    await request("/readyz");
+  } finally {
+    server.edge.failure = undefined;
+  }
+  await request("/livez");
+  await request("/health", "POST");
+  assert.deepEqual(server.health, [true, true, false]);
+});
+
 test("/version and /metrics", async () => {
   const version = await request("/version");
   assert.deepEqual(JSON.parse(version.body), {

@@ -327,7 +327,9 @@ describe("without a leader", () => {
     });
     assert.equal((await page(one, "/readyz")).status, 503);
     assert.equal((await page(one, "/livez")).status, 200);
-    assert.match((await page(one, "/metrics")).body, /^etcd_server_has_leader 0$/m);
+    const metrics = (await page(one, "/metrics")).body;
+    assert.match(metrics, /^etcd_server_has_leader 0$/m);
+    assert.match(metrics, /^etcd_server_health_failures 1$/m);
 
     await Promise.all([cluster.member(leader).start(), cluster.member(two).start()]);
     await patient.put({ key: bytes("/k"), value: bytes("again") });

@@ -9,6 +9,9 @@ import { type WebResponse, response, textResponse } from "./response.ts";
 
 type Health = Pick<Edge, "health">;
 
+/** Told of each answer to `/health`, and of no other: so etcd counts its health checks. */
+export type HealthListener = (isHealthy: boolean) => void;
+
 /** A name in a path or in `?verbose` output, and the edge's check. etcd's names use underscores. */
 const CHECKS_OF = {
   livez: ["serializable-read"],
@@ -16,15 +19,21 @@ const CHECKS_OF = {
 } as const satisfies Readonly<Record<string, readonly HealthCheck[]>>;
 
 /** `GET /health`: one JSON object, 503 when it is not healthy. */
-export async function health(edge: Health, query: URLSearchParams): Promise<WebResponse> {
+export async function health(
+  edge: Health,
+  query: URLSearchParams,
+  onHealth?: HealthListener,
+): Promise<WebResponse> {
   const read = query.get("serializable") === "true" ? "serializable-read" : "linearizable-read";
   const results = await edge.health(["space", "data-corruption", read]);
   const excluded = query.getAll("exclude");
   const failed = results.find(
     (result) => result.failure !== undefined && !excluded.includes(alarmOf(result)),
   );
-  const body = { health: String(failed === undefined), reason: failed ? reasonOf(failed) : "" };
-  return response(failed === undefined ? 200 : 503, "application/json", JSON.stringify(body));
+  const isHealthy = failed === undefined;
+  onHealth?.(isHealthy);
+  const body = { health: String(isHealthy), reason: isHealthy ? "" : reasonOf(failed) };
+  return response(isHealthy ? 200 : 503, "application/json", JSON.stringify(body));
 }
 
 /** `/livez`, `/readyz` and `/readyz/<check>`; undefined for any other path. */

@@ -1,6 +1,6 @@
 import type { Edge } from "../../edge/mod.ts";
 import type { Logger } from "../../telemetry/mod.ts";
-import { health, probe } from "./health.ts";
+import { type HealthListener, health, probe } from "./health.ts";
 import { type WebResponse, response, textResponse } from "./response.ts";
 
 /** The plain HTTP endpoints: health, version and metrics; nothing else is served. */
@@ -25,6 +25,7 @@ export interface WebOptions {
   readonly versions: Versions;
   /** Prometheus text. */
   metricsText(): Promise<string> | string;
+  readonly onHealth?: HealthListener;
 }
 
 /** Answers one request; never rejects. */
@@ -63,7 +64,7 @@ function endpoint(options: WebOptions, url: URL): (() => Promise<WebResponse>) |
   const { pathname, searchParams } = url;
   switch (pathname) {
     case "/health":
-      return async () => health(options.edge, searchParams);
+      return async () => health(options.edge, searchParams, options.onHealth);
     case "/version":
       return async () => versionResponse(options.versions);
     case "/metrics":
