@@ -184,8 +184,8 @@ test("a batch names each table that changed once, those of a new tenant too", ()
   ];
   const batch = fsm.apply([entryOf(fsm.appliedIndex + 1, proposals)]);
   assert.deepEqual(batch.recordChanges, [
-    { scope: OTHER, table: "policy" },
-    { scope: OTHER, table: "wrapped-key" },
+    { scope: OTHER, table: "policy", ids: ["a", "b", "c"] },
+    { scope: OTHER, table: "wrapped-key", ids: ["k"] },
   ]);
   assert.equal(fsm.reader.policyRevision(OTHER), 2);
 });

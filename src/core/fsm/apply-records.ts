@@ -3,10 +3,11 @@ import type { FsmBackend } from "./backend.ts";
 import type { Scope, Scopes } from "./scopes.ts";
 import { refused } from "./apply-keys.ts";
 
-/** A table of a scope in which records changed. */
+/** A table of a scope in which records changed, and which: in order, perhaps more than once. */
 export interface RecordsChanged {
   readonly scope: TenantId;
   readonly table: RecordTable;
+  readonly ids: string[];
 }
 
 /**
@@ -43,15 +44,16 @@ export function writeRecords(
   }
 }
 
-/** Adds the tables of `changes` that `changed` does not name yet. */
+/** Adds what `changes` touched to `changed`, which names each table of a scope once. */
 export function noteTables(
   changed: RecordsChanged[],
   scope: TenantId,
   changes: readonly RecordChange[],
 ): void {
-  for (const { table } of changes) {
-    if (changed.some((known) => known.scope === scope && known.table === table)) continue;
-    changed.push({ scope, table });
+  for (const { table, id } of changes) {
+    const known = changed.find((one) => one.scope === scope && one.table === table);
+    if (known === undefined) changed.push({ scope, table, ids: [id] });
+    else known.ids.push(id);
   }
 }
 
