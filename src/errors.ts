@@ -140,6 +140,8 @@ export type ErrorCode =
   | "audit-blocked"
   | "storage-failed"
   | "state-replaced"
+  | "tenant-suspended"
+  | "quota-exceeded"
   | "unreachable";
 
 const rows: { readonly [code in ErrorCode]: ErrorRow } = {
@@ -268,6 +270,14 @@ const rows: { readonly [code in ErrorCode]: ErrorRow } = {
   "audit-blocked": unavailable("coffer: audit log cannot be written, request refused"),
   "storage-failed": unavailable("coffer: the member's storage cannot be used"),
   "state-replaced": unavailable("coffer: state was replaced by a snapshot, ask again"),
+  "tenant-suspended": precondition("coffer: tenant is suspended"),
+  // Keys, leases, watches and sizes: the detail names the limit. Bytes over quota are `no-space`.
+  "quota-exceeded": {
+    grpc: grpcStatus.resourceExhausted,
+    http: 429,
+    exit: exitCode.conflict,
+    text: "coffer: tenant quota exceeded",
+  },
   // Said by the client, not by a server.
   unreachable: unavailable("coffer: cannot reach the server"),
 };

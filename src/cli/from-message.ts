@@ -14,6 +14,9 @@ import {
   type ResponseOp,
   revision,
   type TenantId,
+  NO_COMPACTION,
+  NO_LIMITS,
+  NO_USAGE,
   type TenantInfo,
   type TxnResult,
   type WatchEvent,
@@ -184,6 +187,10 @@ export function tenantOf(tenant: tenantApi.Tenant | undefined): TenantInfo {
     revision: revision(countOf(counts.revision)),
     compactRevision: countOf(counts.compactRevision),
     policyRevision: countOf(counts.policyRevision),
+    suspended: false,
+    limits: NO_LIMITS,
+    compaction: NO_COMPACTION,
+    usage: NO_USAGE,
   };
 }
 

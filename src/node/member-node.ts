@@ -152,6 +152,10 @@ export class MemberNode implements Node {
     this.#parts.events.onTenantDeleted(listener);
   }
 
+  onTenantChanged(listener: (tenant: TenantId) => void): () => void {
+    return this.#parts.events.onTenantChanged(listener);
+  }
+
   onStateReplaced(listener: () => void): () => void {
     return this.#parts.events.onStateReplaced(listener);
   }

@@ -75,6 +75,12 @@ export interface Node {
   /** Calls back after records of a scope changed; returns what ends it. */
   onRecords(listener: RecordListener): () => void;
   /**
+   * Calls back after a tenant was renamed, suspended or resumed, or got other limits or another
+   * compaction; `state` tells which. Also for every tenant after all of the state was replaced.
+   * Returns what ends it.
+   */
+  onTenantChanged(listener: (tenant: TenantId) => void): () => void;
+  /**
    * Calls back after all of the state was replaced, as a member far behind gets it; the record
    * listeners have been called for every table. Returns what ends it.
    */
@@ -111,4 +117,6 @@ export interface Node {
 export type RecordListener = (change: {
   readonly scope: TenantId;
   readonly table: RecordTable;
+  /** Which of its records; undefined: any of them. */
+  readonly ids?: readonly string[];
 }) => void;

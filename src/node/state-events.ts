@@ -20,6 +20,8 @@ const TABLES: readonly RecordTable[] = [
   "revocation",
   "checkpoint",
   "setting",
+  "former-tenant",
+  "certificate-rule",
 ];
 
 /** Tells of what has changed in the state: watches, and those who keep what they read of it. */
@@ -31,6 +33,7 @@ export class StateEvents {
   readonly #isBehind: () => boolean;
   readonly #recordListeners = new Set<RecordListener>();
   readonly #deletionListeners: ((tenant: TenantId) => void)[] = [];
+  readonly #changeListeners = new Set<(tenant: TenantId) => void>();
   readonly #replacedListeners = new Set<() => void>();
   #pumpScheduled = false;
   #isStopped = false;
@@ -73,19 +76,25 @@ export class StateEvents {
     this.#deletionListeners.push(listener);
   }
 
+  onTenantChanged(listener: (tenant: TenantId) => void): () => void {
+    this.#changeListeners.add(listener);
+    return () => this.#changeListeners.delete(listener);
+  }
+
   onStateReplaced(listener: () => void): () => void {
     this.#replacedListeners.add(listener);
     return () => this.#replacedListeners.delete(listener);
   }
 
   /**
-   * Records first: a batch may take a right away and then write what it was a right to, and a watch that
+   * Records and tenants first: a batch may take a right away and then write what it was a right to, and a watch that
    * lost it must be cancelled before it sees that.
    */
-  applied({ changes, tenantsDeleted, recordChanges }: AppliedBatch): void {
+  applied({ changes, tenantsChanged, tenantsDeleted, recordChanges }: AppliedBatch): void {
     for (const change of recordChanges) {
       for (const listener of this.#recordListeners) listener(change);
     }
+    for (const tenant of tenantsChanged) this.#tenantChanged(tenant);
     if (changes.length > 0) this.#hub.publish(changes);
     for (const tenant of tenantsDeleted) this.#tenantDeleted(tenant);
   }
@@ -101,6 +110,7 @@ export class StateEvents {
         for (const listener of this.#recordListeners) listener({ scope, table });
       }
     }
+    for (const tenant of after) this.#tenantChanged(tenant);
     for (const listener of this.#replacedListeners) listener();
     this.#hub.stateReplaced();
     for (const tenant of before) if (!after.has(tenant)) this.#tenantDeleted(tenant);
@@ -114,6 +124,10 @@ export class StateEvents {
 
   stop(): void {
     this.#isStopped = true;
+  }
+
+  #tenantChanged(tenant: TenantId): void {
+    for (const listener of this.#changeListeners) listener(tenant);
   }
 
   #tenantDeleted(tenant: TenantId): void {

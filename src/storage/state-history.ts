@@ -161,6 +161,7 @@ function createHistory(
       return rows.map(historyRowOf);
     },
     hashAt: (slot, revision) => statements.hashAt.get(slot, revision)?.[0] ?? undefined,
+    timeAt: (slot, revision) => statements.timeAt.get(slot, revision)?.[0],
     marks(slot, after, { to, limit }) {
       return statements.marks.all(slot, after.revision, after.sub, to, limit).map(markOf);
     },
@@ -228,6 +229,7 @@ function prepareHistory(database: Database) {
     hashAt: raw<[Buffer | null]>(
       "SELECT hash FROM history WHERE slot = ? AND mod_rev = ? AND sub = 0",
     ),
+    timeAt: raw<[number]>("SELECT time FROM history WHERE slot = ? AND mod_rev = ? AND sub = 0"),
     marks: raw<[number, number, Buffer, number]>(
       `SELECT mod_rev, sub, key, version FROM history
        WHERE slot = ? AND (mod_rev, sub) > (?, ?) AND mod_rev <= ?

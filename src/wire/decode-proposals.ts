@@ -16,7 +16,9 @@ import {
   type RangeRequest,
   type RecordChange,
   type RequestOp,
+  type TenantCompaction,
   type TenantId,
+  type TenantLimits,
   type TxnRequest,
 } from "../core/types/mod.ts";
 import { assertNever } from "../stdx/mod.ts";
@@ -26,6 +28,7 @@ import { BATCH_BYTES_MAX, TXN_DEPTH_MAX } from "./limits.ts";
 import { readMember, readTexts } from "./member.ts";
 import {
   commandKinds,
+  compactionKinds,
   compareResults,
   compareTargets,
   expectations,
@@ -37,11 +40,15 @@ import {
   revokeCauses,
   sortOrders,
   sortTargets,
+  tenantFlag,
+  tenantLimits,
 } from "./tags.ts";
 
 const proposalFlags = 31;
 const putFlags = 15;
 const rangeFlags = 15;
+const tenantFlags = 31;
+const limitFlags = (1 << tenantLimits.length) - 1;
 
 /**
  * The batch that `encodeProposals` wrote. Values are views of `bytes`, which must not change
@@ -120,6 +127,16 @@ function readCommand(from: ByteReader): Command {
         name: from.text(),
         records: readList(from, readRecordChange),
       };
+    case "limited-tenant-create":
+      return {
+        kind: "tenant-create",
+        id: readTenantId(from),
+        name: from.text(),
+        records: readList(from, readRecordChange),
+        ...readTenantSettings(from, tenantFlag.limits | tenantFlag.compaction),
+      };
+    case "tenant-update":
+      return { kind, id: readTenantId(from), ...readTenantSettings(from, tenantFlags) };
     case "tenant-delete":
       return { kind, id: readTenantId(from) };
     case "records":
@@ -227,6 +244,50 @@ function readRecordChange(from: ByteReader): RecordChange {
   const expect = from.word(expectations);
   const id = from.text();
   return { table, id, data: from.bool() ? from.blob() : undefined, expect };
+}
+
+interface TenantSettings {
+  name?: string;
+  suspended?: boolean;
+  limits?: TenantLimits;
+  compaction?: TenantCompaction;
+}
+
+function readTenantSettings(from: ByteReader, allowed: number): TenantSettings {
+  const flags = readFlags(from, allowed);
+  const settings: TenantSettings = {};
+  if ((flags & tenantFlag.name) !== 0) settings.name = from.text();
+  const suspends = (flags & tenantFlag.suspends) !== 0;
+  const resumes = (flags & tenantFlag.resumes) !== 0;
+  if (suspends && resumes) throw from.malformed("a tenant is suspended and resumed at once");
+  if (suspends || resumes) settings.suspended = suspends;
+  if ((flags & tenantFlag.limits) !== 0) settings.limits = readLimits(from);
+  if ((flags & tenantFlag.compaction) !== 0) settings.compaction = readCompaction(from);
+  return settings;
+}
+
+function readLimits(from: ByteReader): TenantLimits {
+  const given = from.uint();
+  if (given > limitFlags) throw from.malformed("a limit is unknown");
+  const limits: { -readonly [name in keyof TenantLimits]: TenantLimits[name] } = {};
+  for (const [bit, name] of tenantLimits.entries()) {
+    if ((given & (1 << bit)) !== 0) limits[name] = from.uint();
+  }
+  return limits;
+}
+
+function readCompaction(from: ByteReader): TenantCompaction {
+  const kind = from.word(compactionKinds);
+  switch (kind) {
+    case "none":
+      return { kind };
+    case "age":
+      return { kind, seconds: from.uint() };
+    case "count":
+      return { kind, revisions: from.uint() };
+    default:
+      return assertNever(kind);
+  }
 }
 
 function readKey(from: ByteReader): Key {

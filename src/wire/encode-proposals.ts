@@ -10,6 +10,8 @@ import {
   type RangeRequest,
   type RecordChange,
   type RequestOp,
+  type TenantCompaction,
+  type TenantLimits,
   type TxnRequest,
 } from "../core/types/mod.ts";
 import { assert, assertNever } from "../stdx/mod.ts";
@@ -20,6 +22,7 @@ import { BATCH_BYTES_MAX, TXN_DEPTH_MAX } from "./limits.ts";
 import { writeMember, writeTexts } from "./member.ts";
 import {
   commandKinds,
+  compactionKinds,
   compareResults,
   compareTargets,
   expectations,
@@ -31,6 +34,8 @@ import {
   revokeCauses,
   sortOrders,
   sortTargets,
+  tenantFlag,
+  tenantLimits,
 } from "./tags.ts";
 
 /**
@@ -76,7 +81,9 @@ function commandBytes(command: Command): number {
       return size;
     }
     case "tenant-create":
-      return 24 + command.name.length + recordsBytes(command.records);
+      return TENANT_BYTES + command.name.length + recordsBytes(command.records);
+    case "tenant-update":
+      return TENANT_BYTES + (command.name?.length ?? 0);
     case "records":
       return recordsBytes(command.changes);
     case "member":
@@ -90,6 +97,9 @@ function commandBytes(command: Command): number {
       return 24;
   }
 }
+
+/** Of a tenant's id, lengths, limits (nine bytes each at most) and compaction. */
+const TENANT_BYTES = 24 + 9 * 9 + 10;
 
 function putBytes(request: PutRequest): number {
   return 24 + request.key.length + request.value.length;
@@ -157,8 +167,15 @@ function writeProposal(to: ByteWriter, proposal: Proposal, before: Proposal | un
   writeCommand(to, proposal.command);
 }
 
+/** Plain creations keep the form they had before there were limits. */
+function wordOf(command: Command): (typeof commandKinds)[number] {
+  if (command.kind !== "tenant-create") return command.kind;
+  const isPlain = command.limits === undefined && command.compaction === undefined;
+  return isPlain ? "tenant-create" : "limited-tenant-create";
+}
+
 function writeCommand(to: ByteWriter, command: Command): void {
-  to.byte(commandKinds.indexOf(command.kind));
+  to.byte(commandKinds.indexOf(wordOf(command)));
   switch (command.kind) {
     case "put":
       return writePut(to, command.request);
@@ -180,7 +197,12 @@ function writeCommand(to: ByteWriter, command: Command): void {
     case "tenant-create":
       to.uuid(command.id);
       to.text(command.name);
-      return writeRecords(to, command.records);
+      writeRecords(to, command.records);
+      if (wordOf(command) === "limited-tenant-create") writeTenant(to, command);
+      return;
+    case "tenant-update":
+      to.uuid(command.id);
+      return writeTenant(to, command);
     case "tenant-delete":
       return to.uuid(command.id);
     case "records":
@@ -292,6 +314,56 @@ function writeGuards(to: ByteWriter, guards: readonly Guard[]): void {
     to.bool(range.hi !== undefined);
     if (range.hi !== undefined) to.byteString(range.hi);
     to.uint(revision);
+  }
+}
+
+function writeTenant(
+  to: ByteWriter,
+  what: {
+    readonly kind: "tenant-create" | "tenant-update";
+    readonly name?: string;
+    readonly suspended?: boolean;
+    readonly limits?: TenantLimits;
+    readonly compaction?: TenantCompaction;
+  },
+): void {
+  const { suspended, limits, compaction } = what;
+  const name = what.kind === "tenant-update" ? what.name : undefined;
+  to.byte(
+    (name !== undefined ? tenantFlag.name : 0) |
+      (suspended === true ? tenantFlag.suspends : 0) |
+      (suspended === false ? tenantFlag.resumes : 0) |
+      (limits !== undefined ? tenantFlag.limits : 0) |
+      (compaction !== undefined ? tenantFlag.compaction : 0),
+  );
+  if (name !== undefined) to.text(name);
+  if (limits !== undefined) writeLimits(to, limits);
+  if (compaction !== undefined) writeCompaction(to, compaction);
+}
+
+function writeLimits(to: ByteWriter, limits: TenantLimits): void {
+  let given = 0;
+  for (const [bit, name] of tenantLimits.entries()) {
+    if (limits[name] !== undefined) given |= 1 << bit;
+  }
+  to.uint(given);
+  for (const name of tenantLimits) {
+    const limit = limits[name];
+    if (limit !== undefined) to.uint(limit);
+  }
+}
+
+function writeCompaction(to: ByteWriter, compaction: TenantCompaction): void {
+  to.byte(compactionKinds.indexOf(compaction.kind));
+  switch (compaction.kind) {
+    case "none":
+      return;
+    case "age":
+      return to.uint(compaction.seconds);
+    case "count":
+      return to.uint(compaction.revisions);
+    default:
+      return assertNever(compaction);
   }
 }
 

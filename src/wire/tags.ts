@@ -7,6 +7,8 @@ import type {
   RequestOp,
   SortOrder,
   SortTarget,
+  TenantCompaction,
+  TenantLimits,
   MemberChange,
   MemberReport,
 } from "../core/types/mod.ts";
@@ -18,7 +20,7 @@ import type { SnapshotStreamMessage } from "./snapshot-stream.ts";
  * The words of the formats: a word is written as its place in its list. The lists are part of the
  * formats, so a word is only ever added at the end.
  */
-export const commandKinds: readonly Command["kind"][] = [
+export const commandKinds: readonly (Command["kind"] | "limited-tenant-create")[] = [
   "put",
   "delete-range",
   "txn",
@@ -34,6 +36,8 @@ export const commandKinds: readonly Command["kind"][] = [
   "member-remove",
   "member-promote",
   "member-update",
+  "limited-tenant-create",
+  "tenant-update",
 ];
 
 export const opKinds: readonly RequestOp["kind"][] = [
@@ -65,7 +69,32 @@ export const recordTables: readonly RecordTable[] = [
   "revocation",
   "checkpoint",
   "setting",
+  "former-tenant",
+  "certificate-rule",
 ];
+
+/** Their places are the bits that say which limits follow. */
+export const tenantLimits: readonly (keyof TenantLimits)[] = [
+  "bytesMax",
+  "keysMax",
+  "leasesMax",
+  "keyBytesMax",
+  "valueBytesMax",
+  "requestsPerSecond",
+  "requestBurst",
+  "watchesMax",
+];
+
+export const compactionKinds: readonly TenantCompaction["kind"][] = ["none", "age", "count"];
+
+/** Bits of the byte that says what an update of a tenant, or its creation, brings. */
+export const tenantFlag = {
+  name: 1,
+  suspends: 2,
+  resumes: 4,
+  limits: 8,
+  compaction: 16,
+} as const;
 
 /** Bits of the byte that opens a proposal. A batch is often one tenant's and one caller's. */
 export const proposalFlag = {

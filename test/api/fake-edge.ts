@@ -5,7 +5,10 @@ import {
   type LeaseId,
   type WatchCreateRequest,
   type WatchResponse,
+  NO_COMPACTION,
   NO_LEASE,
+  NO_LIMITS,
+  NO_USAGE,
   clusterId,
   key,
   keyRange,
@@ -259,6 +262,10 @@ export class FakeEdge implements Edge {
     revision: revision(7),
     compactRevision: 3,
     policyRevision: 2,
+    suspended: false,
+    limits: NO_LIMITS,
+    compaction: NO_COMPACTION,
+    usage: NO_USAGE,
   };
 
   tenantCreate: Edge["tenantCreate"] = (caller, { name }) =>

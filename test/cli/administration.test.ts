@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import test, { describe } from "node:test";
-import { memberId, revision, tenantId } from "../../src/core/types/mod.ts";
+import {
+  memberId,
+  NO_COMPACTION,
+  NO_LIMITS,
+  NO_USAGE,
+  revision,
+  tenantId,
+} from "../../src/core/types/mod.ts";
 import { CofferError } from "../../src/errors.ts";
 import { answer, headerText, kv, run } from "./harness.ts";
 
@@ -55,6 +62,10 @@ describe("tenant", () => {
     revision: revision(9),
     compactRevision: 3,
     policyRevision: 2,
+    suspended: false,
+    limits: NO_LIMITS,
+    compaction: NO_COMPACTION,
+    usage: NO_USAGE,
   };
 
   test("create, list, show, delete", async () => {

@@ -59,6 +59,10 @@ test("a fresh tenant is at revision 1 and one tenant never moves another", () =>
     revision: 1,
     compactRevision: 0,
     policyRevision: 1,
+    suspended: false,
+    limits: {},
+    compaction: { kind: "none" },
+    usage: { keys: 0, leases: 0, bytes: 0, liveBytes: 0 },
   });
   const found = machine.fsm.reader.range(OTHER, range("\0", "\0"));
   assert.equal(found.ok && found.value.count, 0);

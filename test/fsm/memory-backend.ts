@@ -180,6 +180,8 @@ export function createMemoryBackend(): FsmBackend {
     },
     hashAt: (slot, revision) =>
       rowsOf(slot).find((row) => row.kv.modRevision === revision && row.sub === 0)?.hash,
+    timeAt: (slot, revision) =>
+      rowsOf(slot).find((row) => row.kv.modRevision === revision && row.sub === 0)?.time,
     marks: (slot, after, { to, limit }) =>
       rowsOf(slot)
         .filter((row) => isAfter(row, after.revision, after.sub) && row.kv.modRevision <= to)

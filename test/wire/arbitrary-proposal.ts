@@ -18,7 +18,9 @@ import {
   type RangeRequest,
   type RecordChange,
   type RequestOp,
+  type TenantCompaction,
   type TenantId,
+  type TenantLimits,
   type TxnRequest,
 } from "../../src/core/types/mod.ts";
 
@@ -139,6 +141,37 @@ export const members: fc.Arbitrary<MemberInfo> = record({
   isLearner: fc.boolean(),
 });
 
+/** A record with some of the fields of `maybe`. */
+function optional<T, U>(
+  always: { readonly [K in keyof T]: fc.Arbitrary<T[K]> },
+  maybe: { readonly [K in keyof U]: fc.Arbitrary<U[K]> },
+): fc.Arbitrary<T & Partial<U>> {
+  const some = fc.record<U, never>(maybe, { noNullPrototype: true, requiredKeys: [] });
+  return fc.tuple(record(always), some).map(([one, other]): T & Partial<U> => {
+    return Object.assign({}, one, other as Partial<U>);
+  });
+}
+
+const limits: fc.Arbitrary<TenantLimits> = optional(
+  {},
+  {
+    bytesMax: natural,
+    keysMax: natural,
+    leasesMax: natural,
+    keyBytesMax: natural,
+    valueBytesMax: natural,
+    requestsPerSecond: natural,
+    requestBurst: natural,
+    watchesMax: natural,
+  },
+);
+
+const compaction: fc.Arbitrary<TenantCompaction> = fc.oneof(
+  record({ kind: fc.constant("none" as const) }),
+  record({ kind: fc.constant("age" as const), seconds: natural }),
+  record({ kind: fc.constant("count" as const), revisions: natural }),
+);
+
 function kind<K extends Command["kind"]>(name: K): fc.Arbitrary<K> {
   return fc.constant(name);
 }
@@ -158,7 +191,14 @@ export const commandsByKind: {
     cause: fc.constantFrom("revoked", "expired" as const),
   }),
   "lease-renew": record({ kind: kind("lease-renew"), id: leases }),
-  "tenant-create": record({ kind: kind("tenant-create"), id: tenants, name: texts, records }),
+  "tenant-create": optional(
+    { kind: kind("tenant-create"), id: tenants, name: texts, records },
+    { limits, compaction },
+  ),
+  "tenant-update": optional(
+    { kind: kind("tenant-update"), id: tenants },
+    { name: texts, suspended: fc.boolean(), limits, compaction },
+  ),
   "tenant-delete": record({ kind: kind("tenant-delete"), id: tenants }),
   records: record({ kind: kind("records"), changes: records }),
   member: record({ kind: kind("member"), member: members }),

@@ -147,6 +147,38 @@ const commands: readonly Command[] = [
   { kind: "member-remove", id: memberId(2n ** 64n - 2n) },
   { kind: "member-promote", id: memberId(2n ** 63n) },
   { kind: "member-update", id: memberId(1n), peerUrls: ["https://a:2380", "https://b:2380"] },
+  {
+    kind: "tenant-create",
+    id: tenant,
+    name: "limited",
+    records: [],
+    limits: {
+      bytesMax: 2 ** 40,
+      keysMax: 1000,
+      leasesMax: 0,
+      keyBytesMax: 256,
+      valueBytesMax: 65_536,
+      requestsPerSecond: 100,
+      requestBurst: 200,
+      watchesMax: 10,
+    },
+    compaction: { kind: "age", seconds: 3600 },
+  },
+  { kind: "tenant-update", id: tenant, name: "team-b", suspended: true },
+  {
+    kind: "tenant-update",
+    id: tenant,
+    suspended: false,
+    limits: { keysMax: 5, watchesMax: 1 },
+    compaction: { kind: "count", revisions: 10_000 },
+  },
+  {
+    kind: "records",
+    changes: [
+      { table: "former-tenant", id: "team-ä", data: Buffer.from("1763000000000"), expect: "any" },
+      { table: "certificate-rule", id: "1", data: undefined, expect: "present" },
+    ],
+  },
 ];
 
 export const goldenHeader: BatchHeader = {
@@ -167,8 +199,13 @@ function proposalOf(command: Command): Proposal {
   };
 }
 
-export const goldenProposals: ReadonlyMap<Command["kind"], Proposal> = new Map(
-  commands.map((command) => [command.kind, proposalOf(plain(command))]),
+/** By kind; the second and later ones of a kind have a number behind it. */
+export const goldenProposals: ReadonlyMap<string, Proposal> = new Map(
+  commands.map((command, at) => {
+    const earlier = commands.slice(0, at).filter(({ kind }) => kind === command.kind).length;
+    const label = earlier === 0 ? command.kind : `${command.kind} ${earlier + 1}`;
+    return [label, proposalOf(plain(command))];
+  }),
 );
 
 /** Buffers become plain arrays, as the decoder gives them. */

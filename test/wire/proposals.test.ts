@@ -271,6 +271,7 @@ function textsOf(batch: readonly Proposal[]): string {
   for (const { actor, command } of batch) {
     all += actor.issuer + actor.subject + actor.requestId;
     if (command.kind === "tenant-create") all += command.name;
+    if (command.kind === "tenant-update") all += command.name ?? "";
     if (command.kind === "tenant-create") all += command.records.map(({ id }) => id).join("");
     if (command.kind === "records") all += command.changes.map(({ id }) => id).join("");
     if (command.kind === "member-update") all += command.peerUrls.join("");

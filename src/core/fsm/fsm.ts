@@ -43,6 +43,8 @@ export interface AppliedBatch {
   /** In order of application; a tenant's revisions ascend. */
   readonly changes: readonly AppliedChange[];
   readonly recordChanges: readonly RecordsChanged[];
+  /** Renamed, suspended or resumed, or with other limits or another compaction. */
+  readonly tenantsChanged: readonly TenantId[];
   readonly tenantsDeleted: readonly TenantId[];
   /** Whether the table of members may have changed. */
   readonly membersChanged: boolean;
@@ -108,6 +110,7 @@ export function createFsm(backend: FsmBackend, hash: Hash): Fsm {
 interface Gathered {
   readonly changes: AppliedChange[];
   readonly recordChanges: RecordsChanged[];
+  readonly tenantsChanged: TenantId[];
   readonly tenantsDeleted: TenantId[];
   membersChanged: boolean;
 }
@@ -159,6 +162,7 @@ class StateMachine implements Fsm {
     const gathered: Gathered = {
       changes: [],
       recordChanges: [],
+      tenantsChanged: [],
       tenantsDeleted: [],
       membersChanged: false,
     };
@@ -211,6 +215,8 @@ class StateMachine implements Fsm {
     switch (command.kind) {
       case "tenant-create":
         return this.#createTenant(scope, { command, time: at.time }, gathered);
+      case "tenant-update":
+        return refused("unimplemented");
       case "tenant-delete":
         return this.#deleteTenant(scope, command.id, gathered);
       case "records": {

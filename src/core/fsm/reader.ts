@@ -6,6 +6,7 @@ import {
   type TenantId,
   isEmptyRange,
 } from "../types/mod.ts";
+import { assert } from "../../stdx/mod.ts";
 import { leaseInfo } from "../lease/mod.ts";
 import { type HistoryRow, countPage, readPage, readRange, readTxn } from "../mvcc/mod.ts";
 import type { FsmBackend, ScopeRow } from "./backend.ts";
@@ -53,6 +54,10 @@ export function createStateReader(
       const scope = scopes.tenant(tenant);
       return scope === undefined ? [] : keyHistory(backend, scope, { key, before, limit });
     },
+    revisionAt(tenant, timeMs) {
+      const scope = scopes.tenant(tenant);
+      return scope === undefined ? 0 : revisionAt(backend, scope, timeMs);
+    },
     lease(tenant, id, withKeys) {
       const scope = scopes.tenant(tenant);
       return scope === undefined ? undefined : leaseInfo(backend, scope.slot, { id, withKeys });
@@ -91,6 +96,26 @@ function keyHistory(
     if (modRevision <= compacted) break;
   }
   return items;
+}
+
+/** By halves: every revision from the compacted one on has its first change. */
+function revisionAt(backend: FsmBackend, scope: Scope, timeMs: number): number {
+  if (scope.created > timeMs) return 0;
+  const isMade = (revision: number): boolean => {
+    const time = revision <= 1 ? scope.created : backend.timeAt(scope.slot, revision);
+    assert(time !== undefined, "History lost the time of a revision");
+    return time <= timeMs;
+  };
+  const first = Math.max(scope.compactRevision, 1);
+  if (!isMade(first)) return 0;
+  let made = first;
+  let beyond = scope.revision + 1;
+  while (beyond - made > 1) {
+    const middle = Math.floor((made + beyond) / 2);
+    if (isMade(middle)) made = middle;
+    else beyond = middle;
+  }
+  return made;
 }
 
 function historyItem({ type, kv, actor, time }: HistoryRow): HistoryItem {

@@ -1,4 +1,12 @@
-import { CLUSTER_SCOPE, type TenantId, type TenantInfo, revision } from "../types/mod.ts";
+import {
+  CLUSTER_SCOPE,
+  NO_COMPACTION,
+  NO_LIMITS,
+  NO_USAGE,
+  type TenantId,
+  type TenantInfo,
+  revision,
+} from "../types/mod.ts";
 import { assert } from "../../stdx/mod.ts";
 import type { Slot } from "../mvcc/mod.ts";
 import { CLUSTER_SLOT, type FsmBackend, type ScopeRow } from "./backend.ts";
@@ -113,5 +121,9 @@ export function tenantInfo(scope: ScopeRow): TenantInfo {
     revision: revision(scope.revision),
     compactRevision: Math.max(0, compactRevision),
     policyRevision,
+    suspended: false,
+    limits: NO_LIMITS,
+    compaction: NO_COMPACTION,
+    usage: NO_USAGE,
   };
 }

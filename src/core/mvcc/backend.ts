@@ -85,6 +85,9 @@ export interface KeyBackend extends KeyReader {
   /** The chain's hash kept with a revision. */
   hashAt(slot: Slot, revision: number): Uint8Array | undefined;
 
+  /** When a revision was made, in milliseconds since the epoch. */
+  timeAt(slot: Slot, revision: number): number | undefined;
+
   /** Changes after place `after`, up to and including revision `to`, in order. */
   marks(
     slot: Slot,

@@ -9,6 +9,7 @@ import type {
   TxnResult,
 } from "./requests.ts";
 import type { MemberCommand, MemberInfo } from "./member.ts";
+import type { TenantCompaction, TenantLimits } from "./tenant.ts";
 import type { ErrorCode } from "../../errors.ts";
 
 /**
@@ -44,6 +45,21 @@ export type Command =
       readonly name: string;
       /** Records of the new tenant's scope: wrapped keys and seed policies. */
       readonly records: readonly RecordChange[];
+      readonly limits?: TenantLimits;
+      readonly compaction?: TenantCompaction;
+    }
+  /**
+   * Renames, suspends or resumes a tenant, or gives it other limits or another compaction, each as a
+   * whole; what is left out stays. In the cluster's scope. Refused with `not-found`, `already-exists`
+   * (the name) or `invalid-argument`.
+   */
+  | {
+      readonly kind: "tenant-update";
+      readonly id: TenantId;
+      readonly name?: string;
+      readonly suspended?: boolean;
+      readonly limits?: TenantLimits;
+      readonly compaction?: TenantCompaction;
     }
   | { readonly kind: "tenant-delete"; readonly id: TenantId }
   /** Changes records of the proposal's scope, all or none. */
@@ -63,10 +79,21 @@ export type Command =
  *
  * - `policy`: access; changing one moves the scope's policy revision.
  * - `wrapped-key`: seal. `issuer`, `revocation`: identity; cluster scope.
+ * - `certificate-rule`: identity; cluster scope.
  * - `checkpoint`: audit. `setting`: any (cluster id, quotas).
+ * - `former-tenant`: written by the core itself, in the cluster's scope, when a tenant gives a name
+ *   up: its id is the name, its data the decimal milliseconds of the entry's time, of the latest if
+ *   there were several.
  */
 export type RecordTable =
-  "policy" | "wrapped-key" | "issuer" | "revocation" | "checkpoint" | "setting";
+  | "policy"
+  | "wrapped-key"
+  | "issuer"
+  | "revocation"
+  | "checkpoint"
+  | "setting"
+  | "former-tenant"
+  | "certificate-rule";
 
 export interface RecordChange {
   readonly table: RecordTable;
@@ -108,17 +135,6 @@ export interface LeaseInfo {
   readonly deadline: number;
   /** In byte order. Empty unless asked for. */
   readonly keys: readonly Key[];
-}
-
-export interface TenantInfo {
-  readonly id: TenantId;
-  readonly name: string;
-  /** Milliseconds since the epoch. */
-  readonly created: number;
-  readonly revision: Revision;
-  /** 0 before the first compaction. */
-  readonly compactRevision: number;
-  readonly policyRevision: number;
 }
 
 /** One revision of a key as `coffer history` shows it. */

@@ -6,4 +6,5 @@ export * from "./key-value.ts";
 export * from "./member.ts";
 export * from "./requests.ts";
 export * from "./state-reader.ts";
+export * from "./tenant.ts";
 export * from "./watch.ts";

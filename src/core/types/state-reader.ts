@@ -1,9 +1,10 @@
-import type { HistoryItem, LeaseInfo, RecordTable, TenantInfo } from "./command.ts";
+import type { HistoryItem, LeaseInfo, RecordTable } from "./command.ts";
 import type { MemberInfo } from "./member.ts";
 import type { ErrorCode } from "../../errors.ts";
 import type { KeyRange } from "./key-range.ts";
 import type { Key, LeaseId, MemberId, TenantId } from "./ids.ts";
 import type { KeyValue } from "./key-value.ts";
+import type { TenantInfo } from "./tenant.ts";
 import type { RangeRequest, RangeResult, TxnRequest, TxnResult } from "./requests.ts";
 
 /** A read that can be refused: compacted or future revision. */
@@ -36,6 +37,12 @@ export interface StateReader {
   lastChange(tenant: TenantId, range: KeyRange): number;
   /** Newest first, at most `limit`, those before revision `before` (0: from the newest). */
   history(tenant: TenantId, key: Key, before: number, limit: number): readonly HistoryItem[];
+  /**
+   * The newest revision made at or before `timeMs` (milliseconds since the epoch) that is not
+   * compacted; 1 if nothing was, but the tenant; 0 if none is known. By the times of the entries: where
+   * those of two leaders overlap, one of the revisions made at about that time.
+   */
+  revisionAt(tenant: TenantId, timeMs: number): number;
   lease(tenant: TenantId, id: LeaseId, withKeys: boolean): LeaseInfo | undefined;
   leases(tenant: TenantId): readonly LeaseInfo[];
   /** A frozen view for work that spans several turns of the event loop; must be closed. */
