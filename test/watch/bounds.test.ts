@@ -52,6 +52,20 @@ describe("a reader that never reads", () => {
     assert.deepEqual(stream.watches(), []);
   });
 
+  test("and leaves compacted watches uncancelled keeps the ids of the last ones only", () => {
+    const { hub, open, write, store } = stand({ compactedIdsMax: 3 });
+    for (const value of ["1", "2", "3"]) write(["a", value]);
+    store.compactRevision = 3;
+    const stream = open();
+    for (const watchId of [1, 2, 7, 8, 9]) {
+      stream.create(createRequest("a", { watchId, startRevision: 2 }));
+    }
+    assert.equal(showAll(hub, stream).length, 10);
+    for (const watchId of [1, 2, 7, 8, 9]) stream.cancel(watchId);
+    const answers = ["#7 @4 canceled", "#8 @4 canceled", "#9 @4 canceled"];
+    assert.deepEqual(showAll(hub, stream), answers);
+  });
+
   test("does not hold up the other streams", () => {
     const { hub, open, write } = stand({ streamEventsMax: 4 });
     const slow = open();

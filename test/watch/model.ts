@@ -16,24 +16,38 @@ export class ModelStream {
   readonly #history: readonly AppliedChange[];
   /** By id: the watch whose responses come next, then those that took the id after it. */
   readonly #watchers = new Map<number, ModelWatcher[]>();
+  /** Ids in use: from a watch's creation until the client cancels it, whatever ends it before. */
+  readonly #taken = new Set<number>();
   #nextId = 0;
 
   constructor(history: readonly AppliedChange[]) {
     this.#history = history;
   }
 
-  /** The id of the watch that is created now, while those of `taken` are in use. */
-  idOf(request: WatchCreateRequest, taken: readonly number[]): number {
-    if (request.watchId !== 0) return request.watchId;
-    while (taken.includes(this.#nextId)) this.#nextId++;
+  /** The id of the watch that is created now; undefined if the one it asks for is in use. */
+  idOf(request: WatchCreateRequest): number | undefined {
+    if (request.watchId !== 0) {
+      return this.#taken.has(request.watchId) ? undefined : request.watchId;
+    }
+    while (this.#taken.has(this.#nextId)) this.#nextId++;
     return this.#nextId++;
   }
 
   /** A watch was created while the store was at `current`. */
   created(id: number, request: WatchCreateRequest, current: number): void {
     const from = request.startRevision === 0 ? current + 1 : request.startRevision;
-    const watcher = { id, request, from, given: 0, announced: false, promised: 0 };
+    const state = { announced: false, compacted: false, cancelled: false };
+    const watcher = { id, request, from, given: 0, promised: 0, ...state };
+    this.#taken.add(id);
     this.#watchers.set(id, [...(this.#watchers.get(id) ?? []), watcher]);
+  }
+
+  /** The client cancels the watch that has the id now, if one has. */
+  cancelled(id: number): void {
+    if (!this.#taken.delete(id)) return;
+    const watcher = this.#watchers.get(id)?.at(-1);
+    assert.ok(watcher !== undefined);
+    watcher.cancelled = true;
   }
 
   /** Judges the next response of the stream. */
@@ -43,6 +57,8 @@ export class ModelStream {
       return;
     }
     if (response.watchId === -1) {
+      const ended = [...this.#watchers.values()].some(([watcher]) => watcher?.compacted);
+      assert.ok(!ended, "no progress while a compacted watch waits for its cancel");
       this.#checkProgress(response, this.#announced());
       return;
     }
@@ -50,9 +66,14 @@ export class ModelStream {
     assert.ok(watcher !== undefined, `Response of watch ${response.watchId}, which is not there`);
     assert.equal(response.created, !watcher.announced, "created is the first response, once");
     watcher.announced = true;
-    if (response.canceled) {
-      this.#watchers.set(response.watchId, later);
+    if (response.compactRevision !== 0) {
       checkCompacted(response, watcher);
+      watcher.compacted = true;
+    } else if (response.canceled) {
+      assert.ok(watcher.cancelled, "only the client cancels");
+      this.#watchers.set(response.watchId, later);
+    } else if (watcher.compacted) {
+      assert.fail("a compacted watch says nothing but that it is cancelled");
     } else if (response.events.length > 0) {
       this.#checkEvents(response, watcher);
     } else if (!response.created) {
@@ -64,6 +85,8 @@ export class ModelStream {
   /** Judges that nothing is missing, once the stream has nothing more to say. */
   checkComplete(): void {
     for (const watcher of this.#announced()) {
+      assert.ok(!watcher.cancelled, "each cancel is answered");
+      if (watcher.compacted) continue;
       assert.equal(watcher.given, this.#due(watcher, Infinity).length, "all events were given");
     }
   }
@@ -120,13 +143,17 @@ interface ModelWatcher {
   /** How many events it was given. */
   given: number;
   announced: boolean;
+  /** It was told that compaction ended it. */
+  compacted: boolean;
+  /** The client has asked for its end. */
+  cancelled: boolean;
   /** Progress revision that it was told. */
   promised: number;
 }
 
 /** Only a watcher that was owed something older than the compacted revision may be given up. */
 function checkCompacted(response: WatchResponse, watcher: ModelWatcher): void {
-  if (response.compactRevision === 0) return;
+  assert.ok(response.canceled && !watcher.compacted, "compaction ends a watch once");
   assert.equal(response.revision, 0);
   assert.ok(watcher.from < response.compactRevision);
   assert.ok(watcher.promised < response.compactRevision);

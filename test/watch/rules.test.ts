@@ -299,6 +299,37 @@ describe("the end of a watch", () => {
     ]);
   });
 
+  test("by compaction keeps the id in use until the client cancels it", () => {
+    const { hub, open, write, store } = stand();
+    for (const value of ["1", "2", "3"]) write(["a", value]);
+    store.compactRevision = 3;
+    const stream = open();
+    const create = (watchId: number, startRevision = 0): number | undefined =>
+      stream.create(createRequest("a", { watchId, startRevision }));
+    create(1, 2);
+    assert.deepEqual([create(0), create(0)], [0, 2], "draws pass over it");
+    assert.equal(create(1), undefined);
+    stream.progress();
+    stream.cancel(1);
+    stream.cancel(1);
+    stream.progress();
+    assert.equal(create(1), 1);
+    write(["a", "4"]);
+    assert.deepEqual(showAll(hub, stream), [
+      "#1 @4 created",
+      "#1 @0 canceled compact=3",
+      "#0 @4 created",
+      "#2 @4 created",
+      '#-1 @4 created canceled "mvcc: duplicate watch ID provided on the WatchStream"',
+      "#1 @4 canceled",
+      "#-1 @4",
+      "#1 @4 created",
+      "#0 @5 a=4@5",
+      "#2 @5 a=4@5",
+      "#1 @5 a=4@5",
+    ]);
+  });
+
   test("compaction overtakes a slow watcher and cancels it; synced ones stay", () => {
     const { hub, open, write, store } = stand({ streamEventsMax: 2, recentBytesMax: 0 });
     const stream = open();
@@ -315,6 +346,9 @@ describe("the end of a watch", () => {
     ]);
     write(["b", "1"]);
     assert.deepEqual(showAll(hub, stream), ["#1 @6 b=1@6"]);
+    assert.equal(stream.create(createRequest("a", { watchId: 0 })), 2);
+    stream.cancel(0);
+    assert.deepEqual(showAll(hub, stream), ["#2 @6 created", "#0 @6 canceled"]);
   });
 
   test("deleting the tenant ends its streams and drops what was not read", () => {

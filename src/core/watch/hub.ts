@@ -20,11 +20,17 @@ export interface WatchStream {
   create(request: WatchCreateRequest): number | undefined;
   /** Answers a create that was not allowed. `reason` is the client's cancel_reason. */
   refuse(reason: string): void;
-  /** Unknown ids are ignored, as etcd does. */
+  /**
+   * Answers, and frees the id; so too for a watch that compaction has ended, whose id is in use until
+   * then. Unknown ids are ignored, as etcd does.
+   */
   cancel(watchId: number): void;
   /** Ends a watch from this side, such as after a policy change. Unknown ids are ignored. */
   cancelWith(watchId: number, reason: string): void;
-  /** Answers with a progress message if all watches of the stream are synced, else not at all. */
+  /**
+   * Answers with a progress message if all watches of the stream are synced, else not at all; one that
+   * compaction has ended never is again, until it is cancelled.
+   */
   progress(): void;
   /** The next response in order, or undefined if none waits. */
   next(): WatchResponse | undefined;

@@ -10,6 +10,11 @@ export interface WatchHubOptions {
   readonly streamEventsMax?: number;
   /** Replies without events that may wait unread; past them the stream is ended. */
   readonly streamControlsMax?: number;
+  /**
+   * Ids of watches ended by compaction that stay in use until the client cancels them. Past it the
+   * oldest is free again: it may be given to another watch, and its cancel is not answered.
+   */
+  readonly compactedIdsMax?: number;
   /** Revisions read in one slice of catching up, at most 1000 (etcd watchBatchMaxRevs). */
   readonly sliceRevisionsMax?: number;
   /** Recent changes kept for catching up without the store, all tenants together. */
@@ -36,6 +41,7 @@ export function watchSettings(options: WatchHubOptions): WatchSettings {
     streamBytesMax: options.streamBytesMax ?? 1024 * 1024,
     streamEventsMax: options.streamEventsMax ?? 4096,
     streamControlsMax: options.streamControlsMax ?? 16_384,
+    compactedIdsMax: options.compactedIdsMax ?? 16_384,
     sliceRevisionsMax: Math.min(sliceRevisions, SLICE_REVISIONS_MAX),
     recentBytesMax: options.recentBytesMax ?? 16 * 1024 * 1024,
     onWork: options.onWork ?? (() => undefined),

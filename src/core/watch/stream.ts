@@ -52,6 +52,11 @@ export class Stream implements WatcherOwner {
   readonly #outbox: Outbox;
   readonly #lagging: Lagging;
   readonly #watchers = new Map<number, Watcher>();
+  /**
+   * Ids of watches that compaction ended and the client has not cancelled yet: they stay in use until
+   * it does (etcd mvcc/watcher.go). Oldest first; past `compactedIdsMax` the oldest is free again.
+   */
+  readonly #compacted = new Set<number>();
   /** Watchers that want periodic progress. */
   readonly #notified = new Set<Watcher>();
   /** Watchers whose start was still to come when last looked at. */
@@ -122,7 +127,8 @@ export class Stream implements WatcherOwner {
   }
 
   cancel(watchId: number): void {
-    this.cancelWith(watchId, "");
+    if (this.#compacted.delete(watchId)) this.#reply(this.#canceled(watchId, ""));
+    else this.cancelWith(watchId, "");
   }
 
   cancelWith(watchId: number, reason: string): void {
@@ -133,7 +139,7 @@ export class Stream implements WatcherOwner {
   }
 
   progress(): void {
-    if (this.#watchers.size === 0 || this.#lagging.size > 0) return;
+    if (this.#watchers.size === 0 || this.#lagging.size > 0 || this.#compacted.size > 0) return;
     for (const watcher of this.#future) {
       if (this.#isFuture(watcher)) return;
       this.#future.delete(watcher);
@@ -157,6 +163,7 @@ export class Stream implements WatcherOwner {
     if (!this.#open) return;
     this.#open = false;
     for (const watcher of this.#watchers.values()) this.#remove(watcher);
+    this.#compacted.clear();
     this.#outbox.clear();
     this.#host.closed(this);
   }
@@ -258,13 +265,17 @@ export class Stream implements WatcherOwner {
     const { rangeEnd } = request;
     const bounded = rangeEnd !== "" && rangeEnd !== FROM_KEY;
     if (bounded && rangeEnd <= watchKey(request)) return EMPTY_RANGE;
-    const taken = request.watchId !== 0 && this.#watchers.has(request.watchId);
+    const taken = request.watchId !== 0 && this.#isTaken(request.watchId);
     return taken ? DUPLICATE_ID : undefined;
   }
 
   #drawId(): number {
-    while (this.#watchers.has(this.#nextId)) this.#nextId++;
+    while (this.#isTaken(this.#nextId)) this.#nextId++;
     return this.#nextId++;
+  }
+
+  #isTaken(id: number): boolean {
+    return this.#watchers.has(id) || this.#compacted.has(id);
   }
 
   #add(watcher: Watcher, notify: boolean): void {
@@ -340,6 +351,12 @@ export class Stream implements WatcherOwner {
 
   /** etcd leaves header.revision at 0 here, and gives no reason but the revision. */
   #replyCompacted(watchId: number, compactRevision: number): void {
+    this.#compacted.add(watchId);
+    const [oldest] = this.#compacted;
+    const { compactedIdsMax } = this.#host.settings;
+    if (this.#compacted.size > compactedIdsMax && oldest !== undefined) {
+      this.#compacted.delete(oldest);
+    }
     this.#reply({ watchId, revision: revision(0), canceled: true, compactRevision });
   }
 
