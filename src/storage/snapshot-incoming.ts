@@ -287,12 +287,8 @@ function judge(reply: FinishedReply, meta: SnapshotMeta): void {
           `entry ${meta.index} of term ${meta.term}`,
       );
     }
-    case "newer-schema":
-      throw new CofferError(
-        "storage-failed",
-        `the snapshot received has schema version ${reply.version}, this coffer knows up to ` +
-          `${STATE_SCHEMA_VERSION}: run a newer coffer`,
-      );
+    case "other-schema":
+      throw new CofferError("storage-failed", otherSchema(reply.version));
     case "wrong-hash":
       throw new CofferError("corrupt", "the snapshot received is not the one that was offered");
     case "no-state":
@@ -300,6 +296,14 @@ function judge(reply: FinishedReply, meta: SnapshotMeta): void {
     case "copied":
       assert(false, "The snapshot worker answers what it was asked");
   }
+}
+
+function otherSchema(version: number): string {
+  const found = `the snapshot received has schema version ${version}`;
+  return version > STATE_SCHEMA_VERSION
+    ? `${found}, this coffer knows up to ${STATE_SCHEMA_VERSION}: run a newer coffer`
+    : `${found}, this coffer takes ${STATE_SCHEMA_VERSION} alone: run this coffer on the leader ` +
+        "too, or the leader's here until all members can be updated";
 }
 
 function isAsOffered({ index, term, confState }: StateContent, meta: SnapshotMeta): boolean {

@@ -6,6 +6,7 @@ import type { RaftLog } from "./raft-log.ts";
 import type { LogBase } from "./raft-log-rows.ts";
 import { type SnapshotPaths, snapshotPaths, syncFolder } from "./snapshot-files.ts";
 import { createScopeTables } from "./state-scopes.ts";
+import { STATE_SCHEMA_VERSION, numberPragma } from "./state-schema.ts";
 import { stateError, withStateErrors } from "./state-errors.ts";
 import type { StateStore } from "./state-store.ts";
 
@@ -95,6 +96,7 @@ function readBase(path: string): LogBase {
   let database: SqliteDatabase.Database | undefined;
   try {
     database = new SqliteDatabase(path, { readonly: true });
+    checkVersion(path, numberPragma(database, "user_version"));
     const tables = createScopeTables(database);
     return { index: tables.appliedIndex(), term: tables.appliedTerm() };
   } catch (failure) {
@@ -102,4 +104,14 @@ function readBase(path: string): LogBase {
   } finally {
     database?.close();
   }
+}
+
+/** What was received had the version of its time; another coffer has been started since. */
+function checkVersion(path: string, version: number): void {
+  if (version === STATE_SCHEMA_VERSION) return;
+  throw new CofferError(
+    "storage-failed",
+    `"${path}" is a snapshot that was being installed, of schema version ${version}, and this coffer ` +
+      `finishes ${STATE_SCHEMA_VERSION} alone: start the coffer that began it once`,
+  );
 }

@@ -31,7 +31,8 @@ export type SnapshotReply =
   | { readonly kind: "wrong-hash" }
   /** They are, and yet no state; `problem` in words. */
   | { readonly kind: "no-state"; readonly problem: string }
-  | { readonly kind: "newer-schema"; readonly version: number }
+  /** They are a state of a newer or an older schema. */
+  | { readonly kind: "other-schema"; readonly version: number }
   | { readonly kind: "stopped" }
   | { readonly kind: "failed"; readonly code: string | undefined; readonly message: string };
 

@@ -107,7 +107,7 @@ function check(path: string, sha256: Uint8Array, checkStop: () => void): Snapsho
       return { kind: "no-state", problem: "it is a database of another program" };
     }
     const version = numberPragma(database, "user_version");
-    if (version > STATE_SCHEMA_VERSION) return { kind: "newer-schema", version };
+    if (version !== STATE_SCHEMA_VERSION) return { kind: "other-schema", version };
     // It would want files beside it, which an install does not know.
     if (database.pragma("journal_mode", { simple: true }) !== "delete") {
       return { kind: "no-state", problem: "it is not closed" };

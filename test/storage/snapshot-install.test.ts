@@ -5,6 +5,7 @@ import { copyFileSync, existsSync, readFileSync, readdirSync, writeFileSync } fr
 import { dirname, join } from "node:path";
 import { type TestContext, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import SqliteDatabase from "better-sqlite3";
 import { CofferError } from "../../src/errors.ts";
 import { NO_MEMBER } from "../../src/core/raft/mod.ts";
 import { memberId } from "../../src/core/types/mod.ts";
@@ -218,6 +219,23 @@ describe("a start", () => {
     assert.equal(refusal(() => openFiles({ dataDir })).code, "corrupt");
     assert.deepEqual(readFileSync(join(dataDir, "state.db")), state);
   });
+
+  for (const version of [1, 99]) {
+    test(`refuses one of schema version ${version}, and leaves all as it is`, async (context) => {
+      const { dataDir } = await withNext(context);
+      const next = new SqliteDatabase(join(dataDir, "state.db.next"));
+      if (version === 1) next.exec("DROP TABLE conf_state");
+      next.pragma(`user_version = ${version}`);
+      next.close();
+      const state = readFileSync(join(dataDir, "state.db"));
+      const failure = refusal(() => openFiles({ dataDir }));
+      assert.equal(failure.code, "storage-failed");
+      assert.match(failure.message, /start the coffer that began it/);
+      assert.match(failure.message, new RegExp(`of schema version ${version},`));
+      assert.deepEqual(readFileSync(join(dataDir, "state.db")), state);
+      assert.ok(existsSync(join(dataDir, "state.db.next")));
+    });
+  }
 
   test("that forgets about it is stopped", async (context) => {
     const { dataDir } = await withNext(context);

@@ -66,6 +66,17 @@ describe("what is received", () => {
       (path) => withDatabase(path, (database) => database.pragma("user_version = 99")),
     ],
     [
+      "of an older schema",
+      "storage-failed",
+      new RegExp(`schema version 1, this coffer takes ${STATE_SCHEMA_VERSION} alone: run this`),
+      // Without what version 2 added: a table that is read, and one that is not.
+      (path) =>
+        withDatabase(path, (database) => {
+          database.exec("DROP TABLE conf_state; DROP TABLE removed_member");
+          database.pragma("user_version = 1");
+        }),
+    ],
+    [
       "of another program",
       "corrupt",
       /a database of another program/,
