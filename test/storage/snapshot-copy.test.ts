@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { CofferError, type ErrorCode } from "../../src/errors.ts";
+import { CofferError } from "../../src/errors.ts";
 import { TENANT, put, range } from "../fsm/fixtures.ts";
 import {
   CONF,
@@ -10,20 +10,10 @@ import {
   newFolder,
   openFiles,
   openMember,
+  refusal,
   sha256Of,
   transfer,
 } from "./snapshot-stand.ts";
-
-async function refusal(work: Promise<unknown>, code: ErrorCode): Promise<CofferError> {
-  try {
-    await work;
-  } catch (failure) {
-    assert.ok(failure instanceof CofferError, String(failure));
-    assert.equal(failure.code, code, failure.message);
-    return failure;
-  }
-  return assert.fail("nothing was refused");
-}
 
 test("a copy is of one moment, whatever is written meanwhile", async (context) => {
   const leader = openMember(context);

@@ -4,7 +4,7 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, describe, test } from "node:test";
 import SqliteDatabase from "better-sqlite3";
-import { CofferError, type ErrorCode } from "../../src/errors.ts";
+import type { ErrorCode } from "../../src/errors.ts";
 import type { SnapshotMeta } from "../../src/core/raft/mod.ts";
 import { STATE_SCHEMA_VERSION } from "../../src/storage/state-schema.ts";
 import {
@@ -13,19 +13,9 @@ import {
   newFolder,
   openFiles,
   openMember,
+  refusal,
   transfer,
 } from "./snapshot-stand.ts";
-
-async function refusal(work: Promise<unknown>, code: ErrorCode): Promise<CofferError> {
-  try {
-    await work;
-  } catch (failure) {
-    assert.ok(failure instanceof CofferError, String(failure));
-    assert.equal(failure.code, code, failure.message);
-    return failure;
-  }
-  return assert.fail("nothing was refused");
-}
 
 interface Sample {
   readonly meta: SnapshotMeta;

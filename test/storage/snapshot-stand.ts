@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -5,6 +6,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { type ConfState, type Entry, NO_MEMBER } from "../../src/core/raft/mod.ts";
 import { memberId } from "../../src/core/types/mod.ts";
+import { CofferError, type ErrorCode } from "../../src/errors.ts";
 import type { Cancel, Scheduler } from "../../src/stdx/mod.ts";
 import {
   type FileSnapshotStore,
@@ -215,6 +217,18 @@ export async function transfer(leader: FileMember, follower: FileMember): Promis
   await into.finish();
   out.release();
   return out;
+}
+
+/** The error that refuses the work; fails if it is none of ours or has another code. */
+export async function refusal(work: Promise<unknown>, code: ErrorCode): Promise<CofferError> {
+  try {
+    await work;
+  } catch (failure) {
+    assert.ok(failure instanceof CofferError, String(failure));
+    assert.equal(failure.code, code, failure.message);
+    return failure;
+  }
+  return assert.fail("nothing was refused");
 }
 
 export function sha256Of(path: string): Buffer {
