@@ -1,31 +1,36 @@
 import type { Entry, Message } from "../core/raft/mod.ts";
 import { memberId } from "../core/types/mod.ts";
 import { assertNever } from "../stdx/mod.ts";
-import { ByteReader } from "./byte-reader.ts";
+import type { ByteReader } from "./byte-reader.ts";
 import { readConfState } from "./conf-state.ts";
+import { type FrameFormat, decodeFrame } from "./frame.ts";
 import { ENTRIES_MAX, MESSAGES_BYTES_MAX, MESSAGES_VERSION } from "./limits.ts";
 import { SAME_ENDS, entryKinds, messageKinds } from "./tags.ts";
 
 /** The least that an entry takes: kind, term, length of its data. */
 const ENTRY_BYTES_MIN = 3;
 
+const MESSAGES: FrameFormat = {
+  what: "a message of another member",
+  bytesMax: MESSAGES_BYTES_MAX,
+  version: MESSAGES_VERSION,
+};
+
 /**
  * The messages that `encodeMessages` wrote. Data of entries are views of `bytes`, which must not change
  * afterwards. Errors: `corrupt` for anything malformed, `unimplemented` for a newer version.
  */
 export function decodeMessages(bytes: Uint8Array): Message[] {
-  const from = new ByteReader(bytes, "a message of another member");
-  if (bytes.length > MESSAGES_BYTES_MAX) {
-    throw from.malformed(`it is longer than the limit of ${MESSAGES_BYTES_MAX} bytes`);
-  }
-  from.version(MESSAGES_VERSION);
+  return decodeFrame(bytes, MESSAGES, readMessages);
+}
+
+function readMessages(from: ByteReader): Message[] {
   const messages: Message[] = [];
   let before: Message | undefined;
   for (let left = from.count(); left > 0; left--) {
     before = readMessage(from, before);
     messages.push(before);
   }
-  from.end();
   return messages;
 }
 

@@ -10,8 +10,9 @@ import {
 } from "../core/types/mod.ts";
 import { assertNever } from "../stdx/mod.ts";
 import { type ErrorCode, isErrorCode } from "../errors.ts";
-import { ByteReader } from "./byte-reader.ts";
+import type { ByteReader } from "./byte-reader.ts";
 import { ByteWriter } from "./byte-writer.ts";
+import { type FrameFormat, decodeFrame } from "./frame.ts";
 import { FORWARD_BYTES_MAX, FORWARD_VERSION, LIST_MAX } from "./limits.ts";
 import { readMember, readTexts, writeMember, writeTexts } from "./member.ts";
 import { forwardKinds, memberChanges, reportRoles, replyKinds, requestKinds } from "./tags.ts";
@@ -56,6 +57,12 @@ export type ForwardReply =
     }
   | { readonly kind: "status"; readonly report: MemberReport };
 
+const FORWARD: FrameFormat = {
+  what: "a request of another member",
+  bytesMax: FORWARD_BYTES_MAX,
+  version: FORWARD_VERSION,
+};
+
 /** Errors: `invalid-argument` for what has no encoding. */
 export function encodeForward(message: ForwardMessage): Uint8Array {
   const to = new ByteWriter(message.kind === "propose" ? 32 + message.data.length : 256);
@@ -94,14 +101,7 @@ export function encodeForward(message: ForwardMessage): Uint8Array {
  * for a newer version.
  */
 export function decodeForward(bytes: Uint8Array): ForwardMessage {
-  const from = new ByteReader(bytes, "a request of another member");
-  if (bytes.length > FORWARD_BYTES_MAX) {
-    throw from.malformed(`it is longer than the limit of ${FORWARD_BYTES_MAX} bytes`);
-  }
-  from.version(FORWARD_VERSION);
-  const message = readForward(from);
-  from.end();
-  return message;
+  return decodeFrame(bytes, FORWARD, readForward);
 }
 
 function readForward(from: ByteReader): ForwardMessage {

@@ -1,8 +1,9 @@
 import type { SnapshotMeta } from "../core/raft/mod.ts";
 import { assert, assertNever } from "../stdx/mod.ts";
-import { ByteReader } from "./byte-reader.ts";
+import type { ByteReader } from "./byte-reader.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { confStateBytes, readConfState, writeConfState } from "./conf-state.ts";
+import { type FrameFormat, decodeFrame } from "./frame.ts";
 import {
   SNAPSHOT_CHUNK_BYTES_MAX,
   SNAPSHOT_MESSAGE_BYTES_MAX,
@@ -40,6 +41,12 @@ export type SnapshotStreamMessage =
     };
 
 const SHA256_BYTES = 32;
+
+const SNAPSHOT_MESSAGE: FrameFormat = {
+  what: "a part of a snapshot",
+  bytesMax: SNAPSHOT_MESSAGE_BYTES_MAX,
+  version: SNAPSHOT_STREAM_VERSION,
+};
 
 export function encodeSnapshotMessage(message: SnapshotStreamMessage): Uint8Array {
   const to = new ByteWriter(sizeOf(message));
@@ -79,22 +86,12 @@ export function encodeSnapshotMessage(message: SnapshotStreamMessage): Uint8Arra
  * for a newer version.
  */
 export function decodeSnapshotMessage(bytes: Uint8Array): SnapshotStreamMessage {
-  const from = new ByteReader(bytes, "a part of a snapshot");
-  if (bytes.length > SNAPSHOT_MESSAGE_BYTES_MAX) {
-    throw from.malformed(`it is longer than the limit of ${SNAPSHOT_MESSAGE_BYTES_MAX} bytes`);
-  }
-  from.version(SNAPSHOT_STREAM_VERSION);
-  const kind = from.word(snapshotKinds);
-  const message = readBody(from, kind, from.uint());
-  from.end();
-  return message;
+  return decodeFrame(bytes, SNAPSHOT_MESSAGE, readMessage);
 }
 
-function readBody(
-  from: ByteReader,
-  kind: SnapshotStreamMessage["kind"],
-  stream: number,
-): SnapshotStreamMessage {
+function readMessage(from: ByteReader): SnapshotStreamMessage {
+  const kind = from.word(snapshotKinds);
+  const stream = from.uint();
   switch (kind) {
     case "offer":
       return {
