@@ -10,6 +10,7 @@ import { createRevocationList } from "../../src/pki/mod.ts";
 import { decode, encode, partsOf, sequence, unsigned } from "../../src/pki/der.ts";
 import { encodeName } from "../../src/pki/name.ts";
 import { refused } from "../seal/refused.ts";
+import { pemBegin, pemText } from "../setup/pem-text.ts";
 import { forge, HOUR } from "./forged.ts";
 
 let folder: string;
@@ -49,7 +50,7 @@ test("a member's certificate says its names, usages, dates and key", () => {
   const x509 = new X509Certificate(certificate);
   assert.ok(x509.verify(new X509Certificate(ca.certificate).publicKey));
   assert.ok(x509.checkIssued(new X509Certificate(ca.certificate)));
-  assert.match(privateKey, /^-----BEGIN PRIVATE KEY-----/);
+  assert.ok(privateKey.startsWith(pemBegin("PRIVATE KEY")));
   assert.equal(x509.checkHost("x.coffer.internal"), "*.coffer.internal");
   assert.equal(x509.checkIP("2001:db8:0::ff00:42:8329"), "2001:db8:0::ff00:42:8329");
   const info = inspectCertificate(certificate);
@@ -171,7 +172,7 @@ test("an authority that cannot be one is refused, and file, subject or expiry na
   refused(load, "invalid-argument", /a\.key' cannot be read: ENOENT/);
   savePem(paths.keyPath, pemOfKey(createAuthority({ commonName: "other" })));
   refused(load, "invalid-argument", /a\.key' is not that of .*CN=coffer test/);
-  savePem(paths.keyPath, "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n");
+  savePem(paths.keyPath, pemText("PRIVATE KEY", ""));
   refused(load, "invalid-argument", /a\.key' holds no private key/);
   chmodSync(paths.keyPath, 0o640);
   refused(load, "invalid-argument", /mode 0640, wider than 0600; run: chmod 600/);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { createLogger, redactText, type LeveledLogger } from "../../src/telemetry/mod.ts";
+import { pemBegin, pemText } from "../setup/pem-text.ts";
 
 function recorder(): {
   logger: LeveledLogger;
@@ -18,7 +19,7 @@ function recorder(): {
 }
 
 const JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ1c2VyOmFsaWNlIn0.c2lnbmF0dXJlLWJ5dGVz";
-const PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----";
+const PEM = pemText("PRIVATE KEY", "MC4CAQAwBQYDK2Vw");
 
 test("a line is JSON with level, time, message and fields", () => {
   const { logger, last } = recorder();
@@ -78,7 +79,7 @@ test("refusal 63: what looks like a JWT or a PEM block is hidden in messages, fi
 });
 
 test("a PEM block whose end is cut off is hidden to the end", () => {
-  assert.equal(redactText("a -----BEGIN RSA PRIVATE KEY-----\nMIIE"), "a [redacted]");
+  assert.equal(redactText(`a ${pemBegin("RSA PRIVATE KEY")}\nMIIE`), "a [redacted]");
 });
 
 test("bytes are never printed", () => {
