@@ -3,8 +3,10 @@ export {
   type Access,
   type AccessOptions,
   type Explanation,
+  type Ground,
   type Holder,
   type Reason,
+  type Trial,
   createAccess,
 } from "./access.ts";
 export { type AdminMatter, adminRange } from "./admin.ts";
@@ -12,7 +14,7 @@ export { formatPolicyCsv, parsePolicyCsv } from "./csv.ts";
 export { ALL_KEYS, keyIn, objectBytes, rangeRel, singleKey } from "./object.ts";
 export { type PolicyFiles, SEED_ROLES, findPolicyFolder, loadPolicyFiles } from "./policy-files.ts";
 export type { AccessSubject, Refusal } from "./question.ts";
-export { idOfRow, planPolicyChange, recordOf, rowOf } from "./record.ts";
+export { idOfRow, planPolicyChange, recordOf, rowOf, rowsAfter } from "./record.ts";
 export type { AccessStatus } from "./rights-cache.ts";
 export type { Decision } from "./rights.ts";
 export { ROLE_DEPTH_MAX, ROLES_PER_MEMBER_MAX } from "./roles.ts";

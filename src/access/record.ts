@@ -62,13 +62,22 @@ export function planPolicyChange(
     changes.push(recordOf(row));
   }
   // New rows first, so that a fault of the whole is numbered as the caller wrote them.
-  validateRows([...change.add, ...[...after.values()].filter((row) => !isIn(change.add, row))]);
+  for (const row of change.add) after.delete(idOfRow(row));
+  validateRows([...change.add, ...after.values()]);
   return changes;
 }
 
-function isIn(rows: readonly PolicyRow[], row: PolicyRow): boolean {
-  const id = idOfRow(row);
-  return rows.some((one) => idOfRow(one) === id);
+/** The rows after `change` of `current`. Throws as `planPolicyChange`. */
+export function rowsAfter(
+  current: readonly PolicyRow[],
+  change: { readonly add: readonly PolicyRow[]; readonly remove: readonly PolicyRow[] },
+): readonly PolicyRow[] {
+  const after = new Map(current.map((row) => [idOfRow(row), row]));
+  for (const { id, data } of planPolicyChange(current, change)) {
+    if (data === undefined) after.delete(id);
+    else after.set(id, JSON.parse(id) as PolicyRow);
+  }
+  return [...after.values()];
 }
 
 function parseId(id: string): unknown {

@@ -36,6 +36,16 @@ export interface Rights {
   /** Whether any allow row is among its grants. */
   readonly hasGrant: boolean;
   decide(action: Action, range: KeyRange): Decision;
+  /** What `decide` is founded on; worked out anew each time. */
+  grounds(action: Action, range: KeyRange): Grounds;
+}
+
+/** Why a range is allowed or not. */
+export interface Grounds {
+  /** All rows that deny part of the range; else those that together allow it, or as much as they reach. */
+  readonly rows: readonly PolicyRow[];
+  /** The first keys that no row allows, if none denies either. */
+  readonly missing: KeyRange | undefined;
 }
 
 /** Decisions kept per action beyond one for each segment. */
@@ -54,18 +64,39 @@ export function createRights(
   const { subject } = principal;
   const { tenant: domain, revision: policyRevision } = policy;
 
+  const grantsFor = (action: Action): readonly Grant[] =>
+    grants.filter((grant) => grant.action === action || grant.action === "*");
+
   const decide = (action: Action, asked: KeyRange): Decision => {
     let table = tables.get(action);
     if (table === undefined) {
-      const usable = grants.filter((grant) => grant.action === action || grant.action === "*");
       const question = { subject, domain, action, closure };
-      table = actionRights(judge, question, usable, policyRevision);
+      table = actionRights(judge, question, grantsFor(action), policyRevision);
       tables.set(action, table);
     }
     return table(judgedRange(asked));
   };
+
+  const grounds = (action: Action, asked: KeyRange): Grounds => {
+    const range = judgedRange(asked);
+    const usable = grantsFor(action);
+    const denials = usable.filter((grant) => !grant.allows && rangesMeet(grant.range, range));
+    if (denials.length > 0) return { rows: denials.map(({ row }) => row), missing: undefined };
+    const { pieces, gap } = coverOf(
+      range,
+      usable.filter((grant) => grant.allows).sort(byLowerBound),
+    );
+    return { rows: pieces.map(({ grant }) => grant.row), missing: gap };
+  };
   const hasGrant = grants.some((grant) => grant.allows);
-  return { policyRevision, closure, size: grants.length + closure.size - 1, hasGrant, decide };
+  return {
+    policyRevision,
+    closure,
+    size: grants.length + closure.size - 1,
+    hasGrant,
+    decide,
+    grounds,
+  };
 }
 
 type ActionRights = (range: KeyRange) => Decision;
@@ -94,14 +125,15 @@ function actionRights(
       const { allowed, grant } = judge.ask({ ...about, range }, touching);
       return { allowed, policyRevision, row: grant?.row };
     }
-    const pieces = coverOf(range, allows);
+    const { pieces, gap } = coverOf(range, allows);
+    if (gap !== undefined) return { allowed: false, policyRevision, row: undefined };
     let first: Grant | undefined;
-    for (const { piece, grant } of pieces ?? []) {
+    for (const { piece, grant } of pieces) {
       const verdict = judge.ask({ ...about, range: piece }, [grant]);
       if (!verdict.allowed) return { allowed: false, policyRevision, row: undefined };
       first ??= verdict.grant;
     }
-    return { allowed: pieces !== undefined, policyRevision, row: first?.row };
+    return { allowed: first !== undefined, policyRevision, row: first?.row };
   };
 
   return (range) => {
@@ -148,14 +180,15 @@ function byLowerBound(a: Grant, b: Grant): number {
   return a.range.lo < b.range.lo ? -1 : a.range.lo > b.range.lo ? 1 : 0;
 }
 
-/**
- * The fewest grants that together cover `range`, each with the piece it covers, in order; undefined
- * if they do not cover it. `allows` in order of lower bound.
- */
-function coverOf(
-  range: KeyRange,
-  allows: readonly Grant[],
-): readonly { readonly piece: KeyRange; readonly grant: Grant }[] | undefined {
+/** Grants that cover a range from its start on, each with the piece it covers. */
+interface Cover {
+  readonly pieces: readonly { readonly piece: KeyRange; readonly grant: Grant }[];
+  /** The first part that none covers; undefined: the cover is whole. */
+  readonly gap: KeyRange | undefined;
+}
+
+/** The fewest grants that cover `range`, in order. `allows` in order of lower bound. */
+function coverOf(range: KeyRange, allows: readonly Grant[]): Cover {
   const pieces: { piece: KeyRange; grant: Grant }[] = [];
   let lo: Key = range.lo;
   let next = 0;
@@ -165,13 +198,16 @@ function coverOf(
       const grant = allows[next] as Grant;
       if (best === undefined || reachesFarther(grant.range, best.range)) best = grant;
     }
-    if (best === undefined || (best.range.hi !== undefined && best.range.hi <= lo))
-      return undefined;
     const rest: KeyRange = { lo, hi: range.hi };
+    if (best === undefined || (best.range.hi !== undefined && best.range.hi <= lo)) {
+      const further = allows[next]?.range.lo;
+      const isWithin = further !== undefined && (range.hi === undefined || further < range.hi);
+      return { pieces, gap: isWithin ? { lo, hi: further } : rest };
+    }
     const hi = best.range.hi;
     if (hi === undefined || rangeCovers(best.range, rest)) {
       pieces.push({ piece: rest, grant: best });
-      return pieces;
+      return { pieces, gap: undefined };
     }
     pieces.push({ piece: { lo, hi }, grant: best });
     lo = hi;

@@ -5,6 +5,7 @@ import {
   CLUSTER_SCOPE,
   type Command,
   type KeyRange,
+  type LeaseId,
   type Revision,
   type TenantId,
   key,
@@ -30,6 +31,7 @@ import type {
   TokenPort,
 } from "./ports.ts";
 import type { Caller, Reply, ReplyHeader } from "./requests.ts";
+import { type Right, isAllowed, matterRange, nameOf, rightTexts } from "./rights.ts";
 import type { Logger } from "../telemetry/mod.ts";
 
 export interface EdgeDeps {
@@ -99,6 +101,8 @@ export interface RequestContext {
   auditScope: TenantId;
   /** The policy revision that `authorise` decided at. */
   policyRevision: number;
+  /** What it has asked of the policy, for its audit record. */
+  readonly rights: Right[];
   /** More operations of this request, each of which gets a record of its own. */
   readonly touched: { action: string; target: Target }[];
 }
@@ -136,7 +140,8 @@ export async function runRequest<T>(
   const revision = outcome.revision;
   for (const { action, target } of context.touched) {
     // Written in the same turn as the last one, so only that one is awaited.
-    deps.audit.append(auditEvent(caller, context, { action, target }, revision)).catch(() => {});
+    const part = { action, target, isPart: true };
+    deps.audit.append(auditEvent(caller, context, part, revision)).catch(() => {});
   }
   await deps.audit.append(auditEvent(caller, context, what, revision));
   return { header: replyHeader(deps, revision), body: outcome.body };
@@ -174,6 +179,7 @@ async function identify(deps: EdgeDeps, caller: Caller): Promise<RequestContext>
       requestId: caller.requestId,
     },
     policyRevision: 0,
+    rights: [],
     touched: [],
   };
 }
@@ -207,10 +213,23 @@ function scopeOf(deps: EdgeDeps, principal: Principal): TenantId | undefined {
 
 /** Refuses unless the caller may do `action` to all of `range` in the request's scope. */
 export function authorise(context: RequestContext, action: Action, range: KeyRange): void {
-  const { access } = context.deps;
-  const decision = access.check(context.principal, context.scope, action, range);
-  if (!decision.allowed) throw denied(`no right to ${action}`);
-  context.policyRevision = decision.policyRevision;
+  authoriseAll(context, [{ kind: "keys", action, range }]);
+}
+
+/** Refuses unless the caller has all of `rights`, which are all noted before the first refusal. */
+export function authoriseAll(context: RequestContext, rights: readonly Right[]): void {
+  const { access, node } = context.deps;
+  const { state } = node;
+  for (const right of rights) context.rights.push(right);
+  const judge = {
+    policy: access,
+    keysOf: (lease: LeaseId) => state.lease(context.scope, lease, true)?.keys ?? [],
+  };
+  // Nothing else runs before the last answer, so they are all of this revision.
+  context.policyRevision = state.policyRevision(context.scope);
+  for (const right of rights) {
+    if (!isAllowed(right, context, judge)) throw denied(nameOf(right));
+  }
 }
 
 /** Refuses unless the caller may administer `matter` in the request's scope. */
@@ -224,15 +243,9 @@ export function mayAdmin(context: RequestContext, matter: AdminMatter): boolean 
   return access.check(context.principal, context.scope, "admin", matterRange(matter)).allowed;
 }
 
-function matterRange(matter: AdminMatter): KeyRange {
-  return { lo: key(matter), hi: key(`${matter}\0`) };
-}
-
 /** Refuses a caller that holds no right at all in its tenant. */
 export function authoriseAny(context: RequestContext): void {
-  const { access, node } = context.deps;
-  if (!access.hasGrant(context.principal, context.scope)) throw denied("no right in this tenant");
-  context.policyRevision = node.state.policyRevision(context.scope);
+  authoriseAll(context, [{ kind: "any" }]);
 }
 
 /**
@@ -240,10 +253,11 @@ export function authoriseAny(context: RequestContext): void {
  * no tenant's issuer can spell an operator's name, and a policy row of that scope grants the matter.
  */
 export function authoriseOperator(context: RequestContext, matter: AdminMatter): void {
-  const { principal, deps } = context;
-  if (!isSystemBound(principal)) throw denied("credentials are not bound to the system scope");
-  const decision = deps.access.check(principal, CLUSTER_SCOPE, "admin", matterRange(matter));
-  if (!decision.allowed) throw denied(`no right to ${matter} in the system scope`);
+  if (!isSystemBound(context.principal)) {
+    throw denied("credentials are not bound to the system scope");
+  }
+  authoriseAll(context, [{ kind: "operator", matter }]);
+  context.policyRevision = context.deps.node.state.policyRevision(CLUSTER_SCOPE);
   // The names of other tenants are not for the trail of the one that the operator came by.
   context.auditScope = CLUSTER_SCOPE;
 }
@@ -391,11 +405,14 @@ async function probeAudit(
   await deps.audit.append(auditEvent(caller, undefined, what, failure));
 }
 
-/** The record of one operation: `end` is the revision it was answered at, or why it was not. */
+/**
+ * The record of one operation: `end` is the revision it was answered at, or why it was not. `isPart`: of
+ * a request whose own record names the rights.
+ */
 export function auditEvent(
   caller: Caller,
   context: RequestContext | undefined,
-  what: { readonly action: string; readonly target: Target },
+  what: { readonly action: string; readonly target: Target; readonly isPart?: boolean },
   end: Revision | CofferError,
 ): AuditEvent {
   const principal = context?.principal;
@@ -407,12 +424,14 @@ export function auditEvent(
     requestId: caller.requestId,
     issuer: principal?.issuer ?? "",
     subject: principal?.subject ?? "",
+    groups: principal?.groups ?? [],
     tokenId: principal?.tokenId ?? "",
     certThumbprint: caller.certificate?.thumbprint ?? "",
     peerAddress: caller.peerAddress,
     action: what.action,
     key: what.target.key,
     rangeEnd: what.target.rangeEnd,
+    rights: rightTexts(what.isPart === true ? [] : (context?.rights ?? []), what.target),
     outcome: failure === undefined ? "ok" : REFUSALS.has(failure.code) ? "refused" : "failed",
     reason: failure === undefined ? "" : reasonOf(failure),
   };

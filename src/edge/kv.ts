@@ -3,9 +3,9 @@ import {
   type DeleteRangeRequest,
   type DeleteRangeResult,
   type Key,
+  type KeyRange,
   type KeyValue,
   NO_LEASE,
-  type LeaseId,
   type PutRequest,
   type PutResult,
   type RangeRequest,
@@ -18,8 +18,8 @@ import {
   type EdgeDeps,
   type Outcome,
   type RequestContext,
-  authorise,
   authoriseAdmin,
+  authoriseAll,
   catchUp,
   currentRevision,
   linearize,
@@ -29,8 +29,10 @@ import {
   resultOf,
   runRequest,
 } from "./gate.ts";
+import type { Action } from "./ports.ts";
 import { needsPages, readPages, unwrap } from "./range-pages.ts";
 import type { Caller, Reply } from "./requests.ts";
+import type { Right } from "./rights.ts";
 import { openKeyValue, openKeyValues, sealPut } from "./sealed-values.ts";
 import { isSortedByValue, sortByValue } from "./value-order.ts";
 
@@ -59,8 +61,8 @@ async function answerRange(
   context: RequestContext,
   request: RangeRequest,
 ): Promise<Outcome<RangeResult>> {
-  authoriseRange(context, request);
   const tenant = requireTenant(context);
+  authoriseAll(context, rightsOfRange(request));
   const revision = currentRevision(context);
   const body = await readRange(context.deps, tenant, request);
   return { body, revision };
@@ -83,7 +85,7 @@ export function put(
       if (request.lease !== NO_LEASE) await catchUp(context);
       let sealed: PutRequest | undefined;
       const result = await proposeChecked(context, () => {
-        authorisePut(context, request);
+        authoriseAll(context, rightsOfPut(request));
         sealed ??= sealPut(deps.seal, tenant, request);
         return { kind: "put", request: sealed };
       });
@@ -103,7 +105,7 @@ export function deleteRange(
     checkKey(deps, request.key);
     const tenant = requireTenant(context);
     const result = await proposeChecked(context, () => {
-      authoriseDelete(context, request);
+      authoriseAll(context, rightsOfDelete(request));
       return { kind: "delete-range", request };
     });
     const { revision, response } = resultOf(result, "delete-range");
@@ -168,38 +170,37 @@ export function withoutValue<T extends { readonly value: Uint8Array }>(kv: T): T
 }
 
 /** A key by itself is `read`; names of keys and their number are `list`; both together need both. */
-export function authoriseRange(context: RequestContext, request: RangeRequest): void {
+export function rightsOfRange(request: RangeRequest): readonly Right[] {
   const asked = keyRange(request.key, request.rangeEnd);
   const namesOnly = request.keysOnly || request.countOnly;
-  if (namesOnly || request.rangeEnd !== "") authorise(context, "list", asked);
-  if (!namesOnly || isSortedByValue(request)) authorise(context, "read", asked);
-}
-
-export function authorisePut(context: RequestContext, request: PutRequest): void {
-  const asked = { lo: request.key, hi: keyAfter(request.key) };
-  authorise(context, "write", asked);
-  if (request.prevKv) authorise(context, "read", asked);
-  if (request.lease !== NO_LEASE) authoriseLeaseKeys(context, request.lease, "write");
-}
-
-export function authoriseDelete(context: RequestContext, request: DeleteRangeRequest): void {
-  const asked = keyRange(request.key, request.rangeEnd);
-  authorise(context, "delete", asked);
-  if (request.prevKv) authorise(context, "read", asked);
+  const rights: Right[] = [];
+  if (namesOnly || request.rangeEnd !== "") rights.push(keysRight("list", asked));
+  if (!namesOnly || isSortedByValue(request)) rights.push(keysRight("read", asked));
+  return rights;
 }
 
 /**
  * Who attaches a key to a lease, or ends or renews one, decides over the life of every key on it
  * (etcd v3_server.go checkLeasePuts).
  */
-export function authoriseLeaseKeys(
-  context: RequestContext,
-  lease: LeaseId,
-  action: "read" | "write" | "delete",
-): void {
-  const { state } = context.deps.node;
-  const held = state.lease(context.scope, lease, true);
-  for (const k of held?.keys ?? []) authorise(context, action, { lo: k, hi: keyAfter(k) });
+export function rightsOfPut(request: PutRequest): readonly Right[] {
+  const asked = { lo: request.key, hi: keyAfter(request.key) };
+  const rights: Right[] = [keysRight("write", asked)];
+  if (request.prevKv) rights.push(keysRight("read", asked));
+  if (request.lease !== NO_LEASE) {
+    rights.push({ kind: "lease-keys", action: "write", lease: request.lease });
+  }
+  return rights;
+}
+
+export function rightsOfDelete(request: DeleteRangeRequest): readonly Right[] {
+  const asked = keyRange(request.key, request.rangeEnd);
+  if (!request.prevKv) return [keysRight("delete", asked)];
+  return [keysRight("delete", asked), keysRight("read", asked)];
+}
+
+export function keysRight(action: Action, range: KeyRange): Right {
+  return { kind: "keys", action, range };
 }
 
 /** Refuses what no key may be. */

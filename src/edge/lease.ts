@@ -7,6 +7,7 @@ import {
   type RequestContext,
   type Target,
   authorise,
+  authoriseAll,
   catchUp,
   currentRevision,
   linearize,
@@ -16,7 +17,6 @@ import {
   resultOf,
   runRequest,
 } from "./gate.ts";
-import { authoriseLeaseKeys } from "./kv.ts";
 import type { Caller, Reply } from "./requests.ts";
 
 /** The five lease requests (etcd v3_server.go, lease/lessor.go). */
@@ -88,8 +88,8 @@ export function leaseTimeToLive(
   return runRequest(deps, caller, what, async (context) => {
     const tenant = requireTenant(context);
     await linearize(context);
-    authorise(context, "lease", ALL_KEYS);
-    if (request.keys) authoriseLeaseKeys(context, request.id, "read");
+    if (request.keys) authoriseLease(context, request.id, "read");
+    else authorise(context, "lease", ALL_KEYS);
     const lease = deps.node.state.lease(tenant, request.id, request.keys);
     const left = lease === undefined ? -1 : (lease.deadline - deps.node.leaseNow()) / 1000;
     const remaining = lease === undefined ? -1 : Math.max(0, Math.floor(left));
@@ -108,9 +108,16 @@ export function leaseLeases(deps: EdgeDeps, caller: Caller): Promise<Reply<reado
   });
 }
 
-function authoriseLease(context: RequestContext, id: LeaseId, action: "write" | "delete"): void {
-  authorise(context, "lease", ALL_KEYS);
-  authoriseLeaseKeys(context, id, action);
+/** The right to leases, and to do `action` to the keys on this one: who ends it decides over their life. */
+function authoriseLease(
+  context: RequestContext,
+  lease: LeaseId,
+  action: "read" | "write" | "delete",
+): void {
+  authoriseAll(context, [
+    { kind: "keys", action: "lease", range: ALL_KEYS },
+    { kind: "lease-keys", action, lease },
+  ]);
 }
 
 /** A lease in the audit: its id as etcdctl prints it. */

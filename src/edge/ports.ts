@@ -104,12 +104,15 @@ export interface AuditEvent {
   readonly requestId: string;
   readonly issuer: string;
   readonly subject: string;
+  readonly groups: readonly string[];
   readonly tokenId: string;
   readonly certThumbprint: string;
   readonly peerAddress: string;
   readonly action: string;
   readonly key: string;
   readonly rangeEnd: string;
+  /** What was asked of the policy; see rights.ts. */
+  readonly rights: readonly (readonly string[])[];
   readonly outcome: Outcome;
   readonly reason: string;
 }

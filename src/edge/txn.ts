@@ -14,8 +14,7 @@ import {
   type EdgeDeps,
   type Outcome,
   type RequestContext,
-  authorise,
-  authoriseAny,
+  authoriseAll,
   catchUp,
   currentRevision,
   linearize,
@@ -26,15 +25,17 @@ import {
   runRequest,
 } from "./gate.ts";
 import {
-  authoriseDelete,
-  authorisePut,
-  authoriseRange,
   checkKey,
   checkPut,
+  keysRight,
+  rightsOfDelete,
+  rightsOfPut,
+  rightsOfRange,
   withoutValue,
 } from "./kv.ts";
 import { scanPages, unwrap } from "./range-pages.ts";
 import type { Caller, Reply } from "./requests.ts";
+import type { Right } from "./rights.ts";
 import { openKeyValue, openKeyValues, sealTxn } from "./sealed-values.ts";
 import { isSortedByValue, sortByValue, valueHolds } from "./value-order.ts";
 
@@ -89,38 +90,31 @@ export function txn(
  * the revision all the same, so it takes some right in the tenant.
  */
 export function authoriseTxn(context: RequestContext, request: TxnRequest): void {
-  if (!authoriseKeys(context, request)) authoriseAny(context);
+  const rights = rightsOfTxn(request);
+  authoriseAll(context, rights.length > 0 ? rights : [{ kind: "any" }]);
 }
 
-/** Whether there were any keys to ask for. */
-function authoriseKeys(context: RequestContext, request: TxnRequest): boolean {
-  let asked = false;
-  for (const compare of request.compare) {
-    if (compare.target === "decided") continue;
-    authorise(context, "read", keyRange(compare.key, compare.rangeEnd));
-    asked = true;
-  }
-  for (const op of [...request.success, ...request.failure]) {
-    if (authoriseOp(context, op)) asked = true;
-  }
-  return asked;
+function rightsOfTxn(request: TxnRequest): readonly Right[] {
+  const compared = request.compare.flatMap((compare) =>
+    compare.target === "decided"
+      ? []
+      : [keysRight("read", keyRange(compare.key, compare.rangeEnd))],
+  );
+  return [...compared, ...[...request.success, ...request.failure].flatMap(rightsOfOp)];
 }
 
-function authoriseOp(context: RequestContext, op: RequestOp): boolean {
+function rightsOfOp(op: RequestOp): readonly Right[] {
   switch (op.kind) {
     case "range":
-      authoriseRange(context, op.request);
-      return true;
+      return rightsOfRange(op.request);
     case "put":
-      authorisePut(context, op.request);
-      return true;
+      return rightsOfPut(op.request);
     case "delete-range":
-      authoriseDelete(context, op.request);
-      return true;
+      return rightsOfDelete(op.request);
     case "txn":
-      return authoriseKeys(context, op.request);
+      return rightsOfTxn(op.request);
     case "empty":
-      return false;
+      return [];
   }
 }
 

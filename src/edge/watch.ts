@@ -13,7 +13,7 @@ import {
   type EdgeDeps,
   type RequestContext,
   auditEvent,
-  authorise,
+  authoriseAll,
   authoriseNewest,
   currentRevision,
   replyHeader,
@@ -22,6 +22,7 @@ import {
 } from "./gate.ts";
 import { checkKey } from "./kv.ts";
 import type { Caller, Reply, WatchSession } from "./requests.ts";
+import type { Right } from "./rights.ts";
 import { openKeyValue } from "./sealed-values.ts";
 
 /** One watch stream through the gate: each watcher is authorised when made and when policy moves. */
@@ -210,8 +211,10 @@ class GatedWatchSession implements WatchSession {
 
 /** Seeing changes is `watch`; seeing what was there before them is `read` too. */
 function authoriseWatch(context: RequestContext, range: KeyRange, prevKv: boolean): void {
-  authorise(context, "watch", range);
-  if (prevKv) authorise(context, "read", range);
+  // One context serves all watches of the stream; a record is of one of them.
+  context.rights.length = 0;
+  const rights: readonly Right[] = [{ kind: "keys", action: "watch", range }];
+  authoriseAll(context, prevKv ? [...rights, { kind: "keys", action: "read", range }] : rights);
 }
 
 /** As etcd's: the text of a gRPC error for rights, the plain text for the rest. */

@@ -18,6 +18,7 @@ import {
   rangeRel,
   recordOf,
   rowOf,
+  rowsAfter,
 } from "../../src/access/mod.ts";
 import { CofferError } from "../../src/errors.ts";
 
@@ -121,6 +122,12 @@ describe("records", () => {
     const circle: PolicyRow = ["g", "role:2", "role:1"];
     assert.throws(() => planPolicyChange(current, { add: [circle], remove: [] }), /row 1 begins/);
     planPolicyChange(current, { add: [circle], remove: [current[0] as PolicyRow] });
+    const before = [added, removed];
+    assert.deepEqual(rowsAfter(before, { add: [circle, added], remove: [removed] }), [
+      added,
+      circle,
+    ]);
+    assert.deepEqual(before, [added, removed]);
   });
 });
 
