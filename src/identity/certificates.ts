@@ -1,8 +1,16 @@
-import { X509Certificate } from "node:crypto";
 import { CofferError } from "../errors.ts";
 import type { Clock } from "../stdx/mod.ts";
-import { isTenantName, prefixedName, TENANTS_MAX } from "./names.ts";
-import { type Identified, identified } from "./principal.ts";
+import { type CertificateFacts, readCertificate } from "./certificate-facts.ts";
+import { type CompiledRules, compileRules } from "./certificate-match.ts";
+import { BUILT_IN_RULE, type CertificateRule } from "./certificate-rule.ts";
+import {
+  certificateSubject,
+  GROUPS_MAX,
+  isTenantName,
+  prefixedName,
+  TENANTS_MAX,
+} from "./names.ts";
+import { type Identified, identified, type Principal } from "./principal.ts";
 import { refusalReason, refused } from "./refusal.ts";
 
 /** The client certificate of a connection; TLS has verified its chain. */
@@ -13,111 +21,183 @@ export interface PeerCertificate {
   readonly thumbprint: string;
 }
 
-/** How certificates become principals. */
-export interface CertificateRules {
-  /**
-   * `O=<prefix><name>` in the subject binds the tenant of that name; several may be given, the
-   * first is the default.
-   */
-  readonly tenantPrefix: string;
-  /** Tenants of a certificate that names none; the first is the default. */
-  readonly tenants: readonly string[];
+/** How a certificate would be judged under some rules. */
+export interface CertificateJudgement {
+  /** The rule that decides; "built-in"; undefined if none does. */
+  readonly rule: string | undefined;
+  /** Undefined: it is refused. */
+  readonly principal: Principal | undefined;
+  /** Why it is refused; "" if it is not. */
+  readonly refusal: string;
 }
-
-export const DEFAULT_CERTIFICATE_RULES: CertificateRules = {
-  tenantPrefix: "tenant:",
-  tenants: ["default"],
-};
 
 export interface CertificateVerifier {
   /** Throws `invalid-token`. Parses a certificate once, and checks its dates at every use. */
   verify(certificate: PeerCertificate): Identified;
+  /** As `verify`, under these rules. Throws nothing, remembers nothing. */
+  judge(certificate: PeerCertificate, rules: readonly CertificateRule[]): CertificateJudgement;
 }
 
 export interface CertificateVerifierDeps {
-  readonly rules: CertificateRules;
+  /** Must answer the same array while nothing changed: it is compared at every request. */
+  readonly rules: () => readonly CertificateRule[];
   readonly clock: Clock;
   readonly isCertificateRevoked: (thumbprint: string) => boolean;
+  /** The tenant of a principal that may use any, when it names none. */
+  readonly defaultTenant: string;
 }
 
-const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
+/** `O=tenant:NAME` binds the tenant of that name; several may be given, the first is the default. */
+const TENANT_PREFIX = "tenant:";
 const CACHED_CERTIFICATES_MAX = 4096;
 
-type Parsed =
-  | { readonly who: Identified; readonly notBefore: number; readonly notAfter: number }
-  | { readonly refusal: string };
+interface Judged {
+  readonly rule: string | undefined;
+  readonly outcome:
+    | { readonly who: Identified; readonly notBefore: number; readonly notAfter: number }
+    | { readonly refusal: string };
+}
 
 export function createCertificateVerifier(deps: CertificateVerifierDeps): CertificateVerifier {
-  const cache = new Map<string, Parsed>();
-  const parsedOf = (certificate: PeerCertificate): Parsed => {
-    const known = cache.get(certificate.thumbprint);
-    if (known !== undefined) return known;
-    const parsed = parse(certificate, deps.rules);
+  const cache = new Map<string, Judged>();
+  let known: { readonly rules: readonly CertificateRule[]; readonly compiled: CompiledRules } = {
+    rules: [],
+    compiled: compileRules([]),
+  };
+  const judgedOf = (certificate: PeerCertificate): Judged => {
+    const rules = deps.rules();
+    if (rules !== known.rules) {
+      cache.clear();
+      known = { rules, compiled: compileRules(rules) };
+    }
+    const found = cache.get(certificate.thumbprint);
+    if (found !== undefined) return found;
+    const judged = judge(certificate, known.compiled, deps.defaultTenant);
     if (cache.size >= CACHED_CERTIFICATES_MAX) cache.clear();
-    cache.set(certificate.thumbprint, parsed);
-    return parsed;
+    cache.set(certificate.thumbprint, judged);
+    return judged;
+  };
+  const admit = ({ outcome }: Judged, thumbprint: string): Identified => {
+    if ("refusal" in outcome) throw refused(outcome.refusal);
+    // TLS looked at the dates when the connection began; connections outlive certificates.
+    const now = deps.clock.now();
+    if (now < outcome.notBefore) {
+      throw refused(`the certificate is not yet valid (from ${dateText(outcome.notBefore)})`);
+    }
+    if (now > outcome.notAfter) {
+      throw refused(`the certificate has expired (at ${dateText(outcome.notAfter)})`);
+    }
+    if (deps.isCertificateRevoked(thumbprint)) throw refused("the certificate is revoked");
+    return outcome.who;
   };
   return {
-    verify(certificate) {
-      const parsed = parsedOf(certificate);
-      if ("refusal" in parsed) throw refused(parsed.refusal);
-      // TLS looked at the dates when the connection began; connections outlive certificates.
-      const now = deps.clock.now();
-      if (now < parsed.notBefore) throw refused("the certificate is not yet valid");
-      if (now > parsed.notAfter) throw refused("the certificate has expired");
-      if (deps.isCertificateRevoked(certificate.thumbprint)) {
-        throw refused("the certificate is revoked");
+    verify: (certificate) => admit(judgedOf(certificate), certificate.thumbprint),
+    judge(certificate, rules) {
+      const judged = judge(certificate, compileRules(rules), deps.defaultTenant);
+      try {
+        const { principal } = admit(judged, certificate.thumbprint);
+        return { rule: judged.rule, principal, refusal: "" };
+      } catch (error) {
+        return { rule: judged.rule, principal: undefined, refusal: reasonOf(error) };
       }
-      return parsed.who;
     },
   };
 }
 
-function parse(certificate: PeerCertificate, rules: CertificateRules): Parsed {
+/** What holds for a certificate as long as the rules are the same. */
+function judge(certificate: PeerCertificate, rules: CompiledRules, defaultTenant: string): Judged {
+  let rule: string | undefined;
   try {
-    return parseOrThrow(certificate, rules);
+    const facts = readCertificate(certificate.raw);
+    const choice = rules.choose(facts);
+    if (choice.kind === "ambiguous") {
+      const names = choice.names.join(", ");
+      throw refused(`the certificate meets the rules ${names}, and none is narrower than the rest`);
+    }
+    if (choice.kind === "none" && choice.isAuthorityNamed) {
+      // Whose authority an operator has bound by a rule must not reach past it.
+      throw refused("the certificate's authority is bound by rules, and it meets none of them");
+    }
+    rule = choice.kind === "rule" ? choice.rule.name : BUILT_IN_RULE;
+    const base =
+      choice.kind === "rule" ? byRule(choice.rule, facts, defaultTenant) : byBuiltIn(facts);
+    const { notBefore, notAfter } = facts;
+    const who = identified({
+      ...base,
+      issuer: "certificate",
+      via: "certificate",
+      expires: notAfter,
+      tokenId: undefined,
+      issuedAt: Math.floor(notBefore / 1000),
+    });
+    return { rule, outcome: { who, notBefore, notAfter } };
   } catch (error) {
-    if (error instanceof CofferError) return { refusal: refusalReason(error) ?? "refused" };
-    return { refusal: "the certificate cannot be parsed" };
+    return { rule, outcome: { refusal: reasonOf(error) } };
   }
 }
 
-function parseOrThrow(certificate: PeerCertificate, rules: CertificateRules): Parsed {
-  const x509 = new X509Certificate(certificate.raw);
-  // Node calls the extended key usages `keyUsage`; a certificate without the extension has none.
-  const usages: readonly string[] | undefined = x509.keyUsage;
-  if (!(usages ?? []).includes(CLIENT_AUTH)) throw refused("the certificate is not for clients");
-  if (x509.ca) throw refused("the certificate is an authority's");
-  const notBefore = Date.parse(x509.validFrom);
-  const notAfter = Date.parse(x509.validTo);
-  if (!(notBefore <= notAfter)) throw refused("the certificate's dates are not readable");
-  // The legacy object holds decoded values, and an array where a field is repeated. The subject's
-  // text form would have to be split, which is how CVE-2021-44533 happened.
-  const names = x509.toLegacyObject().subject as unknown as Readonly<Record<string, unknown>>;
-  const tenants = tenantsOf(names["O"], rules);
-  const who = identified({
-    subject: prefixedName("cert:", names["CN"], "the common name"),
-    groups: [],
-    issuer: "certificate",
-    via: "certificate",
-    tenant: tenants[0] ?? "",
-    tenants,
-    expires: notAfter,
-    tokenId: undefined,
-    issuedAt: undefined,
-  });
-  return { who, notBefore, notAfter };
+type Named = Pick<Principal, "subject" | "groups" | "tenant" | "tenants">;
+
+function byBuiltIn(facts: CertificateFacts): Named {
+  const tenants = boundTenants(facts.organizations);
+  const subject = subjectOf(facts.commonName, "the common name");
+  return { subject, groups: [], tenant: tenants[0] ?? "", tenants };
 }
 
-function tenantsOf(organization: unknown, rules: CertificateRules): readonly string[] {
-  const given: readonly unknown[] = Array.isArray(organization) ? organization : [organization];
-  const bound = given
-    .filter((name) => typeof name === "string")
-    .filter((name) => name.startsWith(rules.tenantPrefix))
-    .map((name) => name.slice(rules.tenantPrefix.length));
-  if (bound.length === 0) return rules.tenants;
+function byRule(rule: CertificateRule, facts: CertificateFacts, defaultTenant: string): Named {
+  if (rule.tenants.length === 0) throw refused(`the rule "${rule.name}" refuses the certificate`);
+  const tenant = rule.tenants === "*" ? defaultTenant : (rule.tenants[0] ?? defaultTenant);
+  const groups = groupsOf(rule, facts);
+  return { subject: nameBy(rule, facts), groups, tenant, tenants: rule.tenants };
+}
+
+function nameBy({ subject }: CertificateRule, facts: CertificateFacts): string {
+  switch (subject.kind) {
+    case "cn":
+      return subjectOf(facts.commonName, "the common name");
+    case "uri":
+      return subjectOf(facts.spiffeId, "the SPIFFE id");
+    case "fixed":
+      return subjectOf(subject.name, "the rule's subject");
+  }
+}
+
+function subjectOf(name: string | undefined, what: string): string {
+  if (name === undefined) throw refused(`${what} is missing, or there are several`);
+  return certificateSubject(name, what);
+}
+
+function groupsOf(rule: CertificateRule, facts: CertificateFacts): readonly string[] {
+  const named =
+    rule.groupsFrom === "o"
+      ? facts.organizations
+      : rule.groupsFrom === "ou"
+        ? facts.organizationalUnits
+        : [];
+  // Cutting the list, or a name from it, would drop what a deny row may name.
+  for (const name of named) prefixedName("group:", name, "a group of the certificate");
+  const groups = [...new Set([...rule.groups, ...named])];
+  if (groups.length > GROUPS_MAX) throw refused("the certificate has too many groups");
+  return groups;
+}
+
+function boundTenants(organizations: readonly string[]): readonly string[] {
+  const bound = organizations
+    .filter((name) => name.startsWith(TENANT_PREFIX))
+    .map((name) => name.slice(TENANT_PREFIX.length));
+  if (bound.length === 0) return ["default"];
   if (bound.length > TENANTS_MAX || !bound.every(isTenantName)) {
     throw refused("the certificate's organization is not a tenant name");
   }
   return bound;
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof CofferError)) return "the certificate cannot be read";
+  return refusalReason(error) ?? error.message;
+}
+
+/** To the second, as certificates have it. */
+function dateText(ms: number): string {
+  return new Date(ms).toISOString().replace(".000Z", "Z");
 }

@@ -1,9 +1,9 @@
 import { CofferError } from "../errors.ts";
 import type { Clock } from "../stdx/mod.ts";
+import type { CertificateRule } from "./certificate-rule.ts";
 import {
-  type CertificateRules,
+  type CertificateJudgement,
   createCertificateVerifier,
-  DEFAULT_CERTIFICATE_RULES,
   type PeerCertificate,
 } from "./certificates.ts";
 import type { IssuerRecord } from "./issuer-record.ts";
@@ -11,7 +11,9 @@ import { createIssuerTable } from "./issuer-table.ts";
 import { createKeyRing } from "./key-ring.ts";
 import { createKeyLoader, type LoadKeys } from "./key-source.ts";
 import { isOwnSubject } from "./names.ts";
+import { createNewestState } from "./newest-state.ts";
 import { type Identified, identified, pickTenant, type Principal } from "./principal.ts";
+import { refused } from "./refusal.ts";
 import { createTokenVerifier, type RevocationQuestion } from "./token-verifier.ts";
 
 /** What a request brings to prove who sent it. */
@@ -31,12 +33,26 @@ export interface Identity {
    * `cause`), `no-identity`, `permission-denied` for a tenant out of reach, `too-many-requests`.
    */
   authenticate(credentials: Credentials): Principal | Promise<Principal>;
+  /** What is known of an issuer's keys now; undefined: no record, or two, have that issuer. */
+  issuerKeys(issuer: string): IssuerKeyState | undefined;
+  /** Who a certificate would be under these rules; its chain is not looked at. */
+  judgeCertificate(
+    certificate: PeerCertificate,
+    rules: readonly CertificateRule[],
+  ): CertificateJudgement;
   /** Verified tokens remembered now. */
   readonly cachedTokens: number;
   /** Issuers whose keys cannot be fetched now. */
   readonly keyFailures: number;
   /** Stops fetching keys. */
   close(): void;
+}
+
+export interface IssuerKeyState {
+  /** Keys that verify; 0 while none could be fetched. */
+  readonly keys: number;
+  /** Why the last fetch failed. */
+  readonly failure: string | undefined;
 }
 
 /** What identity tells of its own work; a Logger fits. */
@@ -50,10 +66,19 @@ export interface IdentityOptions {
   readonly issuers: () => readonly IssuerRecord[];
   readonly clock: Clock;
   readonly log: IdentityNotices;
-  readonly certificateRules?: CertificateRules;
-  /** Asked on every use of a token. Default: nothing is revoked. */
+  /** Must answer the same array while nothing changed. Default: none, so that the built-in one holds. */
+  readonly certificateRules?: () => readonly CertificateRule[];
+  /**
+   * Resolves when this member has applied all that was acknowledged before the call; asked, at most ten
+   * times a second, when a token names an issuer or a key that is not known here. Default: at once.
+   */
+  readonly newest?: () => Promise<void>;
+  /** Asked on every use of a token or certificate. Default: nothing is revoked. */
   readonly isRevoked?: (question: RevocationQuestion) => boolean;
-  /** Asked on every use of a certificate, by x5t#S256. Default: nothing is revoked. */
+  /**
+   * Asked, by x5t#S256, of every connection's certificate, whatever else the request brings. Default:
+   * nothing is revoked.
+   */
   readonly isCertificateRevoked?: (thumbprint: string) => boolean;
   /**
    * The subject of requests without any credentials, such as `user:anonymous`; undefined: refused.
@@ -70,6 +95,7 @@ export interface IdentityOptions {
 }
 
 const CACHED_TOKENS_MAX = 10_000;
+const NO_RULES: readonly CertificateRule[] = [];
 
 export function createIdentity(options: IdentityOptions): Identity {
   const { clock, log } = options;
@@ -79,43 +105,64 @@ export function createIdentity(options: IdentityOptions): Identity {
   const issuers = createIssuerTable({
     records: options.issuers,
     openKeys: (record) =>
-      createKeyRing(record.keys, { clock, load, onFailure: keyNotices(log, record.issuer) }),
+      createKeyRing(record, { clock, load, onFailure: keyNotices(log, record.issuer) }),
     onDuplicate: (issuer) =>
       log.warn("Two issuer records have one issuer; its tokens are refused", { issuer }),
   });
+  const newest = createNewestState({ clock, newest: options.newest ?? (() => Promise.resolve()) });
+  const isRevoked = options.isRevoked ?? (() => false);
+  const isCertificateRevoked = options.isCertificateRevoked ?? (() => false);
   const tokens = createTokenVerifier({
     issuers,
     clock,
-    isRevoked: options.isRevoked ?? (() => false),
+    newest,
+    isRevoked,
     defaultTenant,
     cachedTokensMax: options.cachedTokensMax ?? CACHED_TOKENS_MAX,
   });
   const certificates = createCertificateVerifier({
-    rules: options.certificateRules ?? DEFAULT_CERTIFICATE_RULES,
+    rules: options.certificateRules ?? (() => NO_RULES),
     clock,
-    isCertificateRevoked: options.isCertificateRevoked ?? (() => false),
+    isCertificateRevoked,
+    defaultTenant,
   });
+  const certified = (certificate: PeerCertificate): Identified => {
+    const who = certificates.verify(certificate);
+    if (isRevoked(who.principal)) throw refused("the certificate's subject is revoked");
+    return who;
+  };
   const anonymous = anonymousOf(options.anonymousAs, defaultTenant);
   issuers.refresh();
   return {
     authenticate({ authorization, certificate, tenantName }) {
       if (authorization !== undefined) {
+        if (certificate !== undefined && isCertificateRevoked(certificate.thumbprint)) {
+          throw refused("the certificate of the connection is revoked");
+        }
         const who = tokens.verify(authorization, certificate?.thumbprint);
         if (!(who instanceof Promise)) return pickTenant(who, tenantName);
         return who.then((verified) => pickTenant(verified, tenantName));
       }
-      if (certificate !== undefined)
-        return pickTenant(certificates.verify(certificate), tenantName);
+      if (certificate !== undefined) return pickTenant(certified(certificate), tenantName);
       if (anonymous === undefined) throw new CofferError("no-identity");
       return pickTenant(anonymous, tenantName);
     },
+    issuerKeys(issuer) {
+      issuers.refresh();
+      const keys = issuers.byIssuer(issuer)?.keys;
+      return keys && { keys: keys.known?.keys ?? 0, failure: keys.failure };
+    },
+    judgeCertificate: (certificate, rules) => certificates.judge(certificate, rules),
     get cachedTokens() {
       return tokens.cached;
     },
     get keyFailures() {
       return issuers.failures();
     },
-    close: () => issuers.close(),
+    close: () => {
+      newest.close();
+      issuers.close();
+    },
   };
 }
 

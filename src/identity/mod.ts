@@ -4,24 +4,35 @@ export {
   createBuiltinIssuer,
   exportIssuerKey,
   importIssuerKey,
+  isKeyDue,
   type IssuedToken,
   type IssuerKey,
   issueToken,
+  recordWithNewKey,
+  recordWithoutEndedKeys,
   type TokenOrder,
 } from "./builtin-issuer.ts";
+export { isSameMatch } from "./certificate-match.ts";
 export {
-  type CertificateRules,
-  DEFAULT_CERTIFICATE_RULES,
-  type PeerCertificate,
-} from "./certificates.ts";
+  type CertificateMatch,
+  type CertificateRule,
+  type CertificateSubject,
+  encodeCertificateRule,
+  parseCertificateRule,
+  validateCertificateRule,
+} from "./certificate-rule.ts";
+export type { CertificateJudgement, PeerCertificate } from "./certificates.ts";
 export {
   createIdentity,
   type Credentials,
   type Identity,
   type IdentityNotices,
   type IdentityOptions,
+  type IssuerKeyState,
 } from "./create-identity.ts";
+export { checkIssuerRecord } from "./issuer-check.ts";
 export {
+  type BoundClaim,
   encodeIssuerRecord,
   type IssuerKeys,
   type IssuerRecord,
@@ -34,5 +45,15 @@ export {
 } from "./issuer-record.ts";
 export type { LoadableKeys, LoadKeys } from "./key-source.ts";
 export type { Principal } from "./principal.ts";
-export { refusalReason } from "./refusal.ts";
+export { refusalReason, refused } from "./refusal.ts";
+export { createRevocationIndex, type RevocationIndex } from "./revocation-index.ts";
+export {
+  type KnownRevocation,
+  planRevocation,
+  readRevocation,
+  type Revocation,
+  type RevocationOrder,
+  type RevocationTarget,
+  type StoredRevocation,
+} from "./revocation-record.ts";
 export type { RevocationQuestion } from "./token-verifier.ts";

@@ -56,6 +56,14 @@ export function prefixedName(prefix: string, name: unknown, what: string): strin
   return prefix + name;
 }
 
+const OTHER_IDENTITIES = /^(?:user|sa):/i;
+
+/** `cert:` and the name. One that spells another kind of identity would mislead who reads it. */
+export function certificateSubject(name: string, what: string): string {
+  if (OTHER_IDENTITIES.test(name)) throw refused(`${what} has a reserved prefix`);
+  return prefixedName("cert:", name, what);
+}
+
 const OWN_SUBJECT = /^(?:user|sa):(.+)$/su;
 
 /**
