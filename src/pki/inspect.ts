@@ -48,9 +48,14 @@ export function inspectCertificate(certificate: string | Uint8Array): Certificat
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
+/** The PEM texts of all certificates in a file, each by itself. */
+export function certificateTexts(pem: string): readonly string[] {
+  return pem.match(PEM_CERTIFICATE) ?? [];
+}
+
 /** All certificates of a PEM text, in order. Throws `invalid-argument` if there is none. */
 export function inspectCertificates(pem: string): readonly CertificateInfo[] {
-  const blocks = pem.match(PEM_CERTIFICATE) ?? [];
+  const blocks = certificateTexts(pem);
   if (blocks.length > 0) return blocks.map(inspectCertificate);
   const other = /-----BEGIN ([A-Z0-9 ]+)-----/.exec(pem)?.[1];
   const found = other === undefined ? "no PEM" : `a ${other.toLowerCase()}`;
@@ -107,6 +112,7 @@ function refusal(info: CertificateInfo, problem: string): CofferError {
   return new CofferError("invalid-argument", `certificate of ${info.subject} ${problem}`);
 }
 
-function oneLine(name: string | undefined): string {
+/** A name as node:crypto writes it, in one line. */
+export function oneLine(name: string | undefined): string {
   return (name ?? "").split("\n").join(", ");
 }

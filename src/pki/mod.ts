@@ -1,4 +1,4 @@
-/** The certificate authority: issue, renew, revoke, inspect. Verifying a chain is TLS's. */
+/** Certificates: issue, renew, revoke, inspect, and their files. Verifying a chain is TLS's. */
 export { type Authority, createAuthority, loadAuthority, type Validity } from "./authority.ts";
 export {
   ADMINISTRATOR,
@@ -25,5 +25,8 @@ export type { CertificateInfo } from "./inspect.ts";
 export { issueCertificate, issueForRequest } from "./issue.ts";
 export type { IssuedCertificate, Profile } from "./issue.ts";
 export { savePem } from "./pem.ts";
+export { readRevocationLists, revocationListTexts } from "./read-revocation-list.ts";
 export { createRevocationList } from "./revocation-list.ts";
 export type { RevocationListOptions, RevokedCertificate } from "./revocation-list.ts";
+export { createTrust, type Trust } from "./trust.ts";
+export { watchFiles } from "./watch-files.ts";

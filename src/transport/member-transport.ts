@@ -1,4 +1,4 @@
-import { unwatchFile, watchFile } from "node:fs";
+import { watchFiles } from "../pki/mod.ts";
 import { Connection } from "./connection.ts";
 import { PART_HEADER_BYTES, type FrameKind } from "./frame.ts";
 import { NameClaim } from "./name-claim.ts";
@@ -13,7 +13,6 @@ import { Turns } from "./turns.ts";
 const TICK_MS = 100;
 /** Each peer is pinged every so many ticks. */
 const TICKS_PER_PING = 10;
-const FILES_CHECK_MS = 5000;
 /** Larger parts would keep other channels waiting. */
 const FRAME_BYTES_MAX = 1024 * 1024;
 /** Bytes that NATS has not confirmed to have read, at which a channel is refused. */
@@ -50,7 +49,7 @@ export class MemberTransport implements Transport {
   /** By the subject on which a frame comes. */
   readonly #routes = new Map<string, Route>();
   readonly #unreachable = new Set<string>();
-  readonly #checkFiles = (): void => this.reload();
+  #endWatchingFiles: () => void = () => undefined;
   #ticks = 0;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -85,9 +84,8 @@ export class MemberTransport implements Transport {
     this.#connection.start();
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
-    for (const path of this.#files()) {
-      watchFile(path, { interval: FILES_CHECK_MS, persistent: false }, this.#checkFiles);
-    }
+    const { ca, cert, key } = this.#options.tls;
+    this.#endWatchingFiles = watchFiles([ca, cert, key], () => this.reload());
   }
 
   /** What to call when a connection is made. */
@@ -150,14 +148,9 @@ export class MemberTransport implements Transport {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
-    for (const path of this.#files()) unwatchFile(path, this.#checkFiles);
+    this.#endWatchingFiles();
     await this.#connection.stop();
     for (const peer of this.#peers.values()) this.#removePeer(peer);
-  }
-
-  #files(): readonly string[] {
-    const { ca, cert, key } = this.#options.tls;
-    return [ca, cert, key];
   }
 
   #addPeer(name: string): void {
