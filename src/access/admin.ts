@@ -9,16 +9,22 @@ import { singleKey } from "./object.ts";
 export type AdminMatter =
   | "audit/read"
   | "compact"
+  | "issuer/change"
+  | "issuer/read"
   | "member/change"
   | "member/move-leader"
   | "member/read"
+  | "metrics/read"
   | "policy/change"
   | "policy/read"
   | "status"
   | "tenant/create"
   | "tenant/delete"
   | "tenant/read"
-  | "token/issue";
+  | "tenant/update"
+  | "token/issue"
+  | "token/revoke"
+  | "token/rotate-key";
 
 /** The range to check action `admin` on for one matter. */
 export function adminRange(matter: AdminMatter): KeyRange {

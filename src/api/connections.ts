@@ -1,9 +1,11 @@
 import http from "node:http";
 import http2 from "node:http2";
 import type { Socket } from "node:net";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 
 import type { Logger } from "../telemetry/mod.ts";
-import type { GrpcService, Peer } from "./grpc/mod.ts";
+import { type GrpcService, type Peer, callerOf } from "./grpc/mod.ts";
 import type { Web, WebResponse } from "./http/mod.ts";
 import type { ServerLimits } from "./limits.ts";
 
@@ -28,7 +30,8 @@ export interface Connections {
 export function createConnections(options: ConnectionsOptions): Connections {
   const sessions = new Set<http2.ServerHttp2Session>();
   const plainSockets = new Set<Socket>();
-  const plain = createPlainServer(options);
+  const peers = new WeakMap<Socket, Peer>();
+  const plain = createPlainServer(options, peers);
   const h2 = http2.createServer(h2Options(options.limits));
   let accepting: { readonly peer: Peer } | undefined;
   h2.on("session", (session) => {
@@ -48,6 +51,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
         h2.emit("connection", socket);
         accepting = undefined;
       } else {
+        peers.set(socket, peer);
         acceptPlain(plain, socket, options.limits);
         plainSockets.add(socket);
         socket.on("close", () => plainSockets.delete(socket));
@@ -100,7 +104,7 @@ function startSession(
     if (headers[":method"] === "POST" && grpc.accepts(headers)) {
       grpc.handle(stream, headers, peer);
     } else {
-      void answerPlain(stream, headers, web);
+      void answerPlain(stream, { headers, peer, web });
     }
   });
 }
@@ -108,25 +112,37 @@ function startSession(
 /** A request over HTTP/2 that is not gRPC. */
 async function answerPlain(
   stream: http2.ServerHttp2Stream,
-  headers: http2.IncomingHttpHeaders,
-  web: Web,
+  request: { readonly headers: http2.IncomingHttpHeaders; readonly peer: Peer; readonly web: Web },
 ): Promise<void> {
   stream.on("error", () => undefined);
+  const { headers, peer, web } = request;
   const method = headers[":method"] ?? "";
-  const answer = await web({ method, target: headers[":path"] ?? "" });
+  const target = headers[":path"] ?? "";
+  const answer = await web({ method, target, caller: callerOf(headers, peer) });
   if (stream.destroyed || stream.closed) return;
   stream.respond({ ":status": answer.status, ...answer.headers });
-  stream.end(method === "HEAD" ? undefined : answer.body);
+  await sendBody(stream, method === "HEAD" ? "" : answer.body);
   // A body is not wanted: the client is told to stop sending it (RFC 9113 §8.1).
   stream.close(http2.constants.NGHTTP2_NO_ERROR);
 }
 
-function createPlainServer({ web, limits, log }: ConnectionsOptions): http.Server {
+/** Resolves when all is written, or the client went away. */
+async function sendBody(to: NodeJS.WritableStream, body: WebResponse["body"]): Promise<void> {
+  if (typeof body === "string") to.end(body);
+  else await pipeline(Readable.from(body), to).catch(() => undefined);
+}
+
+function createPlainServer(
+  { web, limits, log }: ConnectionsOptions,
+  peers: WeakMap<Socket, Peer>,
+): http.Server {
   const server = http.createServer({ maxHeaderSize: limits.headerBytesMax });
   server.maxHeadersCount = 64;
   server.on("request", (request, reply) => {
     const { method = "", url: target = "" } = request;
-    void web({ method, target }).then((answer) => sendPlain(reply, answer));
+    const peer = peers.get(request.socket) ?? { address: "?", certificate: undefined };
+    const caller = callerOf(request.headers, peer);
+    void web({ method, target, caller }).then((answer) => sendPlain(reply, answer));
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     log.debug("HTTP/1.1 request refused", { code: error.code });
@@ -148,7 +164,7 @@ function createPlainServer({ web, limits, log }: ConnectionsOptions): http.Serve
 function sendPlain(reply: http.ServerResponse, answer: WebResponse): void {
   reply.shouldKeepAlive = false;
   reply.writeHead(answer.status, { ...answer.headers, connection: "close" });
-  reply.end(answer.body);
+  void sendBody(reply, answer.body);
 }
 
 /** node:http only times requests on servers that listen, so the whole exchange is timed here. */

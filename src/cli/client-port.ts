@@ -1,6 +1,5 @@
 import type { ClientConfig } from "../config/mod.ts";
 import type {
-  Actor,
   ClusterId,
   DeleteRangeRequest,
   DeleteRangeResult,
@@ -14,15 +13,19 @@ import type {
   RangeRequest,
   RangeResult,
   Revision,
+  TenantCompaction,
   TenantInfo,
+  TenantLimits,
   TxnRequest,
   TxnResult,
   WatchCreateRequest,
   WatchResponse,
 } from "../core/types/mod.ts";
+import type { IssuerPort, TokenPort } from "./token-port.ts";
 
 /** What the commands need of a cluster. All methods reject with CofferError. */
-export interface CofferClient extends TenantPort, PolicyPort, TokenPort, HistoryPort, AuditPort {
+export interface CofferClient
+  extends TenantPort, PolicyPort, TokenPort, IssuerPort, HistoryPort, AuditPort {
   range(request: RangeRequest): Promise<Reply<RangeResult>>;
   put(request: PutRequest): Promise<Reply<PutResult>>;
   deleteRange(request: DeleteRangeRequest): Promise<Reply<DeleteRangeResult>>;
@@ -66,12 +69,35 @@ export interface CofferClient extends TenantPort, PolicyPort, TokenPort, History
 export interface TenantPort {
   tenantCreate(request: {
     readonly name: string;
+    /** "": the caller. */
     readonly owner: string;
-  }): Promise<Reply<TenantInfo>>;
-  tenantList(): Promise<Reply<readonly TenantInfo[]>>;
-  tenantShow(name: string): Promise<Reply<TenantInfo>>;
+    readonly limits: TenantLimits;
+    readonly compaction: TenantCompaction;
+  }): Promise<Reply<TenantRow>>;
+  /** All that the caller may see, by name. */
+  tenantList(): Promise<Reply<readonly TenantRow[]>>;
+  tenantShow(name: string): Promise<Reply<TenantRow>>;
+  /** What is left out stays. */
+  tenantUpdate(request: TenantChange): Promise<Reply<TenantRow>>;
   tenantDelete(name: string): Promise<Reply<undefined>>;
 }
+
+/** A tenant, and what it does on the member that answers. */
+export interface TenantRow extends TenantInfo {
+  readonly watches: number;
+  readonly requestsRefused: number;
+}
+
+export interface TenantChange {
+  readonly name: string;
+  readonly newName?: string;
+  readonly suspended?: boolean;
+  /** A number sets a limit, undefined takes it away. */
+  readonly limits?: LimitChanges;
+  readonly compaction?: TenantCompaction;
+}
+
+export type LimitChanges = { readonly [limit in keyof TenantLimits]?: number | undefined };
 
 /** Who may do what in the tenant. */
 export interface PolicyPort {
@@ -85,16 +111,14 @@ export interface PolicyPort {
   policyAsk(
     question: PolicyQuestion,
   ): Promise<Reply<{ readonly allowed: boolean; readonly row: PolicyRow | undefined }>>;
-}
-
-/** Credentials. */
-export interface TokenPort {
-  tokenIssue(
-    request: TokenRequest,
-  ): Promise<Reply<{ readonly token: string; readonly expires: number }>>;
-  whoAmI(): Promise<
-    Reply<{ readonly actor: Actor; readonly tenant: string; readonly groups: readonly string[] }>
-  >;
+  policyWhoCan(question: WhoCanQuestion): Promise<Reply<WhoCanAnswer>>;
+  policyExplain(question: PolicyQuestion): Promise<Reply<PolicyExplanation>>;
+  /** `last`: how many of the newest records; 0: the server's default. */
+  policyTry(request: {
+    readonly add: readonly PolicyRow[];
+    readonly remove: readonly PolicyRow[];
+    readonly last: number;
+  }): Promise<Reply<PolicyTrial>>;
 }
 
 /** What a key has been. */
@@ -103,13 +127,16 @@ export interface HistoryPort {
     readonly key: Key;
     readonly before: number;
     readonly limit: number;
-  }): Promise<Reply<readonly HistoryItem[]>>;
+    readonly values: boolean;
+  }): Promise<Reply<HistoryPage>>;
 }
 
 /** What happened. */
 export interface AuditPort {
-  /** Canonical JSON lines, oldest first. */
-  auditTail(query: AuditQuery): Promise<Reply<readonly string[]>>;
+  /** One page of the records of the member that is asked. */
+  auditSearch(search: AuditSearch): Promise<Reply<AuditFound>>;
+  /** Signed places in the chains of all members: JSON, one each. */
+  auditCheckpoints(): Promise<Reply<readonly string[]>>;
 }
 
 /** Opens a client; connecting may wait for the first request. */
@@ -180,22 +207,102 @@ export type PolicyRow = readonly string[];
 export interface PolicyQuestion {
   /** "": the caller. */
   readonly subject: string;
+  /** Of a subject that is named. */
+  readonly groups: readonly string[];
   readonly action: string;
   readonly key: Key;
   readonly rangeEnd: Key;
 }
 
-export interface TokenRequest {
-  readonly subject: string;
-  readonly groups: readonly string[];
-  readonly tenants: readonly string[];
-  readonly ttlSeconds: number;
+export interface WhoCanQuestion {
+  readonly action: string;
+  readonly key: Key;
+  readonly rangeEnd: Key;
+  /** Only subjects behind this one. */
+  readonly after: string;
 }
 
-export interface AuditQuery {
+export interface WhoCanAnswer {
+  readonly holders: readonly { readonly subject: string; readonly row: PolicyRow }[];
+  readonly more: boolean;
+  /** What to ask on after. */
+  readonly next: string;
+  readonly policyRevision: number;
+}
+
+export interface PolicyExplanation {
+  readonly subject: string;
+  readonly groups: readonly string[];
+  readonly allowed: boolean;
+  /** `row-allows`, `row-denies`, `no-row-allows`, `malformed-question`. */
+  readonly reason: string;
+  readonly grounds: readonly { readonly row: PolicyRow; readonly via: readonly string[] }[];
+  /** With `no-row-allows`: the first keys that no row allows; an empty end: one key. */
+  readonly missing: { readonly key: Key; readonly rangeEnd: Key };
+}
+
+export interface PolicyTrial {
+  readonly problems: readonly string[];
+  readonly records: number;
+  readonly judged: number;
+  readonly moved: number;
+  readonly cut: number;
+  /** Milliseconds since the epoch. */
+  readonly oldest: number;
+  readonly changes: readonly PolicyTrialChange[];
+  readonly changesTotal: number;
+  readonly locksOut: boolean;
+}
+
+export interface PolicyTrialChange {
+  readonly subject: string;
+  readonly groups: readonly string[];
+  /** As in the audit log. */
+  readonly action: string;
+  readonly key: Key;
+  readonly rangeEnd: Key;
+  readonly allowedNow: boolean;
+  readonly count: number;
+  /** Milliseconds since the epoch. */
+  readonly lastSeen: number;
+}
+
+/** One revision of a key; its value is empty unless it was asked for and may be read. */
+export interface HistoryEntry extends HistoryItem {
+  readonly valueBytes: number;
+}
+
+export interface HistoryPage {
+  /** Newest first. */
+  readonly items: readonly HistoryEntry[];
+  readonly more: boolean;
+  /** Values were asked for, and the caller may not read them. */
+  readonly valuesWithheld: boolean;
+}
+
+/** "" and 0 do not filter. */
+export interface AuditSearch {
   readonly limit: number;
-  readonly afterSeq: number;
+  readonly oldestFirst: boolean;
+  /** `next` or `end` of an answer of the same member; "": from the first record. */
+  readonly cursor: string;
   readonly subject: string;
   readonly action: string;
   readonly outcome: string;
+  readonly requestId: string;
+  readonly keyPrefix: Key;
+  /** Milliseconds since the epoch: from the first, before the second. */
+  readonly fromTime: number;
+  readonly toTime: number;
+  /** For operators in the system scope: name or id of one tenant. */
+  readonly tenant: string;
+}
+
+export interface AuditFound {
+  /** JSON, in the order asked for. */
+  readonly lines: readonly string[];
+  readonly next: string;
+  readonly done: boolean;
+  /** Where records will be that are written later. */
+  readonly end: string;
 }

@@ -34,8 +34,14 @@ const steps: { readonly [code in ErrorCode]?: string } = {
   "key-empty": "Give a key; for all keys use: coffer get --prefix ''",
   compacted: "Older revisions are gone: leave --rev out, or give a newer revision.",
   "future-revision": "See the current revision with: coffer status -w json",
-  "no-space": "The quota is used up: delete keys, run coffer compact, or raise --quota-bytes.",
-  "too-many-requests": "Wait a moment and try again.",
+  "no-space":
+    "The quota is used up: delete keys, run coffer compact, or let an operator raise it: that of the tenant with coffer tenant set NAME --max-bytes, the member's with --quota-bytes.",
+  "too-many-requests":
+    "Wait a moment and try again; the tenant's limit is in: coffer tenant show NAME",
+  "tenant-suspended":
+    "An operator can resume it: coffer tenant resume NAME --tenant system. Until then nobody uses it.",
+  "quota-exceeded":
+    "See what the tenant uses with: coffer tenant show NAME. An operator can raise a limit: coffer tenant set",
   "lease-not-found": "See the leases with: coffer lease list",
   "no-leader": "See the members with: coffer status",
   "member-not-found": "See the members with: coffer member list",

@@ -1,4 +1,4 @@
-import { type clusterApi, type historyApi, type tenantApi, mvcc, type rpc } from "../client/mod.ts";
+import { type clusterApi, type historyApi, mvcc, type rpc } from "../client/mod.ts";
 import {
   clusterId,
   type DeleteRangeResult,
@@ -13,11 +13,6 @@ import {
   type RangeResult,
   type ResponseOp,
   revision,
-  type TenantId,
-  NO_COMPACTION,
-  NO_LIMITS,
-  NO_USAGE,
-  type TenantInfo,
   type TxnResult,
   type WatchEvent,
   type WatchResponse,
@@ -53,7 +48,7 @@ export function countOf(value: bigint): number {
   throw new CofferError("internal", "the server sent a number out of range");
 }
 
-function present<T>(value: T | undefined): T {
+export function present<T>(value: T | undefined): T {
   if (value !== undefined) return value;
   throw new CofferError("internal", "the server's reply lacks a part");
 }
@@ -175,22 +170,6 @@ export function fleetMemberOf(member: clusterApi.MemberStatus): FleetMember {
             dbSize: countOf(report.dbSize),
             dbSizeInUse: countOf(report.dbSizeInUse),
           },
-  };
-}
-
-export function tenantOf(tenant: tenantApi.Tenant | undefined): TenantInfo {
-  const { id, name, ...counts } = present(tenant);
-  return {
-    id: id as TenantId,
-    name,
-    created: countOf(counts.created),
-    revision: revision(countOf(counts.revision)),
-    compactRevision: countOf(counts.compactRevision),
-    policyRevision: countOf(counts.policyRevision),
-    suspended: false,
-    limits: NO_LIMITS,
-    compaction: NO_COMPACTION,
-    usage: NO_USAGE,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { MemberId } from "../core/types/mod.ts";
 import type { MemberStatus, ReplyHeader } from "./client-port.ts";
 import { headerJson, type Json } from "./json.ts";
-import { safe, table } from "./print.ts";
+import { safe, sizeText, table } from "./print.ts";
 
 /** What `coffer status` shows of one member, as a table and as JSON. */
 export interface StatusRow {
@@ -81,12 +81,6 @@ function lagOf({ report }: StatusRow, rows: readonly StatusRow[]): number | unde
   if (report === undefined) return undefined;
   const newest = Math.max(...rows.map((row) => row.report?.raftIndex ?? 0));
   return newest - report.raftAppliedIndex;
-}
-
-function sizeText(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB"];
-  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
-  return `${(bytes / 2 ** (10 * power)).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }
 
 function timeText(ms: number): string {

@@ -6,6 +6,7 @@ export interface TenantCalls {
   readonly tenantCreate: Unary<api.TenantCreateRequest, api.TenantResponse>;
   readonly tenantList: Unary<api.TenantListRequest, api.TenantListResponse>;
   readonly tenantShow: Unary<api.TenantShowRequest, api.TenantResponse>;
+  readonly tenantUpdate: Unary<api.TenantUpdateRequest, api.TenantResponse>;
   readonly tenantDelete: Unary<api.TenantDeleteRequest, api.TenantDeleteResponse>;
 }
 
@@ -14,6 +15,7 @@ export function tenantCalls(call: CallUnary): TenantCalls {
     tenantCreate: call("/coffer.v1.Tenants/Create", api.TenantCreateRequest, api.TenantResponse),
     tenantList: call("/coffer.v1.Tenants/List", api.TenantListRequest, api.TenantListResponse),
     tenantShow: call("/coffer.v1.Tenants/Show", api.TenantShowRequest, api.TenantResponse),
+    tenantUpdate: call("/coffer.v1.Tenants/Update", api.TenantUpdateRequest, api.TenantResponse),
     tenantDelete: call(
       "/coffer.v1.Tenants/Delete",
       api.TenantDeleteRequest,

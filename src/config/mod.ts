@@ -9,6 +9,7 @@ export {
   type Address,
   address,
   anyText,
+  bytes,
   duration,
   int64,
   integer,

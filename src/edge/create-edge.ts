@@ -1,6 +1,8 @@
 import { auditEdge } from "./audit.ts";
 import type { EdgeParts } from "./gate.ts";
+import { followFormerTenants } from "./former-tenants.ts";
 import { historyEdge } from "./history.ts";
+import { issuerEdge } from "./issuers.ts";
 import { compact, deleteRange, put, range } from "./kv.ts";
 import { leaseGrant, leaseKeepAlive, leaseLeases, leaseRevoke, leaseTimeToLive } from "./lease.ts";
 import { createLeaderWatch } from "./leader-watch.ts";
@@ -14,7 +16,10 @@ import {
 } from "./members.ts";
 import { policyEdge } from "./policies.ts";
 import type { Edge } from "./requests.ts";
+import { revocationEdge } from "./revocations.ts";
 import { alarms, clusterStatus, hashKv, health, status } from "./status.ts";
+import { RefusalRecords } from "./refusal-records.ts";
+import { TenantActivity } from "./tenant-activity.ts";
 import { tenantEdge } from "./tenants.ts";
 import { tokenEdge } from "./tokens.ts";
 import { txn } from "./txn.ts";
@@ -26,7 +31,10 @@ export function createEdge(parts: EdgeParts): Edge & { close(): void } {
     onLeadership: (listener) => parts.node.onLeadership(listener),
     graceMs: parts.limits.leaderLossMs,
   });
-  const deps = { ...parts, leaderWatch };
+  const activity = new TenantActivity(parts);
+  const refusals = new RefusalRecords(parts);
+  const formerTenants = followFormerTenants(parts.node);
+  const deps = { ...parts, leaderWatch, formerTenants, activity, refusals };
   return {
     range: (caller, request) => range(deps, caller, request),
     put: (caller, request) => put(deps, caller, request),
@@ -48,13 +56,20 @@ export function createEdge(parts: EdgeParts): Edge & { close(): void } {
     memberPromote: (caller, id) => memberPromote(deps, caller, id),
     moveLeader: (caller, target) => moveLeader(deps, caller, target),
     hashKv: (caller, request) => hashKv(deps, caller, request),
-    close: () => leaderWatch.close(),
+    close: () => {
+      leaderWatch.close();
+      formerTenants.close();
+      activity.close();
+      refusals.close();
+    },
     whileLeader: (caller, lost) => leaderWatch.whileLeader(caller, lost),
     alarms: (caller) => alarms(deps, caller),
     health: (checks) => health(deps, checks),
     ...tenantEdge(deps),
     ...policyEdge(deps),
     ...tokenEdge(deps),
+    ...revocationEdge(deps),
+    ...issuerEdge(deps),
     ...historyEdge(deps),
     ...auditEdge(deps),
   };

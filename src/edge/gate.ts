@@ -7,10 +7,14 @@ import {
   type KeyRange,
   type LeaseId,
   type Revision,
+  NO_LIMITS,
   type TenantId,
+  type TenantLimits,
   key,
 } from "../core/types/mod.ts";
 import type { Node } from "../node/mod.ts";
+import { credentialFailure } from "./credentials.ts";
+import type { FormerTenants } from "./former-tenants.ts";
 import type { LeaderWatch } from "./leader-watch.ts";
 import type {
   AccessPort,
@@ -25,13 +29,19 @@ import type {
   EdgeRandom,
   EdgeVersions,
   IdentityPort,
+  IssuerPort,
   PeerLink,
   Principal,
+  RevocationPort,
+  RecordedRequest,
   SealPort,
   TokenPort,
 } from "./ports.ts";
 import type { Caller, Reply, ReplyHeader } from "./requests.ts";
 import { type Right, isAllowed, matterRange, nameOf, rightTexts } from "./rights.ts";
+import type { RefusalRecords } from "./refusal-records.ts";
+import type { TenantActivity } from "./tenant-activity.ts";
+import { enterTenant, recordFailure } from "./tenant-gate.ts";
 import type { Logger } from "../telemetry/mod.ts";
 
 export interface EdgeDeps {
@@ -41,6 +51,8 @@ export interface EdgeDeps {
   readonly seal: SealPort;
   readonly audit: AuditPort;
   readonly tokens: TokenPort;
+  readonly revocations: RevocationPort;
+  readonly issuers: IssuerPort;
   readonly random: EdgeRandom;
   readonly clock: Clock;
   readonly limits: EdgeLimits;
@@ -56,13 +68,21 @@ export interface EdgeDeps {
   readonly natsMissing: () => readonly string[] | undefined;
   /** The tenant's hash chain at a revision, 0 for the latest; see core/fsm. */
   readonly chainAt: ChainAt;
+  /** Reads a line of the audit log; undefined if it is none. */
+  readonly recordedRequest: (line: string) => RecordedRequest | undefined;
   /** Ends what may not outlive the leader; one for all streams of the member. */
   readonly leaderWatch: LeaderWatch;
+  readonly formerTenants: FormerTenants;
+  /** What each tenant does on this member. */
+  readonly activity: TenantActivity;
+  readonly refusals: RefusalRecords;
+  /** Calls back after a tenant was deleted. */
+  readonly onTenantDeleted: (listener: (tenant: TenantId) => void) => void;
   readonly log: Logger;
 }
 
 /** What `createEdge` is given: all but what it makes itself. */
-export type EdgeParts = Omit<EdgeDeps, "leaderWatch">;
+export type EdgeParts = Omit<EdgeDeps, "leaderWatch" | "formerTenants" | "activity" | "refusals">;
 
 /** The name by which a caller asks for the cluster's own scope. No tenant can have it. */
 export const SYSTEM_TENANT_NAME = "system";
@@ -96,6 +116,10 @@ export interface RequestContext {
   principal: Principal;
   /** The tenant, or CLUSTER_SCOPE. */
   scope: TenantId;
+  /** The tenant's, as they were when the request came. */
+  limits: TenantLimits;
+  /** It is one too many for its tenant's requests per second. */
+  isOverRate: boolean;
   readonly actor: Actor;
   /** Whose audit trail the request belongs to: the scope's, or the cluster's for its operators' work. */
   auditScope: TenantId;
@@ -134,7 +158,10 @@ export async function runRequest<T>(
   } catch (error) {
     const failure = asCofferError(deps, error, what.action);
     if (failure.code === "audit-blocked") throw failure;
-    await deps.audit.append(auditEvent(caller, context, what, failure));
+    const event = auditEvent(caller, context, what, failure);
+    await (context === undefined
+      ? deps.audit.append(event)
+      : recordFailure(context, failure, event));
     throw failure;
   }
   const revision = outcome.revision;
@@ -172,6 +199,8 @@ async function identify(deps: EdgeDeps, caller: Caller): Promise<RequestContext>
     caller,
     principal,
     scope: NO_SCOPE,
+    limits: NO_LIMITS,
+    isOverRate: false,
     auditScope: NO_SCOPE,
     actor: {
       issuer: principal.issuer,
@@ -204,6 +233,9 @@ async function enterScope(context: RequestContext, what: Operation): Promise<voi
   if (scope === undefined) throw denied("no such tenant");
   context.scope = scope;
   context.auditScope = scope;
+  const failure = credentialFailure(context);
+  if (failure !== undefined) throw failure;
+  enterTenant(context);
 }
 
 function scopeOf(deps: EdgeDeps, principal: Principal): TenantId | undefined {
@@ -387,6 +419,8 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "invalid-token",
   "no-identity",
   "key-too-long",
+  "tenant-suspended",
+  "quota-exceeded",
 ]);
 
 function asCofferError(deps: EdgeDeps, error: unknown, action: string): CofferError {

@@ -34,6 +34,7 @@ import { needsPages, readPages, unwrap } from "./range-pages.ts";
 import type { Caller, Reply } from "./requests.ts";
 import type { Right } from "./rights.ts";
 import { openKeyValue, openKeyValues, sealPut } from "./sealed-values.ts";
+import { refuseLargePut } from "./tenant-gate.ts";
 import { isSortedByValue, sortByValue } from "./value-order.ts";
 
 /** Range, Put, DeleteRange and Compact. */
@@ -78,7 +79,7 @@ export function put(
     caller,
     { action: "put", target: singleKey(request.key) },
     async (context) => {
-      checkPut(deps, request);
+      checkPut(context, request);
       refuseAtQuota(deps);
       const tenant = requireTenant(context);
       // The lease's keys are judged with it, and must all be known here.
@@ -215,13 +216,15 @@ export function checkKey(deps: EdgeDeps, k: Key): void {
 }
 
 /** etcd's rules of a put that need no state (v3rpc/key.go checkPutRequest). */
-export function checkPut(deps: EdgeDeps, request: PutRequest): void {
+export function checkPut(context: RequestContext, request: PutRequest): void {
+  const { deps } = context;
   checkKey(deps, request.key);
   if (request.ignoreValue && request.value.length > 0) throw new CofferError("value-provided");
   if (request.ignoreLease && request.lease !== NO_LEASE) throw new CofferError("lease-provided");
   if (request.value.length + request.key.length > deps.limits.requestBytesMax) {
     throw new CofferError("request-too-large");
   }
+  refuseLargePut(context, request);
 }
 
 function singleKey(k: string): { readonly key: string; readonly rangeEnd: string } {

@@ -1,4 +1,4 @@
-import type { ErrorCode } from "../errors.ts";
+import type { CofferError, ErrorCode } from "../errors.ts";
 import type { Clock } from "../stdx/mod.ts";
 import type {
   Key,
@@ -10,9 +10,10 @@ import type {
   TenantId,
   TxnRequest,
 } from "../core/types/mod.ts";
-import type { AuditQuery } from "./audit-requests.ts";
-import type { PolicyRow } from "./policy-requests.ts";
+import type { AuditFound, AuditSearch } from "./audit-requests.ts";
+import type { AccessExplanation, PolicyRow } from "./policy-requests.ts";
 import type { PeerCertificate } from "./requests.ts";
+import type { Revocation, RevocationTarget } from "./revocation-requests.ts";
 import type { TokenRequest } from "./token-requests.ts";
 
 /** What the edge needs of the rooms beside it; main.ts wires the real ones. */
@@ -30,6 +31,10 @@ export interface Principal {
   /** Milliseconds since the epoch after which the credentials are worth nothing. */
   readonly expires?: number | undefined;
   readonly tokenId?: string | undefined;
+  /** Seconds since the epoch, of a token or certificate. */
+  readonly issuedAt?: number | undefined;
+  /** The ids that its tenants' names had when it was issued, if it says so. */
+  readonly tenantIds?: ReadonlyMap<string, string> | undefined;
 }
 
 export interface Credentials {
@@ -41,6 +46,17 @@ export interface Credentials {
 export interface IdentityPort {
   /** Synchronous for what has been verified already. Throws or rejects with CofferError. */
   authenticate(credentials: Credentials): Principal | Promise<Principal>;
+  /**
+   * Why credentials that were verified are not good any more in a scope: revoked, or of an issuer that is
+   * gone; undefined: they are. `thumbprint` is that of the connection's certificate.
+   */
+  recheck(
+    principal: Principal,
+    thumbprint: string | undefined,
+    scope: TenantId,
+  ): CofferError | undefined;
+  /** Calls back after more may be revoked in a scope; returns what ends it. */
+  onRevoked(listener: (scope: TenantId) => void): () => void;
 }
 
 export type Action = "read" | "list" | "watch" | "write" | "delete" | "lease" | "admin";
@@ -51,12 +67,18 @@ export type AdminMatter =
   | "compact"
   | "member/change"
   | "member/move-leader"
+  | "metrics/read"
+  | "issuer/change"
+  | "issuer/read"
   | "policy/change"
   | "policy/read"
   | "tenant/create"
   | "tenant/delete"
   | "tenant/read"
-  | "token/issue";
+  | "tenant/update"
+  | "token/issue"
+  | "token/revoke"
+  | "token/rotate-key";
 
 export interface Decision {
   readonly allowed: boolean;
@@ -84,6 +106,28 @@ export interface AccessPort {
     change: { readonly add: readonly PolicyRow[]; readonly remove: readonly PolicyRow[] },
   ): readonly RecordChange[];
   rowOf(record: StoredRecord): PolicyRow;
+  /** All rows after such a change. Throws likewise. */
+  rowsAfter(
+    current: readonly PolicyRow[],
+    change: { readonly add: readonly PolicyRow[]; readonly remove: readonly PolicyRow[] },
+  ): readonly PolicyRow[];
+  /** What is wrong with one row by itself. */
+  faultOfRow(row: PolicyRow): string | undefined;
+  /** A judge by rows that are not in force. */
+  trial(tenant: TenantId, rows: readonly PolicyRow[]): Pick<AccessPort, "check" | "hasGrant">;
+  explain(
+    subject: Subject,
+    tenant: TenantId,
+    action: Action,
+    range: KeyRange,
+  ): Pick<AccessExplanation, "allowed" | "reason" | "grounds" | "missing">;
+  /** Undefined for each subject that may not, so that the work can be spread over turns. */
+  whoCan(
+    tenant: TenantId,
+    action: Action,
+    range: KeyRange,
+    after: string,
+  ): Iterable<{ readonly subject: string; readonly row: PolicyRow } | undefined>;
   /** The rows a new tenant starts with. */
   seedRows(owner: string): readonly PolicyRow[];
 }
@@ -91,6 +135,8 @@ export interface AccessPort {
 export interface SealPort {
   seal(tenant: TenantId, key: Key, plaintext: Uint8Array): Uint8Array;
   open(tenant: TenantId, key: Key, record: Uint8Array): Uint8Array;
+  /** Bytes of the value that is sealed in a record, without opening it. */
+  valueBytes(record: Uint8Array): number;
   newTenantKeys(tenant: TenantId): readonly RecordChange[];
 }
 
@@ -122,14 +168,74 @@ export interface AuditPort {
   append(event: AuditEvent): Promise<void>;
   /** Why nothing can be recorded now; `undefined`: all is well. */
   readonly blocked: string | undefined;
-  tail(query: AuditQuery & { readonly tenant: string }): Promise<readonly string[]>;
+  /**
+   * One page of the records of `tenant`, in its view; undefined: of all, as they are. A cursor is good for
+   * the scope that asked only, and tells it nothing.
+   */
+  search(
+    search: AuditSearch,
+    whose: { readonly tenant: TenantId | undefined; readonly asker: TenantId },
+  ): Promise<AuditFound>;
+}
+
+/** A request as its audit record tells it. */
+export interface RecordedRequest {
+  readonly subject: string;
+  readonly groups: readonly string[];
+  readonly action: string;
+  /** Byte strings. */
+  readonly key: string;
+  readonly rangeEnd: string;
+  readonly outcome: string;
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  /** See rights.ts; undefined if the record had no room for all of them, or for a key. */
+  readonly rights: readonly (readonly string[])[] | undefined;
 }
 
 export interface TokenPort {
-  /** Signs a token of the built-in issuer. */
+  /** Signs a token of the built-in issuer. `tenantIds`: by name. */
   issue(
-    request: TokenRequest,
+    request: TokenRequest & { readonly tenantIds: Readonly<Record<string, string>> },
   ): Promise<{ readonly token: string; readonly expires: number; readonly tokenId: string }>;
+  /** The changes after which a new key signs. Applying them answers `not-found` if another was first. */
+  planRotation(
+    dropFormer: boolean,
+  ): Promise<{ readonly keyId: string; readonly changes: readonly RecordChange[] }>;
+}
+
+export interface RevocationPort {
+  /**
+   * The changes that revoke `target` in a scope, given what it holds. Throws `invalid-argument`, and
+   * `quota-exceeded` past `recordsMax`.
+   */
+  plan(
+    scope: TenantId,
+    order: {
+      readonly target: RevocationTarget;
+      readonly by: string;
+      /** Milliseconds since the epoch; undefined: unknown. */
+      readonly certificateEnds: number | undefined;
+      readonly recordsMax: number;
+    },
+  ): { readonly revoked: Revocation; readonly changes: readonly RecordChange[] };
+  /** Of all revocations of a scope. */
+  ids(scope: TenantId): readonly string[];
+  /** undefined: of a newer version. */
+  read(record: StoredRecord): Revocation | undefined;
+}
+
+export interface IssuerPort {
+  /** The name of the built-in issuer. */
+  readonly builtin: string;
+  /** The record in JSON as it is to be stored. Throws `invalid-argument` naming the field. */
+  check(record: Uint8Array): { readonly issuer: string; readonly data: Uint8Array };
+  /** Whether this member's configuration has a record of its own for the issuer. */
+  isConfigured(issuer: string): boolean;
+  /** What this member knows of its keys; undefined: its record is not in use. */
+  keys(
+    issuer: string,
+  ): { readonly keys: number; readonly failure: string | undefined } | undefined;
 }
 
 /** The random draws of the edge, injected so that tests can replay them. */

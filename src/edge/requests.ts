@@ -19,7 +19,9 @@ import type {
 import type { CofferError } from "../errors.ts";
 import type { AuditEdge } from "./audit-requests.ts";
 import type { HistoryEdge } from "./history-requests.ts";
+import type { IssuerEdge } from "./issuer-requests.ts";
 import type { PolicyEdge } from "./policy-requests.ts";
+import type { RevocationEdge } from "./revocation-requests.ts";
 import type { TenantEdge } from "./tenant-requests.ts";
 import type { TokenEdge } from "./token-requests.ts";
 
@@ -46,6 +48,11 @@ export interface Caller {
   readonly userAgent: string;
   /** Metadata `hasleader: true`. */
   readonly requireLeader: boolean;
+  /**
+   * Asks the protocol to read nothing more of the caller's connection for that many milliseconds;
+   * undefined where it cannot.
+   */
+  readonly leaveUnread?: ((ms: number) => void) | undefined;
 }
 
 /** etcd's ResponseHeader. */
@@ -129,7 +136,15 @@ export interface WatchSession {
 }
 
 /** Every request of every protocol. All methods reject with CofferError and nothing else. */
-export interface Edge extends TenantEdge, PolicyEdge, TokenEdge, HistoryEdge, AuditEdge {
+export interface Edge
+  extends
+    TenantEdge,
+    PolicyEdge,
+    TokenEdge,
+    RevocationEdge,
+    IssuerEdge,
+    HistoryEdge,
+    AuditEdge {
   range(caller: Caller, request: RangeRequest): Promise<Reply<RangeResult>>;
   put(caller: Caller, request: PutRequest): Promise<Reply<PutResult>>;
   deleteRange(caller: Caller, request: DeleteRangeRequest): Promise<Reply<DeleteRangeResult>>;

@@ -1,5 +1,12 @@
 import { CofferError } from "../errors.ts";
-import { CLUSTER_SCOPE, type TenantInfo, revision } from "../core/types/mod.ts";
+import {
+  CLUSTER_SCOPE,
+  type Command,
+  type TenantInfo,
+  type TenantLimits,
+  revision,
+} from "../core/types/mod.ts";
+import type { TenantSample } from "../telemetry/mod.ts";
 import {
   type EdgeDeps,
   NO_TARGET,
@@ -13,10 +20,17 @@ import {
   resultOf,
   runRequest,
 } from "./gate.ts";
+import type { AdminMatter } from "./ports.ts";
 import type { Caller, Reply } from "./requests.ts";
-import type { TenantEdge } from "./tenant-requests.ts";
+import { checkCompaction, checkLimits, withChanges } from "./tenant-limits.ts";
+import type {
+  TenantCreateRequest,
+  TenantEdge,
+  TenantUpdateRequest,
+  TenantView,
+} from "./tenant-requests.ts";
 
-/** Tenants are made and removed by the cluster's operators, and seen by those who are bound to them. */
+/** Tenants are made and changed by the cluster's operators, and seen by those who are bound to them. */
 
 const TENANT_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const RESERVED_NAMES: ReadonlySet<string> = new Set([
@@ -26,6 +40,8 @@ const RESERVED_NAMES: ReadonlySet<string> = new Set([
   "auth",
   "cluster",
 ]);
+/** Tenants of one page: about a millisecond of this thread. */
+const PAGE_MAX = 1000;
 
 /** Refuses a name that no tenant may have; says the rule. */
 export function checkTenantName(name: string): void {
@@ -43,37 +59,76 @@ export function checkTenantName(name: string): void {
 export function tenantEdge(deps: EdgeDeps): TenantEdge {
   return {
     tenantCreate: (caller, request) => tenantCreate(deps, caller, request),
-    tenantList: (caller) => tenantList(deps, caller),
+    tenantList: (caller, page) => tenantList(deps, caller, page),
     tenantShow: (caller, name) => tenantShow(deps, caller, name),
+    tenantUpdate: (caller, request) => tenantUpdate(deps, caller, request),
     tenantDelete: (caller, name) => tenantDelete(deps, caller, name),
+    tenantMetrics: (caller) => tenantMetrics(deps, caller),
   };
 }
 
 function tenantCreate(
   deps: EdgeDeps,
   caller: Caller,
-  request: { readonly name: string; readonly owner: string },
-): Promise<Reply<TenantInfo>> {
+  request: TenantCreateRequest,
+): Promise<Reply<TenantView>> {
   const what = { action: "tenant-create", target: { key: request.name, rangeEnd: "" } };
   return runRequest(deps, caller, what, async (context) => {
     await catchUp(context);
     // Before the keys are made, which costs time; and again at the policy revision proposed at.
     authoriseOperator(context, "tenant/create");
-    checkTenantName(request.name);
+    const { name, limits, compaction } = request;
+    checkTenantName(name);
+    checkLimits(limits);
+    checkCompaction(compaction);
     const id = deps.random.tenantId();
     const owner = request.owner === "" ? context.principal.subject : request.owner;
     const seeds = { add: deps.access.seedRows(owner), remove: [] };
     const records = [...deps.seal.newTenantKeys(id), ...deps.access.planPolicyChange([], seeds)];
-    await proposeAsOperator(context, "tenant/create", {
-      kind: "tenant-create",
-      id,
-      name: request.name,
-      records,
-    });
-    const made = deps.node.state.tenant(id);
-    if (made === undefined) throw new CofferError("conflict", "the tenant was deleted meanwhile");
-    return { body: made, revision: revision(0) };
+    const command: Command = { kind: "tenant-create", id, name, records, limits, compaction };
+    await proposeAsOperator(context, "tenant/create", () => command);
+    return { body: viewNow(deps, id), revision: revision(0) };
   });
+}
+
+function tenantUpdate(
+  deps: EdgeDeps,
+  caller: Caller,
+  request: TenantUpdateRequest,
+): Promise<Reply<TenantView>> {
+  const { name, newName, suspended, compaction } = request;
+  const what = { action: "tenant-update", target: { key: name, rangeEnd: "" } };
+  return runRequest(deps, caller, what, async (context) => {
+    await linearize(context);
+    authoriseOperator(context, "tenant/update");
+    if (newName !== undefined) checkTenantName(newName);
+    if (compaction !== undefined) checkCompaction(compaction);
+    const { id } = tenantNamed(deps, name);
+    await proposeAsOperator(context, "tenant/update", () => {
+      const tenant = deps.node.state.tenant(id);
+      if (tenant === undefined) throw noSuchTenant(name);
+      return {
+        kind: "tenant-update",
+        id,
+        ...(newName === undefined ? {} : { name: newName }),
+        ...(suspended === undefined ? {} : { suspended }),
+        ...(request.limits === undefined ? {} : { limits: changed(tenant.limits, request.limits) }),
+        ...(compaction === undefined ? {} : { compaction }),
+      };
+    });
+    const changes = JSON.stringify({ newName, suspended, limits: request.limits, compaction });
+    context.touched.push({ action: "tenant-updated", target: { key: changes, rangeEnd: "" } });
+    return { body: viewNow(deps, id), revision: revision(0) };
+  });
+}
+
+function changed(
+  limits: TenantLimits,
+  changes: NonNullable<TenantUpdateRequest["limits"]>,
+): TenantLimits {
+  const next = withChanges(limits, changes);
+  checkLimits(next);
+  return next;
 }
 
 function tenantDelete(deps: EdgeDeps, caller: Caller, name: string): Promise<Reply<undefined>> {
@@ -81,51 +136,99 @@ function tenantDelete(deps: EdgeDeps, caller: Caller, name: string): Promise<Rep
   return runRequest(deps, caller, what, async (context) => {
     await linearize(context);
     authoriseOperator(context, "tenant/delete");
-    const tenant = deps.node.state.tenantByName(name);
-    if (tenant === undefined) throw new CofferError("not-found", `tenant '${name}'`);
-    await proposeAsOperator(context, "tenant/delete", { kind: "tenant-delete", id: tenant.id });
+    const { id } = tenantNamed(deps, name);
+    await proposeAsOperator(context, "tenant/delete", () => ({ kind: "tenant-delete", id }));
     return { body: undefined, revision: revision(0) };
   });
 }
 
-function tenantList(deps: EdgeDeps, caller: Caller): Promise<Reply<readonly TenantInfo[]>> {
+function tenantList(
+  deps: EdgeDeps,
+  caller: Caller,
+  { after, limit }: { readonly after: string; readonly limit: number },
+): Promise<Reply<{ readonly tenants: readonly TenantView[]; readonly more: boolean }>> {
   return runRequest(deps, caller, { action: "tenant-list", target: NO_TARGET }, async (context) => {
     await linearize(context);
-    const seen = deps.node.state.tenants().filter((tenant) => maySee(context, tenant));
-    if (seen.length === 0 && !isOperator(context, "tenant/read")) {
-      throw denied("no right in any tenant");
-    }
-    return { body: seen, revision: revision(0) };
+    const { state } = deps.node;
+    const seesAll = isOperator(context, "tenant/read");
+    const seen = seesAll ? state.tenants() : boundTenants(context);
+    if (seen.length === 0 && !seesAll) throw denied("no right in any tenant");
+    const rest = after === "" ? seen : seen.filter(({ name }) => name > after);
+    const page = rest.slice(0, limit > 0 ? Math.min(limit, PAGE_MAX) : PAGE_MAX);
+    const tenants = page.map((tenant) => viewOf(deps, tenant));
+    return { body: { tenants, more: page.length < rest.length }, revision: revision(0) };
   });
 }
 
-function tenantShow(deps: EdgeDeps, caller: Caller, name: string): Promise<Reply<TenantInfo>> {
+function tenantShow(deps: EdgeDeps, caller: Caller, name: string): Promise<Reply<TenantView>> {
   const what = { action: "tenant-show", target: { key: name, rangeEnd: "" } };
   return runRequest(deps, caller, what, async (context) => {
     await linearize(context);
-    const tenant = deps.node.state.tenantByName(name);
-    // The same refusal whether there is no such tenant or the caller may not know of it.
-    if (tenant === undefined || !maySee(context, tenant)) {
-      if (isOperator(context, "tenant/read"))
-        throw new CofferError("not-found", `tenant '${name}'`);
-      throw denied("not bound to that tenant");
+    if (isOperator(context, "tenant/read")) {
+      return { body: viewOf(deps, tenantNamed(deps, name)), revision: revision(0) };
     }
-    return { body: tenant, revision: revision(0) };
+    // The same refusal whether there is no such tenant or the caller may not know of it.
+    const tenant = boundTenants(context).find((bound) => bound.name === name);
+    if (tenant === undefined) throw denied("not bound to that tenant");
+    return { body: viewOf(deps, tenant), revision: revision(0) };
   });
 }
 
-function maySee(context: RequestContext, tenant: TenantInfo): boolean {
-  if (isOperator(context, "tenant/read")) return true;
-  const { principal, deps } = context;
-  const bound = principal.tenants === "*" || principal.tenants.includes(tenant.name);
-  return bound && deps.access.hasGrant(principal, tenant.id);
+/** By name. Who may not is answered without them: the other metrics are for all who reach the port. */
+function tenantMetrics(
+  deps: EdgeDeps,
+  caller: Caller,
+): Promise<Reply<readonly TenantSample[] | undefined>> {
+  const what = { action: "metrics", target: NO_TARGET, onLearner: true };
+  return runRequest(deps, caller, what, async (context) => {
+    if (!isOperator(context, "metrics/read")) return { body: undefined, revision: revision(0) };
+    authoriseOperator(context, "metrics/read");
+    const body = deps.node.state.tenants().map((tenant): TenantSample => {
+      const { name, limits, usage, suspended } = tenant;
+      return { name, limits, usage, suspended, ...deps.activity.now(tenant.id) };
+    });
+    return { body, revision: revision(0) };
+  });
 }
 
-/** Proposes in the cluster's scope, checked against that scope's policy. */
+/** The tenants that the caller is bound to and holds a right in, by name. */
+function boundTenants({ principal, deps }: RequestContext): readonly TenantInfo[] {
+  const { state } = deps.node;
+  const { tenants } = principal;
+  const bound =
+    tenants === "*"
+      ? state.tenants()
+      : [...new Set(tenants)].toSorted().flatMap((name) => state.tenantByName(name) ?? []);
+  return bound.filter(({ id }) => deps.access.hasGrant(principal, id));
+}
+
+function viewNow(deps: EdgeDeps, id: TenantInfo["id"]): TenantView {
+  const tenant = deps.node.state.tenant(id);
+  if (tenant === undefined) throw new CofferError("conflict", "the tenant was deleted meanwhile");
+  return viewOf(deps, tenant);
+}
+
+function viewOf(deps: EdgeDeps, tenant: TenantInfo): TenantView {
+  const { watches, refused } = deps.activity.now(tenant.id);
+  const requestsRefused = [...refused.values()].reduce((sum, count) => sum + count, 0);
+  return { ...tenant, watches, requestsRefused };
+}
+
+function tenantNamed(deps: EdgeDeps, name: string): TenantInfo {
+  const tenant = deps.node.state.tenantByName(name);
+  if (tenant === undefined) throw noSuchTenant(name);
+  return tenant;
+}
+
+function noSuchTenant(name: string): CofferError {
+  return new CofferError("not-found", `tenant '${name}'`);
+}
+
+/** Proposes in the cluster's scope what `prepare` makes, checked against that scope's policy. */
 async function proposeAsOperator(
   context: RequestContext,
-  matter: "tenant/create" | "tenant/delete",
-  command: Parameters<EdgeDeps["node"]["propose"]>[0]["command"],
+  matter: AdminMatter,
+  prepare: () => Command,
 ): Promise<void> {
   const { deps } = context;
   for (;;) {
@@ -134,7 +237,7 @@ async function proposeAsOperator(
       tenant: CLUSTER_SCOPE,
       policyRevision: deps.node.state.policyRevision(CLUSTER_SCOPE),
       actor: context.actor,
-      command,
+      command: prepare(),
     });
     if (result.kind === "error") throw new CofferError(result.code, result.detail);
     if (result.kind === "stale-policy") {

@@ -61,7 +61,7 @@ export function txn(
     const refusal = deps.checkTxn(request, deps.limits.txnOpsMax);
     if (refusal !== undefined) throw new CofferError(refusal);
     const tenant = requireTenant(context);
-    checkOps(deps, request);
+    checkOps(context, request);
     if (bytesOf(request) > deps.limits.requestBytesMax) throw new CofferError("request-too-large");
     if (isReadOnly(request)) return readOnlyTxn(context, tenant, request);
     if (putsSomething(request)) refuseAtQuota(deps);
@@ -118,14 +118,15 @@ function rightsOfOp(op: RequestOp): readonly Right[] {
   }
 }
 
-function checkOps(deps: EdgeDeps, request: TxnRequest): void {
+function checkOps(context: RequestContext, request: TxnRequest): void {
+  const { deps } = context;
   for (const compare of request.compare) {
     if (compare.target !== "decided") checkKey(deps, compare.key);
   }
   for (const op of [...request.success, ...request.failure]) {
     if (op.kind === "range" || op.kind === "delete-range") checkKey(deps, op.request.key);
-    if (op.kind === "put") checkPut(deps, op.request);
-    if (op.kind === "txn") checkOps(deps, op.request);
+    if (op.kind === "put") checkPut(context, op.request);
+    if (op.kind === "txn") checkOps(context, op.request);
   }
 }
 

@@ -1,5 +1,6 @@
 import { CofferError, errorRow } from "../errors.ts";
 import {
+  CLUSTER_SCOPE,
   FROM_KEY,
   type KeyRange,
   type TenantId,
@@ -12,10 +13,12 @@ import type { Node } from "../node/mod.ts";
 import {
   type EdgeDeps,
   type RequestContext,
+  type Target,
   auditEvent,
   authoriseAll,
   authoriseNewest,
   currentRevision,
+  denied,
   replyHeader,
   requireTenant,
   runRequest,
@@ -24,6 +27,7 @@ import { checkKey } from "./kv.ts";
 import type { Caller, Reply, WatchSession } from "./requests.ts";
 import type { Right } from "./rights.ts";
 import { openKeyValue } from "./sealed-values.ts";
+import type { StreamPlace } from "./tenant-activity.ts";
 
 /** One watch stream through the gate: each watcher is authorised when made and when policy moves. */
 
@@ -39,7 +43,7 @@ export async function watch(deps: EdgeDeps, caller: Caller): Promise<WatchSessio
     { action: "watch-open", target: { key: "", rangeEnd: "" } },
     (opened) => {
       context = opened;
-      requireTenant(opened);
+      deps.activity.refuseStream(requireTenant(opened));
       return Promise.resolve({ body: undefined, revision: currentRevision(opened) });
     },
   );
@@ -55,6 +59,7 @@ class GatedWatchSession implements WatchSession {
   readonly #context: RequestContext;
   readonly #tenant: TenantId;
   readonly #stream: Stream;
+  readonly #place: StreamPlace;
   readonly #endings: (() => void)[] = [];
   /** Requests take effect in order, each after its audit record. */
   #queue: Promise<void> = Promise.resolve();
@@ -67,12 +72,19 @@ class GatedWatchSession implements WatchSession {
     this.#tenant = context.scope;
     this.#stream = deps.node.openWatch(context.scope);
     this.#stream.onReadable = () => this.#readable();
+    this.#place = deps.activity.openStream(context.scope, (error) => this.#end(error));
+    this.#endings.push(() => this.#place.leave());
     this.#endings.push(
       deps.node.onRecords(({ scope, table }) => {
         if (scope === this.#tenant && table === "policy") this.#recheck();
       }),
     );
     this.#endings.push(deps.node.onStateReplaced(() => this.#recheck()));
+    this.#endings.push(
+      deps.identity.onRevoked((scope) => {
+        if (scope === this.#tenant || scope === CLUSTER_SCOPE) this.#recheckCredentials();
+      }),
+    );
     this.#endings.push(deps.leaderWatch.whileLeader(caller, (error) => this.#end(error)));
     if (principal.expires !== undefined) {
       // setTimeout takes 31 bits; no credential we accept lives longer than that many milliseconds.
@@ -81,6 +93,8 @@ class GatedWatchSession implements WatchSession {
       timer.unref();
       this.#endings.push(() => clearTimeout(timer));
     }
+    // It may have been revoked while the record of the opening was written.
+    this.#recheckCredentials();
   }
 
   create(request: WatchCreateRequest): void {
@@ -88,7 +102,10 @@ class GatedWatchSession implements WatchSession {
   }
 
   cancel(watchId: number): void {
-    this.#enqueue(() => this.#stream.cancel(watchId));
+    this.#enqueue(() => {
+      this.#stream.cancel(watchId);
+      this.#count();
+    });
   }
 
   progress(): void {
@@ -98,6 +115,8 @@ class GatedWatchSession implements WatchSession {
   next(): Reply<WatchResponse> | undefined {
     if (this.ended !== undefined) return undefined;
     const response = this.#stream.next();
+    // One that compaction ended says so in its reply.
+    if (response?.canceled === true) this.#count();
     if (response === undefined) {
       if (this.#stream.ended) this.#end(new CofferError("permission-denied"));
       return undefined;
@@ -129,18 +148,27 @@ class GatedWatchSession implements WatchSession {
       if (request.key !== "") checkKey(deps, request.key);
       // Replies that belong to no watch carry -1 (etcd v3rpc/watch.go), so no watch may have it.
       if (request.watchId < 0) throw new CofferError("invalid-argument", "negative watch id");
+      // The stream's tenant was renamed or deleted, and another one has its name now.
+      if (context.scope !== this.#tenant) throw denied("the stream is another tenant's");
       await authoriseNewest(context, () => authoriseWatch(context, asked, request.prevKv));
+      this.#place.refuseWatch();
       return { body: asked, revision: currentRevision(context) };
     }).catch((error: unknown) => this.#refuse(error));
     if (reply === undefined || this.#closed) return;
     // Policy may have moved while the record was written; from here to the watch nothing comes between.
     try {
       authoriseWatch(this.#context, reply.body, request.prevKv);
+      this.#place.refuseWatch();
     } catch (error) {
       this.#refuse(error);
       return;
     }
     this.#stream.create(request);
+    this.#count();
+  }
+
+  #count(): void {
+    this.#place.hold(this.#stream.size);
   }
 
   /** A refused watcher ends alone: created and canceled, the stream goes on (v3rpc/watch.go). */
@@ -148,6 +176,16 @@ class GatedWatchSession implements WatchSession {
     if (!(error instanceof CofferError)) throw error;
     this.#stream.refuse(cancelReason(error));
     return undefined;
+  }
+
+  /** Ends the stream whose credentials are revoked, or of an issuer that is gone. */
+  #recheckCredentials(): void {
+    const { deps, caller, principal } = this.#context;
+    const { thumbprint } = caller.certificate ?? {};
+    const failure = deps.identity.recheck(principal, thumbprint, this.#tenant);
+    if (failure === undefined || this.ended !== undefined) return;
+    this.#end(failure);
+    this.#note({ key: "", rangeEnd: "" }, failure);
   }
 
   /** Cancels the watchers that policy no longer allows. */
@@ -158,16 +196,18 @@ class GatedWatchSession implements WatchSession {
       } catch (error) {
         if (!(error instanceof CofferError)) throw error;
         this.#stream.cancelWith(watchId, error.message);
-        const { deps, caller } = this.#context;
-        const target = { key: range.lo, rangeEnd: range.hi ?? "\0" };
-        const what = { action: "watch-recheck", target };
-        deps.audit
-          .append(auditEvent(caller, this.#context, what, error))
-          .catch((cause: unknown) => {
-            deps.log.error("Audit record of a cancelled watch was not written", { cause });
-          });
+        this.#count();
+        this.#note({ key: range.lo, rangeEnd: range.hi ?? "\0" }, error);
       }
     }
+  }
+
+  #note(target: Target, error: CofferError): void {
+    const { deps, caller } = this.#context;
+    const what = { action: "watch-recheck", target };
+    deps.audit.append(auditEvent(caller, this.#context, what, error)).catch((cause: unknown) => {
+      deps.log.error("Audit record of a cancelled watch was not written", { cause });
+    });
   }
 
   #open(event: WatchEvent): WatchEvent {
@@ -223,8 +263,11 @@ function cancelReason(error: CofferError): string {
     "permission-denied": "PermissionDenied",
     "invalid-token": "Unauthenticated",
     "no-identity": "InvalidArgument",
+    "quota-exceeded": "ResourceExhausted",
+    "tenant-suspended": "FailedPrecondition",
   };
   const name = names[error.code];
-  const { text } = errorRow(error.code);
+  // Which quota is for the client to know; other details are not in etcd's words.
+  const text = error.code === "quota-exceeded" ? error.message : errorRow(error.code).text;
   return name === undefined ? text : `rpc error: code = ${name} desc = ${text}`;
 }

@@ -1,15 +1,23 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { type PolicyFiles, createAccess, planPolicyChange, rowOf } from "../access/mod.ts";
-import type { Audit } from "../audit/mod.ts";
+import {
+  type PolicyFiles,
+  createAccess,
+  faultOfRow,
+  planPolicyChange,
+  rowOf,
+  rowsAfter,
+} from "../access/mod.ts";
+import { type Audit, recordedRequest } from "../audit/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
 import type { Fsm } from "../core/fsm/mod.ts";
 import { checkTxn } from "../core/mvcc/mod.ts";
 import { leaseId, memberId, tenantId } from "../core/types/mod.ts";
 import type { EdgeParts } from "../edge/mod.ts";
 import type { Node } from "../node/mod.ts";
-import type { Keyring } from "../seal/mod.ts";
+import { type Keyring, RECORD_OVERHEAD_BYTES } from "../seal/mod.ts";
 import type { StateStore } from "../storage/mod.ts";
 import type { Logger, Metrics } from "../telemetry/mod.ts";
+import { auditPort } from "./audit-port.ts";
 import { processClock } from "./clock.ts";
 import { requestTimeoutMs } from "./create-node.ts";
 import type { MemberIdentity } from "./member-identity.ts";
@@ -33,6 +41,7 @@ export function createEdgeDeps(parts: {
   readonly machine: Pick<Fsm, "chainAt">;
   readonly links: EdgeParts["links"];
   readonly natsMissing: EdgeParts["natsMissing"];
+  readonly onTenantDeleted: EdgeParts["onTenantDeleted"];
   readonly log: Logger;
   readonly version: string;
 }): EdgeParts {
@@ -47,15 +56,23 @@ export function createEdgeDeps(parts: {
     node,
     identity: identity.identity,
     access: {
-      check: access.check,
-      hasGrant: access.hasGrant,
+      ...access,
       planPolicyChange,
+      rowsAfter,
+      faultOfRow,
       rowOf,
       seedRows: (owner) => policies.seedRows({ owner }),
     },
-    seal: keyring,
-    audit,
-    tokens: { issue: (request) => identity.issueToken(request) },
+    seal: {
+      seal: (tenant, key, plaintext) => keyring.seal(tenant, key, plaintext),
+      open: (tenant, key, record) => keyring.open(tenant, key, record),
+      valueBytes: (record) => Math.max(0, record.length - RECORD_OVERHEAD_BYTES),
+      newTenantKeys: (tenant) => keyring.newTenantKeys(tenant),
+    },
+    audit: auditPort(audit),
+    tokens: identity.tokens,
+    revocations: identity.revocations,
+    issuers: identity.issuers,
     random: {
       // Positive, as etcd draws them, and never 0.
       leaseId: () => leaseId(randomBytes(8).readBigUInt64BE() & 0x7fffffffffffffffn || 1n),
@@ -78,6 +95,8 @@ export function createEdgeDeps(parts: {
     alarms: quotaAlarms(store, config.quotaBytes),
     links: parts.links,
     natsMissing: parts.natsMissing,
+    onTenantDeleted: parts.onTenantDeleted,
+    recordedRequest,
     chainAt: (tenant, revision) => parts.machine.chainAt(tenant, revision),
     log,
   };

@@ -216,6 +216,7 @@ async function openClientPort(
       machine,
       links: network === undefined ? undefined : () => network.transport.peers(),
       natsMissing: () => network?.missing(),
+      onTenantDeleted: (listener) => node.onTenantDeleted(listener),
       log: host.log,
       version: host.version,
     }),

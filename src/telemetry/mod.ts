@@ -17,4 +17,5 @@ export {
   type LogLevel,
 } from "./pino-logger.ts";
 export { redactText } from "./redact.ts";
+export { type TenantSample, tenantMetricsText } from "./tenant-metrics.ts";
 export type { CounterSeries, HistogramSeries } from "./tally.ts";

@@ -27,6 +27,7 @@ import type {
   WatchSession,
 } from "../../src/edge/mod.ts";
 import { CofferError } from "../../src/errors.ts";
+import type { TenantSample } from "../../src/telemetry/mod.ts";
 
 /** An edge of a few lines, for tests of what lies above it: keys in a map, no history, no identity. */
 export class FakeEdge implements Edge {
@@ -266,12 +267,27 @@ export class FakeEdge implements Edge {
     limits: NO_LIMITS,
     compaction: NO_COMPACTION,
     usage: NO_USAGE,
+    watches: 0,
+    requestsRefused: 0,
   };
+  /** What operators may see of tenants in the metrics; undefined: the caller is none. */
+  tenantSamples: readonly TenantSample[] | undefined;
 
-  tenantCreate: Edge["tenantCreate"] = (caller, { name }) =>
-    this.#enter("tenantCreate", caller, () => ({ ...this.#tenant, name }));
+  tenantCreate: Edge["tenantCreate"] = (caller, { name, limits, compaction }) =>
+    this.#enter("tenantCreate", caller, () => ({ ...this.#tenant, name, limits, compaction }));
   tenantList: Edge["tenantList"] = (caller) =>
-    this.#enter("tenantList", caller, () => [this.#tenant]);
+    this.#enter("tenantList", caller, () => ({ tenants: [this.#tenant], more: false }));
+  tenantUpdate: Edge["tenantUpdate"] = (caller, request) => {
+    const { newName, suspended = false, limits = {}, compaction = NO_COMPACTION } = request;
+    return this.#enter("tenantUpdate", caller, () => {
+      const set = Object.entries(limits).filter(([, value]) => value !== undefined);
+      const name = newName ?? request.name;
+      const next = { name, suspended, limits: Object.fromEntries(set), compaction };
+      return { ...this.#tenant, ...next };
+    });
+  };
+  tenantMetrics: Edge["tenantMetrics"] = (caller) =>
+    this.#enter("tenantMetrics", caller, () => this.tenantSamples);
   tenantShow: Edge["tenantShow"] = (caller, name) =>
     this.#enter("tenantShow", caller, () => {
       if (name !== "default") throw new CofferError("not-found", `tenant "${name}"`);

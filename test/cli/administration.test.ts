@@ -2,11 +2,6 @@ import assert from "node:assert/strict";
 import test, { describe } from "node:test";
 import {
   memberId,
-  NO_COMPACTION,
-  NO_LIMITS,
-  NO_USAGE,
-  revision,
-  tenantId,
 } from "../../src/core/types/mod.ts";
 import { CofferError } from "../../src/errors.ts";
 import { answer, headerText, kv, run } from "./harness.ts";
@@ -51,50 +46,6 @@ describe("compact and history", () => {
       { key: "k", before: 0, limit: 20 },
       { key: "k", before: 9, limit: 2 },
     ]);
-  });
-});
-
-describe("tenant", () => {
-  const blue = {
-    id: tenantId("00000000-0000-4000-8000-000000000001"),
-    name: "blue",
-    created: 1_795_000_000_000,
-    revision: revision(9),
-    compactRevision: 3,
-    policyRevision: 2,
-    suspended: false,
-    limits: NO_LIMITS,
-    compaction: NO_COMPACTION,
-    usage: NO_USAGE,
-  };
-
-  test("create, list, show, delete", async () => {
-    const created = answer(blue);
-    const create = ["tenant", "create", "blue", "--owner", "user:alice"];
-    const client = { tenantCreate: created.method };
-    assert.equal((await run(create, { client })).stdout, "tenant blue created\n");
-    assert.deepEqual(created.asked, [{ name: "blue", owner: "user:alice" }]);
-    assert.equal(
-      (await run(["tenant", "list"], { client: { tenantList: answer([blue]).method } })).stdout,
-      [
-        "NAME  ID                                    CREATED               REVISION",
-        "blue  00000000-0000-4000-8000-000000000001  2026-11-18T11:06:40Z  9",
-        "",
-      ].join("\n"),
-    );
-    const show = { client: { tenantShow: answer(blue).method } };
-    assert.match((await run(["tenant", "show", "blue"], show)).stdout, /^name: blue\nid: 0/);
-    const deleted = answer(undefined);
-    const del = { client: { tenantDelete: deleted.method } };
-    assert.equal((await run(["tenant", "delete", "blue", "--yes"], del)).code, 0);
-    assert.deepEqual(deleted.asked, ["blue"]);
-  });
-
-  test("what destroys asks for a yes, and a tenant needs an owner", async () => {
-    const { code, stderr } = await run(["tenant", "delete", "blue"]);
-    assert.equal(code, 2);
-    assert.match(stderr, /^Error: this deletes all keys of tenant "blue": repeat with --yes\n/);
-    assert.match((await run(["tenant", "create", "blue"])).stderr, /needs --owner/);
   });
 });
 

@@ -110,6 +110,7 @@ const refusingClient: CofferClient = {
   tenantCreate: unexpected,
   tenantList: unexpected,
   tenantShow: unexpected,
+  tenantUpdate: unexpected,
   tenantDelete: unexpected,
   policyList: unexpected,
   policyChange: unexpected,

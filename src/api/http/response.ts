@@ -2,7 +2,8 @@
 export interface WebResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
+  /** In pieces where it is large: each is sent before the next is made. */
+  readonly body: string | AsyncIterable<string>;
 }
 
 export function response(status: number, type: string, body: string): WebResponse {

@@ -1,12 +1,14 @@
-import type { Edge } from "../../edge/mod.ts";
+import type { Caller, Edge } from "../../edge/mod.ts";
 import type { Logger } from "../../telemetry/mod.ts";
 import { type HealthListener, health, probe } from "./health.ts";
+import { metrics } from "./metrics.ts";
 import { type WebResponse, response, textResponse } from "./response.ts";
 
 /** The plain HTTP endpoints: health, version and metrics; nothing else is served. */
 
 export interface WebRequest {
   readonly method: string;
+  readonly caller: Caller;
   /** Path and query, as sent. */
   readonly target: string;
 }
@@ -20,7 +22,7 @@ export interface Versions {
 }
 
 export interface WebOptions {
-  readonly edge: Pick<Edge, "health">;
+  readonly edge: Pick<Edge, "health" | "tenantMetrics">;
   readonly log: Logger;
   readonly versions: Versions;
   /** Prometheus text. */
@@ -33,7 +35,6 @@ export type Web = (request: WebRequest) => Promise<WebResponse>;
 
 const TARGET_CHARS_MAX = 2048;
 const JSON_TYPE = "application/json";
-const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 export function createWeb(options: WebOptions): Web {
   return async (request) => {
@@ -51,7 +52,7 @@ async function route(options: WebOptions, request: WebRequest): Promise<WebRespo
     return textResponse(414, "coffer: the request target is too long\n");
   }
   const url = parseTarget(request.target);
-  const answer = url === undefined ? undefined : endpoint(options, url);
+  const answer = url === undefined ? undefined : endpoint(options, url, request.caller);
   if (answer === undefined) return notFound();
   if (request.method !== "GET" && request.method !== "HEAD") {
     const refusal = textResponse(405, "coffer: this endpoint answers GET and HEAD only\n");
@@ -60,7 +61,11 @@ async function route(options: WebOptions, request: WebRequest): Promise<WebRespo
   return answer();
 }
 
-function endpoint(options: WebOptions, url: URL): (() => Promise<WebResponse>) | undefined {
+function endpoint(
+  options: WebOptions,
+  url: URL,
+  caller: Caller,
+): (() => Promise<WebResponse>) | undefined {
   const { pathname, searchParams } = url;
   switch (pathname) {
     case "/health":
@@ -68,7 +73,7 @@ function endpoint(options: WebOptions, url: URL): (() => Promise<WebResponse>) |
     case "/version":
       return async () => versionResponse(options.versions);
     case "/metrics":
-      return async () => response(200, METRICS_TYPE, await options.metricsText());
+      return () => metrics(options, caller);
     default:
       return probe(options.edge, pathname, searchParams);
   }

@@ -42,6 +42,8 @@ export interface WatchStream {
   /** Set when the stream is over from this side. Nothing can be read any more then. */
   readonly ended: CofferError | undefined;
   watches(): readonly ActiveWatch[];
+  /** How many watches run. */
+  readonly size: number;
   /** What waits unread: bytes of events, events, replies without events. */
   backlog(): { readonly bytes: number; readonly events: number; readonly controls: number };
   close(): void;

@@ -83,6 +83,10 @@ export class Stream implements WatcherOwner {
     return this.#feed;
   }
 
+  get size(): number {
+    return this.#watchers.size;
+  }
+
   watches(): ActiveWatch[] {
     const all = [...this.#watchers.values()];
     return all.map(({ id, range, prevKv }) => ({ watchId: id, range, prevKv }));

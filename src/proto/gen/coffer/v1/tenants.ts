@@ -23,20 +23,78 @@ export interface Tenant {
   revision: bigint;
   compactRevision: bigint;
   policyRevision: bigint;
+  suspended: boolean;
+  limits: TenantLimits | undefined;
+  compaction: TenantCompaction | undefined;
+  usage: TenantUsage | undefined;
+}
+
+/** What a tenant may hold and do. A field that is left out: no limit but the cluster's. */
+export interface TenantLimits {
+  /** Of keys and sealed values, history included; see TenantUsage.bytes. */
+  bytes?: bigint | undefined;
+  keys?: bigint | undefined;
+  leases?:
+    | bigint
+    | undefined;
+  /** Of one key, as the client gives it. */
+  keyBytes?:
+    | bigint
+    | undefined;
+  /** Of one value, as the client gives it. */
+  valueBytes?:
+    | bigint
+    | undefined;
+  /** Of these three, each member counts by itself. */
+  requestsPerSecond?: bigint | undefined;
+  requestBurst?: bigint | undefined;
+  watches?: bigint | undefined;
+}
+
+/** Which history the cluster compacts by itself. Neither: what the members' own options say. */
+export interface TenantCompaction {
+  policy:
+    | //
+    /** All that is older. */
+    { $case: "ageSeconds"; value: bigint }
+    | //
+    /** All but the newest. */
+    { $case: "revisions"; value: bigint }
+    | undefined;
+}
+
+export interface TenantUsage {
+  keys: bigint;
+  leases: bigint;
+  /** Of keys and sealed values, of all that can be read: the latest and the history. */
+  bytes: bigint;
+  /** Of the latest alone. */
+  liveBytes: bigint;
+  /** On the member that answers: watches that run now, and requests refused by a limit since its start. */
+  watches: bigint;
+  requestsRefused: bigint;
 }
 
 export interface TenantCreateRequest {
   name: string;
-  /** The subject that gets every right in the new tenant, such as "user:alice". */
+  /** The subject that gets every right in the new tenant, such as "user:alice"; "": the caller. */
   owner: string;
+  limits: TenantLimits | undefined;
+  compaction: TenantCompaction | undefined;
 }
 
+/** By name: the first of those after `after`, "" for the beginning. */
 export interface TenantListRequest {
+  after: string;
+  /** 0: as many as the server gives at once. */
+  limit: bigint;
 }
 
 export interface TenantListResponse {
   header: ResponseHeader | undefined;
   tenants: Tenant[];
+  /** There are more: ask again after the last one. */
+  more: boolean;
 }
 
 export interface TenantShowRequest {
@@ -48,6 +106,21 @@ export interface TenantResponse {
   tenant: Tenant | undefined;
 }
 
+/** What is left out stays. */
+export interface TenantUpdateRequest {
+  name: string;
+  newName?: string | undefined;
+  suspended?:
+    | boolean
+    | undefined;
+  /** Those given change; -1 takes one away. */
+  limits:
+    | TenantLimits
+    | undefined;
+  /** Given without a policy: the tenant's own is taken away. */
+  compaction: TenantCompaction | undefined;
+}
+
 export interface TenantDeleteRequest {
   name: string;
 }
@@ -57,7 +130,18 @@ export interface TenantDeleteResponse {
 }
 
 function createBaseTenant(): Tenant {
-  return { id: "", name: "", created: 0n, revision: 0n, compactRevision: 0n, policyRevision: 0n };
+  return {
+    id: "",
+    name: "",
+    created: 0n,
+    revision: 0n,
+    compactRevision: 0n,
+    policyRevision: 0n,
+    suspended: false,
+    limits: undefined,
+    compaction: undefined,
+    usage: undefined,
+  };
 }
 
 export const Tenant: MessageFns<Tenant> = {
@@ -91,6 +175,18 @@ export const Tenant: MessageFns<Tenant> = {
         throw new globalThis.Error("value provided for field message.policyRevision of type int64 too large");
       }
       writer.uint32(48).int64(message.policyRevision);
+    }
+    if (message.suspended !== false) {
+      writer.uint32(56).bool(message.suspended);
+    }
+    if (message.limits !== undefined) {
+      TenantLimits.encode(message.limits, writer.uint32(66).fork()).join();
+    }
+    if (message.compaction !== undefined) {
+      TenantCompaction.encode(message.compaction, writer.uint32(74).fork()).join();
+    }
+    if (message.usage !== undefined) {
+      TenantUsage.encode(message.usage, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -156,6 +252,38 @@ export const Tenant: MessageFns<Tenant> = {
             message.policyRevision = reader.int64() as bigint;
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.suspended = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.limits = TenantLimits.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.compaction = TenantCompaction.decode(reader, reader.uint32());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.usage = TenantUsage.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -183,12 +311,424 @@ export const Tenant: MessageFns<Tenant> = {
     message.policyRevision = (object.policyRevision !== undefined && object.policyRevision !== null)
       ? BigInt(object.policyRevision)
       : 0n;
+    message.suspended = object.suspended ?? false;
+    message.limits = (object.limits !== undefined && object.limits !== null)
+      ? TenantLimits.fromPartial(object.limits)
+      : undefined;
+    message.compaction = (object.compaction !== undefined && object.compaction !== null)
+      ? TenantCompaction.fromPartial(object.compaction)
+      : undefined;
+    message.usage = (object.usage !== undefined && object.usage !== null)
+      ? TenantUsage.fromPartial(object.usage)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTenantLimits(): TenantLimits {
+  return {
+    bytes: undefined,
+    keys: undefined,
+    leases: undefined,
+    keyBytes: undefined,
+    valueBytes: undefined,
+    requestsPerSecond: undefined,
+    requestBurst: undefined,
+    watches: undefined,
+  };
+}
+
+export const TenantLimits: MessageFns<TenantLimits> = {
+  encode(message: TenantLimits, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.bytes !== undefined) {
+      if (BigInt.asIntN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type int64 too large");
+      }
+      writer.uint32(8).int64(message.bytes);
+    }
+    if (message.keys !== undefined) {
+      if (BigInt.asIntN(64, message.keys) !== message.keys) {
+        throw new globalThis.Error("value provided for field message.keys of type int64 too large");
+      }
+      writer.uint32(16).int64(message.keys);
+    }
+    if (message.leases !== undefined) {
+      if (BigInt.asIntN(64, message.leases) !== message.leases) {
+        throw new globalThis.Error("value provided for field message.leases of type int64 too large");
+      }
+      writer.uint32(24).int64(message.leases);
+    }
+    if (message.keyBytes !== undefined) {
+      if (BigInt.asIntN(64, message.keyBytes) !== message.keyBytes) {
+        throw new globalThis.Error("value provided for field message.keyBytes of type int64 too large");
+      }
+      writer.uint32(32).int64(message.keyBytes);
+    }
+    if (message.valueBytes !== undefined) {
+      if (BigInt.asIntN(64, message.valueBytes) !== message.valueBytes) {
+        throw new globalThis.Error("value provided for field message.valueBytes of type int64 too large");
+      }
+      writer.uint32(40).int64(message.valueBytes);
+    }
+    if (message.requestsPerSecond !== undefined) {
+      if (BigInt.asIntN(64, message.requestsPerSecond) !== message.requestsPerSecond) {
+        throw new globalThis.Error("value provided for field message.requestsPerSecond of type int64 too large");
+      }
+      writer.uint32(48).int64(message.requestsPerSecond);
+    }
+    if (message.requestBurst !== undefined) {
+      if (BigInt.asIntN(64, message.requestBurst) !== message.requestBurst) {
+        throw new globalThis.Error("value provided for field message.requestBurst of type int64 too large");
+      }
+      writer.uint32(56).int64(message.requestBurst);
+    }
+    if (message.watches !== undefined) {
+      if (BigInt.asIntN(64, message.watches) !== message.watches) {
+        throw new globalThis.Error("value provided for field message.watches of type int64 too large");
+      }
+      writer.uint32(64).int64(message.watches);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TenantLimits {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTenantLimits();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.bytes = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.keys = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.leases = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.keyBytes = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.valueBytes = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.requestsPerSecond = reader.int64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.requestBurst = reader.int64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.watches = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TenantLimits>): TenantLimits {
+    return TenantLimits.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TenantLimits>): TenantLimits {
+    const message = createBaseTenantLimits();
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : undefined;
+    message.keys = (object.keys !== undefined && object.keys !== null) ? BigInt(object.keys) : undefined;
+    message.leases = (object.leases !== undefined && object.leases !== null) ? BigInt(object.leases) : undefined;
+    message.keyBytes = (object.keyBytes !== undefined && object.keyBytes !== null)
+      ? BigInt(object.keyBytes)
+      : undefined;
+    message.valueBytes = (object.valueBytes !== undefined && object.valueBytes !== null)
+      ? BigInt(object.valueBytes)
+      : undefined;
+    message.requestsPerSecond = (object.requestsPerSecond !== undefined && object.requestsPerSecond !== null)
+      ? BigInt(object.requestsPerSecond)
+      : undefined;
+    message.requestBurst = (object.requestBurst !== undefined && object.requestBurst !== null)
+      ? BigInt(object.requestBurst)
+      : undefined;
+    message.watches = (object.watches !== undefined && object.watches !== null) ? BigInt(object.watches) : undefined;
+    return message;
+  },
+};
+
+function createBaseTenantCompaction(): TenantCompaction {
+  return { policy: undefined };
+}
+
+export const TenantCompaction: MessageFns<TenantCompaction> = {
+  encode(message: TenantCompaction, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.policy?.$case) {
+      case "ageSeconds":
+        if (BigInt.asIntN(64, message.policy.value) !== message.policy.value) {
+          throw new globalThis.Error("value provided for field message.policy.value of type int64 too large");
+        }
+        writer.uint32(8).int64(message.policy.value);
+        break;
+      case "revisions":
+        if (BigInt.asIntN(64, message.policy.value) !== message.policy.value) {
+          throw new globalThis.Error("value provided for field message.policy.value of type int64 too large");
+        }
+        writer.uint32(16).int64(message.policy.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TenantCompaction {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTenantCompaction();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.policy = { $case: "ageSeconds", value: reader.int64() as bigint };
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.policy = { $case: "revisions", value: reader.int64() as bigint };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TenantCompaction>): TenantCompaction {
+    return TenantCompaction.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TenantCompaction>): TenantCompaction {
+    const message = createBaseTenantCompaction();
+    switch (object.policy?.$case) {
+      case "ageSeconds": {
+        if (object.policy?.value !== undefined && object.policy?.value !== null) {
+          message.policy = { $case: "ageSeconds", value: BigInt(object.policy.value) };
+        }
+        break;
+      }
+      case "revisions": {
+        if (object.policy?.value !== undefined && object.policy?.value !== null) {
+          message.policy = { $case: "revisions", value: BigInt(object.policy.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseTenantUsage(): TenantUsage {
+  return { keys: 0n, leases: 0n, bytes: 0n, liveBytes: 0n, watches: 0n, requestsRefused: 0n };
+}
+
+export const TenantUsage: MessageFns<TenantUsage> = {
+  encode(message: TenantUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.keys !== 0n) {
+      if (BigInt.asIntN(64, message.keys) !== message.keys) {
+        throw new globalThis.Error("value provided for field message.keys of type int64 too large");
+      }
+      writer.uint32(8).int64(message.keys);
+    }
+    if (message.leases !== 0n) {
+      if (BigInt.asIntN(64, message.leases) !== message.leases) {
+        throw new globalThis.Error("value provided for field message.leases of type int64 too large");
+      }
+      writer.uint32(16).int64(message.leases);
+    }
+    if (message.bytes !== 0n) {
+      if (BigInt.asIntN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type int64 too large");
+      }
+      writer.uint32(24).int64(message.bytes);
+    }
+    if (message.liveBytes !== 0n) {
+      if (BigInt.asIntN(64, message.liveBytes) !== message.liveBytes) {
+        throw new globalThis.Error("value provided for field message.liveBytes of type int64 too large");
+      }
+      writer.uint32(32).int64(message.liveBytes);
+    }
+    if (message.watches !== 0n) {
+      if (BigInt.asIntN(64, message.watches) !== message.watches) {
+        throw new globalThis.Error("value provided for field message.watches of type int64 too large");
+      }
+      writer.uint32(40).int64(message.watches);
+    }
+    if (message.requestsRefused !== 0n) {
+      if (BigInt.asIntN(64, message.requestsRefused) !== message.requestsRefused) {
+        throw new globalThis.Error("value provided for field message.requestsRefused of type int64 too large");
+      }
+      writer.uint32(48).int64(message.requestsRefused);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TenantUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTenantUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.keys = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.leases = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bytes = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.liveBytes = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.watches = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.requestsRefused = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TenantUsage>): TenantUsage {
+    return TenantUsage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TenantUsage>): TenantUsage {
+    const message = createBaseTenantUsage();
+    message.keys = (object.keys !== undefined && object.keys !== null) ? BigInt(object.keys) : 0n;
+    message.leases = (object.leases !== undefined && object.leases !== null) ? BigInt(object.leases) : 0n;
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
+    message.liveBytes = (object.liveBytes !== undefined && object.liveBytes !== null) ? BigInt(object.liveBytes) : 0n;
+    message.watches = (object.watches !== undefined && object.watches !== null) ? BigInt(object.watches) : 0n;
+    message.requestsRefused = (object.requestsRefused !== undefined && object.requestsRefused !== null)
+      ? BigInt(object.requestsRefused)
+      : 0n;
     return message;
   },
 };
 
 function createBaseTenantCreateRequest(): TenantCreateRequest {
-  return { name: "", owner: "" };
+  return { name: "", owner: "", limits: undefined, compaction: undefined };
 }
 
 export const TenantCreateRequest: MessageFns<TenantCreateRequest> = {
@@ -198,6 +738,12 @@ export const TenantCreateRequest: MessageFns<TenantCreateRequest> = {
     }
     if (message.owner !== "") {
       writer.uint32(18).string(message.owner);
+    }
+    if (message.limits !== undefined) {
+      TenantLimits.encode(message.limits, writer.uint32(26).fork()).join();
+    }
+    if (message.compaction !== undefined) {
+      TenantCompaction.encode(message.compaction, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -231,6 +777,22 @@ export const TenantCreateRequest: MessageFns<TenantCreateRequest> = {
             message.owner = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.limits = TenantLimits.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.compaction = TenantCompaction.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -250,16 +812,31 @@ export const TenantCreateRequest: MessageFns<TenantCreateRequest> = {
     const message = createBaseTenantCreateRequest();
     message.name = object.name ?? "";
     message.owner = object.owner ?? "";
+    message.limits = (object.limits !== undefined && object.limits !== null)
+      ? TenantLimits.fromPartial(object.limits)
+      : undefined;
+    message.compaction = (object.compaction !== undefined && object.compaction !== null)
+      ? TenantCompaction.fromPartial(object.compaction)
+      : undefined;
     return message;
   },
 };
 
 function createBaseTenantListRequest(): TenantListRequest {
-  return {};
+  return { after: "", limit: 0n };
 }
 
 export const TenantListRequest: MessageFns<TenantListRequest> = {
-  encode(_: TenantListRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: TenantListRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== "") {
+      writer.uint32(10).string(message.after);
+    }
+    if (message.limit !== 0n) {
+      if (BigInt.asIntN(64, message.limit) !== message.limit) {
+        throw new globalThis.Error("value provided for field message.limit of type int64 too large");
+      }
+      writer.uint32(16).int64(message.limit);
+    }
     return writer;
   },
 
@@ -276,6 +853,22 @@ export const TenantListRequest: MessageFns<TenantListRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.limit = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -291,14 +884,16 @@ export const TenantListRequest: MessageFns<TenantListRequest> = {
   create(base?: DeepPartial<TenantListRequest>): TenantListRequest {
     return TenantListRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<TenantListRequest>): TenantListRequest {
+  fromPartial(object: DeepPartial<TenantListRequest>): TenantListRequest {
     const message = createBaseTenantListRequest();
+    message.after = object.after ?? "";
+    message.limit = (object.limit !== undefined && object.limit !== null) ? BigInt(object.limit) : 0n;
     return message;
   },
 };
 
 function createBaseTenantListResponse(): TenantListResponse {
-  return { header: undefined, tenants: [] };
+  return { header: undefined, tenants: [], more: false };
 }
 
 export const TenantListResponse: MessageFns<TenantListResponse> = {
@@ -308,6 +903,9 @@ export const TenantListResponse: MessageFns<TenantListResponse> = {
     }
     for (const v of message.tenants) {
       Tenant.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(24).bool(message.more);
     }
     return writer;
   },
@@ -341,6 +939,14 @@ export const TenantListResponse: MessageFns<TenantListResponse> = {
             message.tenants.push(Tenant.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -362,6 +968,7 @@ export const TenantListResponse: MessageFns<TenantListResponse> = {
       ? ResponseHeader.fromPartial(object.header)
       : undefined;
     message.tenants = object.tenants?.map((e) => Tenant.fromPartial(e)) || [];
+    message.more = object.more ?? false;
     return message;
   },
 };
@@ -487,6 +1094,113 @@ export const TenantResponse: MessageFns<TenantResponse> = {
       : undefined;
     message.tenant = (object.tenant !== undefined && object.tenant !== null)
       ? Tenant.fromPartial(object.tenant)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTenantUpdateRequest(): TenantUpdateRequest {
+  return { name: "", newName: undefined, suspended: undefined, limits: undefined, compaction: undefined };
+}
+
+export const TenantUpdateRequest: MessageFns<TenantUpdateRequest> = {
+  encode(message: TenantUpdateRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.newName !== undefined) {
+      writer.uint32(18).string(message.newName);
+    }
+    if (message.suspended !== undefined) {
+      writer.uint32(24).bool(message.suspended);
+    }
+    if (message.limits !== undefined) {
+      TenantLimits.encode(message.limits, writer.uint32(34).fork()).join();
+    }
+    if (message.compaction !== undefined) {
+      TenantCompaction.encode(message.compaction, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TenantUpdateRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTenantUpdateRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.newName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.suspended = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.limits = TenantLimits.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.compaction = TenantCompaction.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TenantUpdateRequest>): TenantUpdateRequest {
+    return TenantUpdateRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TenantUpdateRequest>): TenantUpdateRequest {
+    const message = createBaseTenantUpdateRequest();
+    message.name = object.name ?? "";
+    message.newName = object.newName ?? undefined;
+    message.suspended = object.suspended ?? undefined;
+    message.limits = (object.limits !== undefined && object.limits !== null)
+      ? TenantLimits.fromPartial(object.limits)
+      : undefined;
+    message.compaction = (object.compaction !== undefined && object.compaction !== null)
+      ? TenantCompaction.fromPartial(object.compaction)
       : undefined;
     return message;
   },

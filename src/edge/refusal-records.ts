@@ -1,0 +1,81 @@
+import type { Logger } from "../telemetry/mod.ts";
+import type { AuditEvent, AuditPort } from "./ports.ts";
+
+/**
+ * Records of refused requests that come by the thousand. The first one of a subject is recorded as any
+ * other; those that follow within a second are counted, and one record at its end tells how many they
+ * were. A flood thus costs the disk a line a second and not what it asks for.
+ */
+const WINDOW_MS = 1000;
+/** Subjects that have a window of their own; past it those of a tenant share one. */
+const SUBJECTS_MAX = 1000;
+
+interface Window {
+  readonly timer: NodeJS.Timeout;
+  /** Refusals since the last record, and the last of them. */
+  count: number;
+  last: AuditEvent | undefined;
+}
+
+export class RefusalRecords {
+  readonly #audit: AuditPort;
+  readonly #log: Logger;
+  readonly #windows = new Map<string, Window>();
+
+  constructor({ audit, log }: { readonly audit: AuditPort; readonly log: Logger }) {
+    this.#audit = audit;
+    this.#log = log;
+  }
+
+  /** Resolves once the refusal is recorded or counted; rejects with `audit-blocked`. */
+  add(event: AuditEvent): Promise<void> {
+    const key = this.#keyOf(event);
+    const window = this.#windows.get(key);
+    if (window !== undefined) {
+      window.count++;
+      window.last = event;
+      return Promise.resolve();
+    }
+    const timer = setInterval(() => this.#tell(key), WINDOW_MS).unref();
+    this.#windows.set(key, { timer, count: 0, last: undefined });
+    return this.#audit.append(event);
+  }
+
+  /** Records what was counted, and ends. */
+  close(): void {
+    for (const key of this.#windows.keys()) {
+      this.#tell(key);
+      this.#end(key);
+    }
+  }
+
+  #keyOf({ tenant, issuer, subject }: AuditEvent): string {
+    const key = JSON.stringify([tenant, issuer, subject]);
+    const isFull = this.#windows.size >= SUBJECTS_MAX && !this.#windows.has(key);
+    return isFull ? JSON.stringify([tenant]) : key;
+  }
+
+  /** The record of one second; a second without any ends the window. */
+  #tell(key: string): void {
+    const window = this.#windows.get(key);
+    if (window?.last === undefined) return this.#end(key);
+    const { count, last } = window;
+    window.count = 0;
+    window.last = undefined;
+    const event = {
+      ...last,
+      action: "requests-refused",
+      key: "",
+      rangeEnd: "",
+      reason: `${last.reason}: ${count} more since the record before`,
+    };
+    this.#audit.append(event).catch((cause: unknown) => {
+      this.#log.error("Audit record of refused requests was not written", { count, cause });
+    });
+  }
+
+  #end(key: string): void {
+    clearInterval(this.#windows.get(key)?.timer);
+    this.#windows.delete(key);
+  }
+}
