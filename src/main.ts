@@ -1,9 +1,8 @@
 #!/usr/bin/env node
-import { join } from "node:path";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { type AuditVerdict, type Services, processIo, runCli } from "./cli/mod.ts";
-import { CofferError, exitCode } from "./errors.ts";
+import { type Services, processIo, runCli } from "./cli/mod.ts";
+import { exitCode } from "./errors.ts";
 
 /** The composition root: the commands, and what only the whole can do for them. */
 
@@ -33,7 +32,7 @@ const services: Services = {
     await cluster.stop();
     return exitCode.ok;
   },
-  verifyAudit: verifyFolders,
+  verifyAudit: async (order) => (await import("./server/mod.ts")).verifyTrails(order),
   pki: {
     init: async (order) => (await import("./dev/mod.ts")).initCluster(order),
     inspect: async (pem) => (await import("./pki/mod.ts")).inspectCertificates(pem),
@@ -44,34 +43,6 @@ const services: Services = {
 function readVersion(): string {
   const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
   return (JSON.parse(manifest) as { readonly version: string }).version;
-}
-
-/** Verifies the chain of every member whose data lies in the folder or right below it. */
-async function verifyFolders(dataDir: string): Promise<AuditVerdict> {
-  const members = existsSync(dataDir) ? readdirSync(dataDir) : [];
-  const folders = [dataDir, ...members.map((name) => join(dataDir, name))]
-    .map((folder) => join(folder, "audit"))
-    .filter((folder) => existsSync(folder));
-  if (folders.length === 0) {
-    throw new CofferError("not-found", `no audit folder in ${dataDir} or right below it`);
-  }
-  const { verifyAudit } = await import("./audit/mod.ts");
-  let ok = true;
-  let records = 0;
-  const notes: string[] = [];
-  for (const folder of folders) {
-    const verdict = await verifyAudit(folder);
-    records += verdict.records;
-    const { firstBad, head } = verdict;
-    if (firstBad !== undefined) {
-      ok = false;
-      const place = firstBad.file === "" ? folder : join(folder, firstBad.file);
-      notes.unshift(`${place}:${firstBad.line}: ${firstBad.reason}`);
-    } else if (head !== undefined) {
-      notes.push(`${folder}: ${verdict.records} records, the last is ${head.seq} ${head.hash}`);
-    }
-  }
-  return { ok, records, notes };
 }
 
 const stop = new AbortController();

@@ -50,6 +50,8 @@ export class ChainFile {
   #syncing: Promise<void> | undefined;
   /** Why the last fsync failed, until one works: records that it covered may not be on the disk. */
   syncFailure: string | undefined;
+  /** Files made since the start. */
+  filesBegun = 0;
 
   constructor(options: ChainFileOptions) {
     this.#options = options;
@@ -152,6 +154,7 @@ export class ChainFile {
         throw new Error("the audit file was deleted as it was made");
       }
       files.syncFolder(folder);
+      this.filesBegun++;
       return { fd, path, inode: stat.inode, bytes: 0, openedAt: clock.now() };
     }
     throw new Error("the audit folder is full of files without records");

@@ -66,18 +66,12 @@ function whole(lines: readonly string[]): readonly LinePart[] {
   return lines.map((text) => ({ text, whole: true }));
 }
 
-/**
- * The whole lines of a file from its end backwards, some at a time, each batch in reverse order.
- * `bytes`: where to begin, such as the length that is known to be written.
- */
-export async function* linesBackwards(
-  path: string,
-  bytes: number,
-): AsyncGenerator<readonly string[]> {
+/** The whole lines of a file from its end backwards, some at a time, each batch in reverse order. */
+export async function* linesBackwards(path: string): AsyncGenerator<readonly string[]> {
   const file = await open(path, "r");
   try {
     const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
-    let at = bytes;
+    let at = (await file.stat()).size;
     let rest: string | undefined;
     while (at > 0) {
       const length = Math.min(CHUNK_BYTES, at);

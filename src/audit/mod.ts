@@ -1,7 +1,35 @@
 /** The hash-chained record of every request. */
 export type { AuditFilePort } from "./file-port.ts";
 export type { AuditNotices } from "./chain-file.ts";
+export { type Cursors, createCursors } from "./cursor.ts";
+export type { AuditFile } from "./files.ts";
+export type { LogPosition } from "./log-reader.ts";
 export { type Audit, type AuditOptions, openAudit } from "./open-audit.ts";
-export { type AuditEvent, type ChainHead, GENESIS, tokenIdHash } from "./record.ts";
-export type { AuditTailQuery } from "./tail.ts";
-export { type AuditVerdict, verifyAudit, type VerifyOptions } from "./verify-audit.ts";
+export {
+  type AuditEvent,
+  type ChainHead,
+  GENESIS,
+  readLine,
+  tokenIdHash,
+  viewOf,
+} from "./record.ts";
+export type { AuditFilter, AuditPage, AuditQuery } from "./search.ts";
+export {
+  type Checkpoint,
+  type CheckpointSigner,
+  type SignedCheckpoint,
+  checkpointKeyId,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  isSignedByItsKey,
+  signCheckpoint,
+  signerOf,
+} from "./checkpoint.ts";
+export {
+  type AuditVerdict,
+  type VerifiedChain,
+  type VerifyOptions,
+  checkpointsIn,
+  verifyExport,
+  verifyFolder,
+} from "./verify.ts";

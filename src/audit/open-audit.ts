@@ -10,8 +10,11 @@ import {
   type LineContext,
   renderLine,
 } from "./record.ts";
-import { recoverChain } from "./recover.ts";
-import { type AuditTailQuery, tailOf } from "./tail.ts";
+import { type AuditFile, listAuditFiles } from "./files.ts";
+import { writeHeads } from "./heads-file.ts";
+import { recoverChain, type Recovered } from "./recover.ts";
+import { type AuditPage, type AuditQuery, searchLog } from "./search.ts";
+import { TenantHeads } from "./tenant-heads.ts";
 
 export interface AuditOptions {
   /** Made with mode 0700 if it is not there. One member's alone. */
@@ -39,14 +42,33 @@ export interface Audit {
   append(event: AuditEvent): Promise<void>;
   /** Why nothing can be written now; undefined: all is well. Each append tries again. */
   readonly blocked: string | undefined;
+  readonly folder: string;
   /** The last record that is written: what a checkpoint signs. */
   readonly head: ChainHead;
+  /** Where each tenant's chain ends. */
+  tenantHeads(): readonly (readonly [string, ChainHead])[];
+  /** Forgets a tenant that is gone, and whose records are too. */
+  forgetTenant(tenant: string): void;
   /** What was found at the start: bytes of a partial last line that were cut off. */
   readonly droppedBytes: number;
-  /** Lines that match, oldest first. */
-  tail(query: AuditTailQuery): Promise<readonly string[]>;
+  /** How many files were begun since the start. */
+  readonly filesBegun: number;
+  /** The files in chain order; the last one may still grow. */
+  files(): Promise<readonly AuditFile[]>;
+  /** One page of the records that match. */
+  search(query: AuditQuery): Promise<AuditPage>;
+  /** Calls back after records were written; returns what ends it. */
+  onWritten(listener: () => void): () => void;
+  /**
+   * Goes on where a log ended that is not here any more, before anything was recorded. False, and nothing
+   * changes, if there are records here.
+   */
+  resume(head: ChainHead, tenants: Iterable<readonly [string, ChainHead]>): boolean;
   /** Writes what waits, and waits for the disk. */
   sync(): Promise<void>;
+  /** `sync`, and notes the heads of the chains for the next start. */
+  saveHeads(): Promise<void>;
+  /** Ends with `saveHeads`. */
   close(): Promise<void>;
 }
 
@@ -60,16 +82,7 @@ export async function openAudit(options: AuditOptions): Promise<Audit> {
   const files = options.files ?? nodeFiles;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const found = await recoverChain(folder, files);
-  if (found.droppedBytes > 0) {
-    log.warn("Cut off a partial last line of the audit log, as a crash leaves it", {
-      bytes: found.droppedBytes,
-    });
-  }
-  if (found.damaged !== undefined) {
-    log.error("The end of the audit log was changed; run coffer audit verify", {
-      file: found.damaged,
-    });
-  }
+  tell(log, found);
   const file = new ChainFile({
     folder,
     files,
@@ -80,7 +93,23 @@ export async function openAudit(options: AuditOptions): Promise<Audit> {
     syncMsMax: options.syncMsMax ?? SYNC_MS_MAX,
     found: found.file,
   });
-  return new AuditWriter(options, file, found.head, found.droppedBytes);
+  return new AuditWriter(options, file, found);
+}
+
+function tell(log: AuditNotices, { droppedBytes, damaged, scanned }: Recovered): void {
+  if (droppedBytes > 0) {
+    log.warn("Cut off a partial last line of the audit log, as a crash leaves it", {
+      bytes: droppedBytes,
+    });
+  }
+  if (damaged !== undefined) {
+    log.error("The end of the audit log was changed; run coffer audit verify", { file: damaged });
+  }
+  if (scanned !== undefined) {
+    log.warn("All of the audit log was read for where the tenants' records end", {
+      reason: scanned,
+    });
+  }
 }
 
 /** All records of one turn of the event loop; their appends share one promise. */
@@ -94,10 +123,13 @@ interface Batch {
 
 class AuditWriter implements Audit {
   readonly droppedBytes: number;
-  readonly #folder: string;
+  readonly folder: string;
   readonly #clock: Clock;
+  readonly #log: AuditNotices;
   readonly #file: ChainFile;
   readonly #context: LineContext;
+  readonly #tenants = new TenantHeads();
+  readonly #listeners = new Set<() => void>();
   /** The last record that is in the file. */
   #written: ChainHead;
   /** The last record that was rendered. Invariant: equals #written when there is no batch. */
@@ -106,14 +138,16 @@ class AuditWriter implements Audit {
   #blocked: string | undefined;
   #closed = false;
 
-  constructor(options: AuditOptions, file: ChainFile, head: ChainHead, droppedBytes: number) {
-    this.#folder = options.folder;
+  constructor(options: AuditOptions, file: ChainFile, found: Recovered) {
+    this.folder = options.folder;
     this.#clock = options.clock;
+    this.#log = options.log;
     this.#file = file;
     this.#context = createLineContext(options.memberId);
-    this.#written = head;
-    this.#rendered = head;
-    this.droppedBytes = droppedBytes;
+    this.#written = found.head;
+    this.#rendered = found.head;
+    this.#tenants.adopt(found.tenants);
+    this.droppedBytes = found.droppedBytes;
   }
 
   get blocked(): string | undefined {
@@ -124,18 +158,53 @@ class AuditWriter implements Audit {
     return this.#written;
   }
 
+  get filesBegun(): number {
+    return this.#file.filesBegun;
+  }
+
   append(event: AuditEvent): Promise<void> {
     if (this.#closed) return Promise.reject(blockedError("the audit log is closed"));
     const batch = (this.#batch ??= this.#openBatch());
-    const next = renderLine(this.#context, event, this.#clock.now(), this.#rendered);
-    batch.text += `${next.line}\n`;
-    this.#rendered = { seq: next.seq, hash: next.hash };
+    const { tenant } = event;
+    const place = { member: this.#rendered, ofTenant: this.#tenants.get(tenant) };
+    const { line, member, ofTenant } = renderLine(this.#context, event, this.#clock.now(), place);
+    batch.text += `${line}\n`;
+    this.#rendered = member;
+    this.#tenants.advance(tenant, ofTenant);
     return batch.promise;
   }
 
-  tail(query: AuditTailQuery): Promise<readonly string[]> {
+  tenantHeads(): readonly (readonly [string, ChainHead])[] {
     this.#flush();
-    return tailOf(this.#folder, query);
+    return this.#tenants.entries();
+  }
+
+  forgetTenant(tenant: string): void {
+    this.#tenants.forget(tenant);
+  }
+
+  files(): Promise<readonly AuditFile[]> {
+    return listAuditFiles(this.folder);
+  }
+
+  search(query: AuditQuery): Promise<AuditPage> {
+    this.#flush();
+    // What is in the file past it may be a write that failed and is taken back.
+    return searchLog(this.folder, query, this.#written.seq);
+  }
+
+  onWritten(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  resume(head: ChainHead, tenants: Iterable<readonly [string, ChainHead]>): boolean {
+    this.#flush();
+    if (this.#written.seq > 0 || this.#closed) return false;
+    this.#written = head;
+    this.#rendered = head;
+    this.#tenants.adopt(tenants);
+    return true;
   }
 
   async sync(): Promise<void> {
@@ -143,11 +212,23 @@ class AuditWriter implements Audit {
     await this.#file.sync();
   }
 
+  async saveHeads(): Promise<void> {
+    await this.sync();
+    this.#flush();
+    const heads = { at: this.#written, tenants: this.#tenants.entries() };
+    try {
+      await writeHeads(this.folder, heads);
+    } catch (error) {
+      this.#log.warn("The heads of the audit log were not noted; a start takes longer", { error });
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#flush();
     this.#closed = true;
     await this.#file.close();
+    await this.saveHeads();
   }
 
   #openBatch(): Batch {
@@ -171,12 +252,15 @@ class AuditWriter implements Audit {
     } catch (error) {
       this.#blocked = error instanceof Error ? error.message : "the file cannot be written";
       this.#rendered = this.#written;
+      this.#tenants.undo();
       batch.reject(blockedError(this.#blocked));
       return;
     }
     this.#blocked = undefined;
     this.#written = this.#rendered;
+    this.#tenants.keep();
     batch.resolve();
+    for (const listener of this.#listeners) listener();
   }
 }
 

@@ -48,8 +48,18 @@ export interface Services {
   server(config: ServerConfig, io: Io): Promise<ExitCode>;
   /** Runs `coffer dev` until `io.signal` aborts. */
   dev(config: DevConfig, io: Io): Promise<ExitCode>;
-  verifyAudit(dataDir: string): Promise<AuditVerdict>;
+  verifyAudit(order: VerifyOrder): Promise<AuditVerdict>;
   readonly pki: PkiServices;
+}
+
+/** What `audit verify` is to look at: either a data folder or an exported file. */
+export interface VerifyOrder {
+  readonly dataDir: string | undefined;
+  readonly file: string | undefined;
+  /** The text of a file of checkpoints. */
+  readonly checkpoints: string | undefined;
+  /** The only key whose checkpoints count. */
+  readonly keyId: string | undefined;
 }
 
 /** What `audit verify` found. */

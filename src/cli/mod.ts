@@ -1,6 +1,7 @@
 /** The commands. `runCli` is the whole of it; main.ts gives it a client and the services. */
 export type {
-  AuditQuery,
+  AuditFound,
+  AuditSearch,
   CofferClient,
   Connect,
   FleetMember,
@@ -12,7 +13,7 @@ export type {
   ReplyHeader,
   TokenRequest,
 } from "./client-port.ts";
-export type { AuditVerdict, Services } from "./command.ts";
+export type { AuditVerdict, Services, VerifyOrder } from "./command.ts";
 export type { Io } from "./io.ts";
 export { processIo } from "./process-io.ts";
 export { type CliDependencies, runCli } from "./run.ts";

@@ -3,11 +3,17 @@ import type { CallUnary, Unary } from "./unary.ts";
 
 /** coffer.v1.Audit. */
 export interface AuditCalls {
-  readonly auditTail: Unary<api.AuditTailRequest, api.AuditTailResponse>;
+  readonly auditSearch: Unary<api.AuditSearchRequest, api.AuditSearchResponse>;
+  readonly auditCheckpoints: Unary<api.AuditCheckpointsRequest, api.AuditCheckpointsResponse>;
 }
 
 export function auditCalls(call: CallUnary): AuditCalls {
   return {
-    auditTail: call("/coffer.v1.Audit/Tail", api.AuditTailRequest, api.AuditTailResponse),
+    auditSearch: call("/coffer.v1.Audit/Search", api.AuditSearchRequest, api.AuditSearchResponse),
+    auditCheckpoints: call(
+      "/coffer.v1.Audit/Checkpoints",
+      api.AuditCheckpointsRequest,
+      api.AuditCheckpointsResponse,
+    ),
   };
 }

@@ -1,7 +1,8 @@
-import type { Audit, AuditEvent } from "../audit/mod.ts";
+import type { Audit, AuditQuery } from "../audit/mod.ts";
 import { CLUSTER_SCOPE, type StateReader, type TenantId } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { Logger } from "../telemetry/mod.ts";
+import { memberEvent } from "./member-event.ts";
 
 /**
  * Notices data files that were put back to an older state. A raft.db or state.db of yesterday is whole
@@ -9,8 +10,9 @@ import type { Logger } from "../telemetry/mod.ts";
  * reply is recorded there with the revisions it was given at, after what it tells of was on the disk.
  * Marks with the log's index, written every few seconds, bound how much of it is read at a start.
  *
- * Who also puts back or cuts the audit log is not noticed by a member alone: that takes an audit
- * checkpoint kept elsewhere, or a second member. And one who edits it can only cause a refusal.
+ * Who also puts back or cuts the audit log is noticed by the checkpoints that the other members have of
+ * it (audit-evidence.ts); a member alone has none but its own. And one who edits it can only cause a
+ * refusal.
  */
 
 const MARK_ACTION = "log-mark";
@@ -83,21 +85,63 @@ async function refuse(deps: AcknowledgedDeps, reason: string): Promise<never> {
   throw new CofferError("corrupt", `"${deps.dataDir}" is not served: ${reason}`);
 }
 
-const ANY = { afterSeq: 0, subject: "", outcome: "", tenant: "" } as const;
-
-/** The newest mark: the log's index that was applied then, and the place of the mark. */
-async function lastMark(audit: Audit): Promise<{ readonly index: number; readonly seq: number }> {
-  const [line] = await audit.tail({ ...ANY, limit: 1, action: MARK_ACTION });
-  const mark = line === undefined ? undefined : readRecord(line);
-  return { index: Number(MARK_KEY.exec(mark?.key ?? "")?.[1] ?? 0), seq: mark?.seq ?? 0 };
+/** A mark: the log's index that was applied then, and its place among the records. */
+export interface LogMark {
+  readonly index: number;
+  readonly seq: number;
 }
+
+/** The newest marks, the newest first. */
+export async function newestMarks(audit: Audit, limit: number): Promise<readonly LogMark[]> {
+  const lines = await newest(audit, { action: MARK_ACTION }, limit);
+  return lines.map((line) => {
+    const mark = readRecord(line);
+    return { index: Number(MARK_KEY.exec(mark?.key ?? "")?.[1] ?? 0), seq: mark?.seq ?? 0 };
+  });
+}
+
+async function lastMark(audit: Audit): Promise<LogMark> {
+  return (await newestMarks(audit, 1))[0] ?? { index: 0, seq: 0 };
+}
+
+/** The newest records that match, the newest first. */
+export async function newest(
+  audit: Audit,
+  filter: Partial<AuditQuery>,
+  limit: number,
+): Promise<readonly string[]> {
+  const found: string[] = [];
+  let from: AuditQuery["from"];
+  while (found.length < limit) {
+    const query = { ...ANY, ...filter, limit: limit - found.length, from };
+    const page = await audit.search(query);
+    found.push(...page.lines);
+    if (page.isDone) break;
+    from = page.next;
+  }
+  return found;
+}
+
+const ANY: AuditQuery = {
+  order: "newest",
+  limit: 1,
+  from: undefined,
+  subject: "",
+  action: "",
+  outcome: "",
+  requestId: "",
+  tenant: undefined,
+  keyPrefix: "",
+  fromMs: 0,
+  toMs: 0,
+};
 
 async function findProblem(
   audit: Audit,
   { state, isAlone }: { readonly state: StateReader; readonly isAlone: boolean },
 ): Promise<string | undefined> {
   const limit = Math.min(audit.head.seq - (await lastMark(audit)).seq, RECORDS_MAX);
-  const known = revisionsOf(await audit.tail({ ...ANY, limit, action: "" }));
+  const known = revisionsOf(await newest(audit, {}, limit));
   // What is not in the state of a majority was deleted through another member.
   const lost = isAlone ? [...known.keys()].find((id) => isLost(state, id as TenantId)) : undefined;
   // A record holds the name of a tenant that was deleted and not its id, and a slow read of it may be
@@ -109,8 +153,8 @@ async function findProblem(
 }
 
 async function wasAnyDeleted(audit: Audit): Promise<boolean> {
-  const deleted = { ...ANY, limit: 1, action: "tenant-delete", outcome: "ok" };
-  return (await audit.tail(deleted)).length > 0;
+  const deleted = { action: "tenant-delete", outcome: "ok" };
+  return (await newest(audit, deleted, 1)).length > 0;
 }
 
 function isLost(state: StateReader, id: TenantId): boolean {
@@ -169,46 +213,35 @@ function readRecord(line: string): MarkedRecord | undefined {
   }
 }
 
+export interface Marks {
+  /** Records that were marks. */
+  readonly written: number;
+  stop(): Promise<void>;
+}
+
 /** Writes marks while the member runs, and the last one when it stops. */
-export function keepMarks(
-  { audit, log }: AcknowledgedDeps,
-  appliedIndex: () => number,
-): { stop(): Promise<void> } {
+export function keepMarks({ audit, log }: AcknowledgedDeps, appliedIndex: () => number): Marks {
   let marked = 0;
+  let written = 0;
   const mark = async (): Promise<void> => {
     const index = appliedIndex();
     if (index === marked) return;
     marked = index;
     try {
       await audit.append(memberEvent({ action: MARK_ACTION, key: `index:${index}` }));
+      written++;
     } catch (cause) {
       log.warn("The place in the log was not recorded, it will be with the next", { cause });
     }
   };
   const timer = setInterval(() => void mark(), MARK_MS).unref();
   return {
+    get written() {
+      return written;
+    },
     stop: async () => {
       clearInterval(timer);
       await mark();
     },
-  };
-}
-
-function memberEvent(event: Partial<AuditEvent> & Pick<AuditEvent, "action">): AuditEvent {
-  return {
-    tenant: "",
-    revision: 0,
-    policyRevision: 0,
-    requestId: "",
-    issuer: "",
-    subject: "system:member",
-    tokenId: "",
-    certThumbprint: "",
-    peerAddress: "",
-    key: "",
-    rangeEnd: "",
-    outcome: "ok",
-    reason: "",
-    ...event,
   };
 }

@@ -22,6 +22,7 @@ import {
   TOKEN_AUDIENCE,
 } from "./bootstrap.ts";
 import { processClock } from "./clock.ts";
+import { memberEvent } from "./member-event.ts";
 
 /** Who callers are, by the issuers of the cluster and of the configuration; and the built-in issuer. */
 export interface MemberIdentity {
@@ -82,22 +83,15 @@ export function openMemberIdentity(deps: {
     },
     auditRefusedConnection: (audit, reason, address) => {
       audit
-        .append({
-          tenant: "",
-          revision: 0,
-          policyRevision: 0,
-          requestId: "",
-          issuer: "",
-          subject: "",
-          tokenId: "",
-          certThumbprint: "",
-          peerAddress: address,
-          action: "connect",
-          key: "",
-          rangeEnd: "",
-          outcome: "refused",
-          reason,
-        })
+        .append(
+          memberEvent({
+            subject: "",
+            peerAddress: address,
+            action: "connect",
+            outcome: "refused",
+            reason,
+          }),
+        )
         .catch((cause: unknown) => log.warn("Refused connection was not recorded", { cause }));
     },
     close: () => {

@@ -13,3 +13,4 @@ export {
   openSnapshotStore,
 } from "./snapshot-store.ts";
 export { completeInstall } from "./snapshot-install.ts";
+export { readRecords } from "./read-records.ts";

@@ -325,8 +325,15 @@ export class FakeEdge implements Edge {
       const actor = { issuer: "test", subject: "user:alice", requestId: "r" };
       return [{ type: "put" as const, kv, actor, time: 1_700_000_000_123 }];
     });
-  auditTail: Edge["auditTail"] = (caller) =>
-    this.#enter("auditTail", caller, () => ['{"seq":1}', '{"seq":2}']);
+  auditSearch: Edge["auditSearch"] = (caller) =>
+    this.#enter("auditSearch", caller, () => ({
+      lines: ['{"seq":1}', '{"seq":2}'],
+      next: "n",
+      done: true,
+      end: "e",
+    }));
+  auditCheckpoints: Edge["auditCheckpoints"] = (caller) =>
+    this.#enter("auditCheckpoints", caller, () => ["{}"]);
 }
 
 /** Watches of one stream, with everything queued until it is pulled. */

@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { tokenIdHash, verifyAudit } from "../../src/audit/mod.ts";
+import { tokenIdHash, verifyFolder, viewOf } from "../../src/audit/mod.ts";
 import { nodeFiles } from "../../src/audit/file-port.ts";
 import { eventOf, fill, folderOf } from "./fixtures.ts";
 
@@ -14,23 +14,29 @@ test("a record is one canonical line that points to the one before", async (cont
   await audit.append(eventOf());
   await audit.append(eventOf({ action: "range", tokenId: "", certThumbprint: "abc" }));
   const [first = "", second = ""] = await folder.lines();
-  const common =
-    `"time":"2026-11-22T12:00:00.000Z","member":"m1",` +
-    `"tenant":"5f0c8a52-0000-4000-8000-000000000001","revision":7,"policyRevision":3,` +
-    `"requestId":"r-1","actor":{"issuer":"https://issuer.example","subject":"user:alice",`;
-  const end = `"key":"/db/url","rangeEnd":"","outcome":"ok","reason":"","prevHash":"`;
-  const jti = createHash("sha256").update("t1").digest("hex");
-  const body =
-    `{"seq":1,${common}"jtiHash":"${jti}"},"certThumbprint":"",` +
-    `"peer":"127.0.0.1:40000","action":"put",${end}${"0".repeat(64)}"`;
-  const hash = createHash("sha256").update(body).digest("hex");
-  assert.equal(first, `${body},"hash":"${hash}"}`);
-  const body2 =
-    `{"seq":2,${common}"jtiHash":""},"certThumbprint":"abc",` +
-    `"peer":"127.0.0.1:40000","action":"range",${end}${hash}"`;
-  const hash2 = createHash("sha256").update(body2).digest("hex");
-  assert.equal(second, `${body2},"hash":"${hash2}"}`);
+  const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+  const jti = sha256("t1");
+  const body = (tenantSeq: number, middle: string, tenantPrevHash: string): string =>
+    `{"time":"2026-11-22T12:00:00.000Z","member":"m1",` +
+    `"tenant":"5f0c8a52-0000-4000-8000-000000000001","tenantSeq":${tenantSeq},"revision":7,` +
+    `"policyRevision":3,"requestId":"r-1",` +
+    `"actor":{"issuer":"https://issuer.example","subject":"user:alice","groups":["dev"],` +
+    `${middle},"key":"/db/url","rangeEnd":"","rights":[],"outcome":"ok","reason":"",` +
+    `"tenantPrevHash":"${tenantPrevHash}"`;
+  const none = "0".repeat(64);
+  const tail = `"certThumbprint":"","peer":"127.0.0.1:40000","action":"put"`;
+  const body1 = body(1, `"jtiHash":"${jti}"},${tail}`, none);
+  const recordHash = sha256(body1);
+  const place1 = `,"recordHash":"${recordHash}","seq":1,"prevHash":"${none}"`;
+  const hash = sha256(place1);
+  assert.equal(first, `${body1}${place1},"hash":"${hash}"}`);
+  const tail2 = `"certThumbprint":"abc","peer":"127.0.0.1:40000","action":"range"`;
+  const body2 = body(2, `"jtiHash":""},${tail2}`, recordHash);
+  const place2 = `,"recordHash":"${sha256(body2)}","seq":2,"prevHash":"${hash}"`;
+  const hash2 = sha256(place2);
+  assert.equal(second, `${body2}${place2},"hash":"${hash2}"}`);
   assert.deepEqual(audit.head, { seq: 2, hash: hash2 });
+  assert.equal(viewOf(second), `${body2},"recordHash":"${sha256(body2)}"}`);
   assert.equal(tokenIdHash("t1"), jti);
 });
 
@@ -93,10 +99,10 @@ test("the chain goes on over restarts and rotation by size and age", async (cont
   }
   const names = await folder.names();
   assert.ok(names.length >= 9, names.join());
-  const verdict = await verifyAudit(folder.path);
+  const verdict = await verifyFolder(folder.path);
   assert.deepEqual(
-    { ...verdict, head: verdict.head?.seq },
-    { ok: true, records: 36, files: names, head: 36 },
+    [verdict.ok, verdict.records, verdict.chains.map(({ head, first }) => [first, head.seq])],
+    [true, 36, [[1, 36]]],
   );
 });
 
@@ -104,8 +110,8 @@ test("an empty log verifies, and so does one that was opened and never written",
   const folder = await folderOf(context);
   const audit = await folder.open();
   await audit.sync();
-  const verdict = await verifyAudit(folder.path);
-  assert.deepEqual(verdict, { ok: true, records: 0, files: [], head: undefined });
+  const verdict = await verifyFolder(folder.path);
+  assert.deepEqual(verdict, { ok: true, records: 0, chains: [] });
 });
 
 test("refusal 64: keys and texts of strangers stay one ASCII line", async (context) => {
@@ -117,6 +123,7 @@ test("refusal 64: keys and texts of strangers stay one ASCII line", async (conte
       rangeEnd: "\u0000",
       requestId: 'x"\r\n\u001b]0;t\u0007',
       subject: "user:Zo\u00eb \u202e\u2028",
+      groups: ['a"\u001b'],
       reason: "\\n",
     }),
   );
@@ -131,6 +138,7 @@ test("refusal 64: keys and texts of strangers stay one ASCII line", async (conte
   assert.deepEqual(record["actor"], {
     issuer: "https://issuer.example",
     subject: "user:Zo\u00eb \u202e\u2028",
+    groups: ['a"\u001b'],
     jtiHash: tokenIdHash("t1"),
   });
   assert.equal(record["reason"], "\\n");
@@ -164,7 +172,7 @@ test("any event makes a line that verifies, and different keys stay different", 
     }),
     { numRuns: 200 },
   );
-  assert.equal((await verifyAudit(folder.path)).ok, true);
+  assert.equal((await verifyFolder(folder.path)).ok, true);
 });
 
 test("after close nothing is taken", async (context) => {

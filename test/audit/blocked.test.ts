@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { rename, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type AuditFilePort, verifyAudit } from "../../src/audit/mod.ts";
+import { type AuditFilePort, verifyFolder } from "../../src/audit/mod.ts";
 import { nodeFiles } from "../../src/audit/file-port.ts";
 import { CofferError } from "../../src/errors.ts";
 import { eventOf, fill, folderOf } from "./fixtures.ts";
@@ -40,7 +40,7 @@ test("refusal 62: a full disk refuses, tells why, and recovers without a restart
   full = false;
   await fill(audit, 2);
   assert.equal(audit.blocked, undefined);
-  const verdict = await verifyAudit(folder.path);
+  const verdict = await verifyFolder(folder.path);
   assert.deepEqual([verdict.ok, verdict.records], [true, 5]);
   assert.equal((await folder.names()).length, 1);
 });
@@ -67,7 +67,7 @@ test("a failed write that cannot be undone leaves its file", async (context) => 
   broken = false;
   await audit.append(eventOf());
   assert.equal((await folder.names()).length, 2);
-  const { firstBad, records } = await verifyAudit(folder.path);
+  const { firstBad, records } = await verifyFolder(folder.path);
   assert.deepEqual([records, firstBad?.line], [3, 4]);
   assert.match(firstBad?.reason ?? "", /partial line/);
 });
@@ -99,7 +99,7 @@ for (const [what, change] of Object.entries(STRANGERS)) {
     assert.equal(folder.notices.length, 1);
     const next = (await folder.text("audit-0000000000000004.000.jsonl")).split("\n");
     assert.equal(next.length, 3);
-    const verdict = await verifyAudit(folder.path);
+    const verdict = await verifyFolder(folder.path);
     assert.equal(verdict.ok, false);
     assert.notEqual(verdict.firstBad, undefined);
   });
@@ -116,7 +116,7 @@ test("refusal 62: a folder that is gone blocks, and works again when it is back"
   await rename(`${path}-away`, path);
   await audit.append(eventOf());
   assert.equal(audit.blocked, undefined);
-  assert.deepEqual((await verifyAudit(path)).records, 2);
+  assert.deepEqual((await verifyFolder(path)).records, 2);
 });
 
 test("a failed fsync is told, and later records go to a new file", async (context) => {
@@ -136,7 +136,7 @@ test("a failed fsync is told, and later records go to a new file", async (contex
   await audit.sync();
   assert.equal(audit.blocked, undefined);
   assert.equal((await folder.names()).length, 2);
-  assert.equal((await verifyAudit(folder.path)).ok, true);
+  assert.equal((await verifyFolder(folder.path)).ok, true);
 });
 
 test("a symbolic link in place of the file is not followed", async (context) => {

@@ -1,8 +1,20 @@
+import assert from "node:assert/strict";
+import { createHash, generateKeyPairSync } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { type Audit, type AuditEvent, type AuditOptions, openAudit } from "../../src/audit/mod.ts";
+import {
+  type Audit,
+  type AuditEvent,
+  type AuditOptions,
+  type CheckpointSigner,
+  type SignedCheckpoint,
+  openAudit,
+  readLine,
+  signCheckpoint,
+  signerOf,
+} from "../../src/audit/mod.ts";
 
 /** 2026-11-22T12:00:00Z. */
 export const NOW_MS = 1_795_348_800_000;
@@ -15,6 +27,7 @@ export function eventOf(changes: Partial<AuditEvent> = {}): AuditEvent {
     requestId: "r-1",
     issuer: "https://issuer.example",
     subject: "user:alice",
+    groups: ["dev"],
     tokenId: "t1",
     certThumbprint: "",
     peerAddress: "127.0.0.1:40000",
@@ -50,7 +63,8 @@ export async function folderOf(context: TestContext): Promise<Folder> {
   const notices: string[] = [];
   const note = (message: string): void => void notices.push(message);
   const clock = { ms: NOW_MS, now: () => clock.ms };
-  const names = async (): Promise<readonly string[]> => (await readdir(path)).sort();
+  const names = async (): Promise<readonly string[]> =>
+    (await readdir(path)).filter((name) => name.endsWith(".jsonl")).sort();
   const text = async (name?: string): Promise<string> =>
     readFile(join(path, name ?? (await names())[0] ?? ""), "latin1");
   return {
@@ -85,4 +99,30 @@ export async function fill(
       audit.append(eventOf({ requestId: `r-${i}`, ...changes })),
     ),
   );
+}
+
+/** What signs the checkpoints of these tests. */
+export const signer: CheckpointSigner = signerOf(generateKeyPairSync("ed25519").privateKey);
+
+/** A checkpoint of a member's line, or of a tenant's view of one. */
+export function checkpointOf(line: string): SignedCheckpoint {
+  const reading = readLine(line);
+  assert.ok(reading.ok);
+  const { memberId, member, tenant, ofTenant } = reading;
+  const { seq, hash } = member ?? ofTenant;
+  const whose = { cluster: "c1", member: memberId, tenant: member === undefined ? tenant : "" };
+  return signCheckpoint({ kind: "head", ...whose, seq, hash, time: NOW_MS }, signer);
+}
+
+/**
+ * A line with another content and hashes that fit it: what an attacker who knows the format makes.
+ */
+export function rehash(line: string, from: string, to: string): string {
+  const at = line.indexOf(',"recordHash":"');
+  const body = line.slice(0, at).replace(from, to);
+  const [, place = ""] =
+    /,"recordHash":"[0-9a-f]{64}"(.*),"hash":"[0-9a-f]{64}"\}$/.exec(line) ?? [];
+  const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+  const chained = `,"recordHash":"${sha256(body)}"${place}`;
+  return `${body}${chained},"hash":"${sha256(chained)}"}`;
 }

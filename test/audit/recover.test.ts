@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { verifyAudit } from "../../src/audit/mod.ts";
+import { verifyFolder } from "../../src/audit/mod.ts";
 import { eventOf, fill, folderOf } from "./fixtures.ts";
 
 test("refusal 65: a partial last line, cut at any byte, is dropped and reported", async (context) => {
@@ -20,11 +20,11 @@ test("refusal 65: a partial last line, cut at any byte, is dropped and reported"
     assert.equal(audit.head.seq, 2);
     await audit.append(eventOf({ action: "after" }));
     await audit.close();
-    const verdict = await verifyAudit(folder.path);
+    const verdict = await verifyFolder(folder.path);
     assert.deepEqual([verdict.ok, verdict.records], [true, 3]);
   }
   assert.ok(folder.notices.length > 50);
-  assert.match(folder.notices[0] ?? "", /partial last line/);
+  assert.ok(folder.notices.some((notice) => notice.includes("partial last line")));
 });
 
 test("a whole file of a partial line starts the chain", async (context) => {
@@ -36,7 +36,7 @@ test("a whole file of a partial line starts the chain", async (context) => {
   const audit = await folder.open();
   assert.deepEqual([audit.head.seq, audit.droppedBytes], [0, 100]);
   await audit.append(eventOf());
-  assert.deepEqual(await verifyAudit(folder.path).then(({ ok, records }) => [ok, records]), [
+  assert.deepEqual(await verifyFolder(folder.path).then(({ ok, records }) => [ok, records]), [
     true,
     1,
   ]);
@@ -67,7 +67,7 @@ test("an end that was edited is reported and left; the chain goes on in a new fi
   await audit.append(eventOf());
   assert.equal((await folder.names()).length, 2);
   assert.equal(await folder.text(), edited);
-  assert.equal((await verifyAudit(folder.path)).firstBad?.line, 5);
+  assert.equal((await verifyFolder(folder.path)).firstBad?.line, 5);
 });
 
 test("an empty last file, as a crash right after rotation leaves it, is gone on with", async (context) => {
@@ -80,7 +80,7 @@ test("an empty last file, as a crash right after rotation leaves it, is gone on 
   assert.equal(audit.head.seq, 3);
   await audit.append(eventOf());
   assert.equal((await folder.names()).length, 2);
-  assert.deepEqual((await verifyAudit(folder.path)).records, 4);
+  assert.deepEqual((await verifyFolder(folder.path)).records, 4);
 });
 
 test("kill -9 at full speed loses no record that was acknowledged", async (context) => {
@@ -103,7 +103,7 @@ test("kill -9 at full speed loses no record that was acknowledged", async (conte
     const audit = await folder.open();
     assert.ok(audit.head.seq >= acknowledged, `${audit.head.seq} of ${acknowledged}`);
     await audit.close();
-    const verdict = await verifyAudit(folder.path);
+    const verdict = await verifyFolder(folder.path);
     assert.deepEqual([verdict.ok, verdict.records], [true, audit.head.seq]);
   }
   assert.ok(acknowledged > 20);

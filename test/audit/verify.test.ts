@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import * as fc from "fast-check";
-import { createHash } from "node:crypto";
-import { type AuditVerdict, type VerifyOptions, verifyAudit } from "../../src/audit/mod.ts";
-import { eventOf, fill, folderOf, type Folder } from "./fixtures.ts";
+import { type AuditVerdict, type VerifyOptions, verifyFolder } from "../../src/audit/mod.ts";
+import { checkpointOf, eventOf, fill, folderOf, type Folder, rehash } from "./fixtures.ts";
 
 const NAME = "audit-0000000000000001.000.jsonl";
 
@@ -17,7 +16,7 @@ async function tampered(
   const folder = await filled(context, 10);
   const changed = change([...(await folder.lines())]);
   await folder.write(typeof changed === "string" ? changed : `${changed.join("\n")}\n`);
-  return verifyAudit(folder.path, options);
+  return verifyFolder(folder.path, options);
 }
 
 async function filled(context: TestContext, count: number): Promise<Folder> {
@@ -26,14 +25,6 @@ async function filled(context: TestContext, count: number): Promise<Folder> {
   await fill(audit, count);
   await audit.close();
   return folder;
-}
-
-/**
- * A line with another content and a hash that fits it: what an attacker who knows the format makes.
- */
-function rehash(line: string, from: string, to: string): string {
-  const body = line.slice(0, -75).replace(from, to);
-  return `${body},"hash":"${createHash("sha256").update(body).digest("hex")}"}`;
 }
 
 interface Case {
@@ -105,7 +96,10 @@ for (const [what, { change, line, reason }] of Object.entries(CASES)) {
     const verdict = await tampered(context, change);
     assert.equal(verdict.ok, false);
     assert.equal(verdict.records, line - 1);
-    assert.deepEqual([verdict.firstBad?.file, verdict.firstBad?.line], [NAME, line]);
+    assert.deepEqual(
+      [basename(verdict.firstBad?.file ?? ""), verdict.firstBad?.line],
+      [NAME, line],
+    );
     assert.match(verdict.firstBad?.reason ?? "", reason);
   });
 }
@@ -118,54 +112,78 @@ test("refusal 65: a whole file dropped from the middle is named", async (context
   const names = await folder.names();
   assert.ok(names.length >= 4);
   await rm(join(folder.path, names[1] ?? ""));
-  const { firstBad } = await verifyAudit(folder.path);
-  assert.deepEqual([firstBad?.file, firstBad?.line], [names[2], 1]);
+  const { firstBad } = await verifyFolder(folder.path);
+  assert.deepEqual([basename(firstBad?.file ?? ""), firstBad?.line], [names[2], 1]);
   assert.match(firstBad?.reason ?? "", /missing/);
 });
 
 test("refusal 65: lines cut off the end show only against a checkpoint", async (context) => {
   const folder = await filled(context, 10);
-  const full = await verifyAudit(folder.path);
-  const head = full.head ?? { seq: 0, hash: "" };
-  assert.equal((await verifyAudit(folder.path, { expectedHeads: [head] })).ok, true);
   const lines = await folder.lines();
+  const checkpoints = [checkpointOf(lines[7] ?? ""), checkpointOf(lines[9] ?? "")];
+  const full = await verifyFolder(folder.path, { checkpoints });
+  assert.deepEqual([full.ok, full.chains[0]?.proven], [true, 10]);
   await folder.write(`${lines.slice(0, 8).join("\n")}\n`);
-  assert.equal((await verifyAudit(folder.path)).ok, true);
-  const cut = await verifyAudit(folder.path, { expectedHeads: [head] });
-  assert.deepEqual([cut.ok, cut.firstBad?.file, cut.firstBad?.line], [false, NAME, 9]);
+  assert.deepEqual((await verifyFolder(folder.path)).chains[0]?.proven, 0);
+  const cut = await verifyFolder(folder.path, { checkpoints });
+  assert.deepEqual(
+    [cut.ok, basename(cut.firstBad?.file ?? ""), cut.firstBad?.line],
+    [false, NAME, 9],
+  );
   assert.match(cut.firstBad?.reason ?? "", /ends at record 8.*signed record 10/);
   await folder.write("");
-  const empty = await verifyAudit(folder.path, { expectedHeads: [head] });
-  assert.equal(empty.firstBad?.line, 1);
+  const empty = await verifyFolder(folder.path, { checkpoints });
+  assert.deepEqual([empty.ok, empty.firstBad?.line], [false, 1]);
+  await rm(join(folder.path, NAME));
+  assert.equal((await verifyFolder(folder.path, { checkpoints })).ok, false);
 });
 
 test("refusal 65: a log written anew shows against a checkpoint", async (context) => {
   const folder = await filled(context, 10);
-  const { head } = await verifyAudit(folder.path);
+  const checkpoints = [checkpointOf((await folder.lines())[9] ?? "")];
   await rm(join(folder.path, NAME));
   const audit = await folder.open();
   await fill(audit, 12, { subject: "user:mallory" });
   await audit.close();
-  assert.equal((await verifyAudit(folder.path)).ok, true);
-  const verdict = await verifyAudit(folder.path, {
-    expectedHeads: head === undefined ? [] : [head],
-  });
+  assert.equal((await verifyFolder(folder.path)).ok, true);
+  const verdict = await verifyFolder(folder.path, { checkpoints });
   assert.equal(verdict.firstBad?.line, 10);
   assert.match(verdict.firstBad?.reason ?? "", /not the record 10 that the checkpoint signed/);
 });
 
-test("a log whose old files were archived verifies from where they ended", async (context) => {
+test("a log whose old files were removed verifies from the checkpoint of where they ended", async (context) => {
   const folder = await folderOf(context);
-  const audit = await folder.open({ fileBytesMax: 1500 });
-  for (let i = 0; i < 9; i++) await audit.append(eventOf());
+  const audit = await folder.open({ fileBytesMax: 3000 });
+  for (let i = 0; i < 12; i++) await audit.append(eventOf({ tenant: i % 2 === 0 ? "a" : "b" }));
   await audit.close();
   const [first = ""] = await folder.names();
   const old = (await folder.text(first)).trim().split("\n");
-  const last = JSON.parse(old.at(-1) ?? "") as { seq: number; hash: string };
+  const last = await folder.lines().then((lines) => lines.at(-1) ?? "");
   await rm(join(folder.path, first));
-  assert.equal((await verifyAudit(folder.path)).ok, false);
-  const verdict = await verifyAudit(folder.path, { from: last });
-  assert.deepEqual([verdict.ok, verdict.records], [true, 9 - old.length]);
+  const bare = await verifyFolder(folder.path, { checkpoints: [checkpointOf(last)] });
+  assert.match(
+    bare.firstBad?.reason ?? "",
+    /records 1 to \d+ before it are missing, and no checkpoint/,
+  );
+  const begin = { ...checkpointOf(old.at(-1) ?? ""), kind: "begin" } as const;
+  const verdict = await verifyFolder(folder.path, { checkpoints: [begin] });
+  assert.deepEqual([verdict.ok, verdict.records], [true, 12 - old.length]);
+  assert.equal(verdict.chains[0]?.first, old.length + 1);
+  const early = { ...begin, seq: begin.seq - 1 };
+  assert.equal((await verifyFolder(folder.path, { checkpoints: [early] })).ok, false);
+});
+
+test("refusal 65: a record given to another tenant's chain, all hashes of its own made to fit, is named", async (context) => {
+  const folder = await folderOf(context);
+  const audit = await folder.open();
+  for (const tenant of ["a", "b", "a"]) await audit.append(eventOf({ tenant }));
+  await audit.close();
+  const lines = [...(await folder.lines())];
+  const last = rehash(lines[2] ?? "", '"tenant":"a"', '"tenant":"b"');
+  await folder.write(`${[lines[0], lines[1], last].join("\n")}\n`);
+  const { firstBad } = await verifyFolder(folder.path);
+  assert.equal(firstBad?.line, 3);
+  assert.match(firstBad.reason, /in the chain of its tenant/);
 });
 
 test("no single changed byte goes unseen", async (context) => {
@@ -177,7 +195,7 @@ test("no single changed byte goes unseen", async (context) => {
       const changed = text.slice(0, at) + String.fromCharCode(code) + text.slice(at + 1);
       fc.pre(changed !== text);
       await folder.write(changed);
-      assert.equal((await verifyAudit(folder.path)).ok, false);
+      assert.equal((await verifyFolder(folder.path)).ok, false);
     }),
     { numRuns: 300 },
   );
@@ -186,6 +204,6 @@ test("no single changed byte goes unseen", async (context) => {
 test("a line without end costs bounded memory", async (context) => {
   const folder = await filled(context, 2);
   await folder.write(`${await folder.text()}${"x".repeat(3_000_000)}`);
-  const verdict = await verifyAudit(folder.path);
+  const verdict = await verifyFolder(folder.path);
   assert.deepEqual([verdict.records, verdict.firstBad?.line], [2, 3]);
 });

@@ -4,6 +4,7 @@ import {
   memberId,
 } from "../../src/core/types/mod.ts";
 import { CofferError } from "../../src/errors.ts";
+import type { VerifyOrder } from "../../src/cli/mod.ts";
 import { answer, headerText, kv, run } from "./harness.ts";
 
 const actor = { issuer: "https://issuer", subject: "user:alice", requestId: "r-1" };
@@ -149,35 +150,10 @@ describe("token", () => {
 });
 
 describe("audit", () => {
-  test("tail prints lines and passes the filters on", async () => {
-    const { asked, method } = answer(['{"seq":1}', '{"seq":2}']);
-    const argv = ["audit", "tail", "--limit", "2", "--outcome", "denied"];
-    const { stdout } = await run(argv, { client: { auditTail: method } });
-    assert.equal(stdout, '{"seq":1}\n{"seq":2}\n');
-    assert.deepEqual(asked, [
-      { limit: 2, afterSeq: 0, subject: "", action: "", outcome: "denied" },
-    ]);
-  });
-
-  test("tail --follow goes on behind the last record", async () => {
-    const stop = new AbortController();
-    const { asked, method } = answer(['{"seq":7}']);
-    const auditTail = async (...args: readonly unknown[]): ReturnType<typeof method> => {
-      if (asked.length === 1) stop.abort();
-      return await method(...args);
-    };
-    const outcome = await run(["audit", "tail", "-f"], {
-      client: { auditTail },
-      signal: stop.signal,
-    });
-    assert.equal(outcome.code, 0);
-    assert.equal(asked.length, 2);
-    assert.equal((asked[1] as { readonly afterSeq: number }).afterSeq, 7);
-  });
-
   test("verify needs no server and exits 1 on a broken chain", async () => {
-    const verify = (ok: boolean) => async (dataDir: string) => {
-      assert.equal(dataDir, ".coffer");
+    const verify = (ok: boolean) => async (order: VerifyOrder) => {
+      const none = { file: undefined, checkpoints: undefined, keyId: undefined };
+      assert.deepEqual(order, { dataDir: ".coffer", ...none });
       return { ok, records: 12, notes: ok ? [] : ["audit-1.jsonl:13: the chain is broken"] };
     };
     const argv = ["audit", "verify", "--data-dir", ".coffer"];

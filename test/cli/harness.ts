@@ -118,7 +118,8 @@ const refusingClient: CofferClient = {
   tokenIssue: unexpected,
   whoAmI: unexpected,
   history: unexpected,
-  auditTail: unexpected,
+  auditSearch: unexpected,
+  auditCheckpoints: unexpected,
   close: unexpected,
 };
 

@@ -63,7 +63,9 @@ test("the services of coffer.v1", async () => {
   const { items } = await client.history({ key: bytes("h") });
   assert.equal(items[0]?.actor?.subject, "user:alice");
   assert.equal(items[0]?.time, 1_700_000_000_123n);
-  assert.deepEqual((await client.auditTail({ limit: 2 })).lines, ['{"seq":1}', '{"seq":2}']);
+  const found = await client.auditSearch({ limit: 2n, action: "put" });
+  assert.deepEqual([found.lines, found.next, found.done], [['{"seq":1}', '{"seq":2}'], "n", true]);
+  assert.deepEqual((await client.auditCheckpoints()).checkpoints, ["{}"]);
   assert.equal((await client.healthCheck()).status, 1);
 });
 

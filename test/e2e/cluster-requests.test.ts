@@ -273,12 +273,11 @@ describe("rights on followers", () => {
 
   test("each member keeps the audit records of the requests that it was asked", async () => {
     for (const { name } of cluster.members) {
-      const before = await at(name).auditTail({ limit: 1n });
-      const seq = (JSON.parse(before.lines[0] ?? "{}") as { readonly seq: number }).seq;
+      const { end: cursor } = await at(name).auditSearch({ limit: 1n });
       const mallory = await as("user:mallory", name);
       await failure(mallory.put({ key, value: bytes("x") }), "permission-denied");
       await mallory.close();
-      const { lines } = await at(name).auditTail({ afterSeq: BigInt(seq), limit: 100n });
+      const { lines } = await at(name).auditSearch({ cursor, oldestFirst: true, limit: 100n });
       const records = lines.map(
         (line) =>
           JSON.parse(line) as { readonly actor: { readonly subject: string }; outcome: string },

@@ -198,9 +198,15 @@ const METHODS: { readonly [method in Request]: Row } = {
   },
   whoAmI: { call: (c) => c.whoAmI(), action: "whoami", stranger: DENIED, reader: "ok" },
   history: { call: (c) => c.history({ key }), action: "history", stranger: DENIED, reader: "ok" },
-  auditTail: {
-    call: (c) => c.auditTail({ limit: 5n }),
-    action: "audit-tail",
+  auditSearch: {
+    call: (c) => c.auditSearch({ limit: 5n }),
+    action: "audit-search",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  auditCheckpoints: {
+    call: (c) => c.auditCheckpoints(),
+    action: "audit-checkpoints",
     stranger: DENIED,
     reader: DENIED,
   },

@@ -8,7 +8,7 @@ import type { Client } from "../../src/client/mod.ts";
 import { CofferError } from "../../src/errors.ts";
 import { rpc } from "../../src/proto/mod.ts";
 import { createRootKeyFile } from "../../src/seal/mod.ts";
-import { verifyAudit } from "../../src/audit/mod.ts";
+import { verifyFolder } from "../../src/audit/mod.ts";
 import { createWatch } from "./streams.ts";
 import { type World, bytes, failure, startWorld } from "./world.ts";
 
@@ -196,7 +196,7 @@ test("refusal 51: older raft.db and state.db together are refused by what the au
   const mend = (): void => putBack("whole3", "raft.db", "state.db");
   await assertNoStart(/older than what this member has acknowledged.*log entry \d+, raft/, mend);
   assert.equal(await valueOf("/a"), "newer than day3");
-  assert.equal((await verifyAudit(file("audit"))).ok, true);
+  assert.equal((await verifyFolder(file("audit"))).ok, true);
 });
 
 test("refusal 51: likewise when the process was killed before it wrote a mark", async () => {

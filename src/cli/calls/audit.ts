@@ -1,13 +1,24 @@
 import type { Client } from "../../client/mod.ts";
+import { bytesOf } from "../../stdx/mod.ts";
 import type { AuditPort } from "../client-port.ts";
 import { replyOf } from "../from-message.ts";
 
 export function auditCalls(client: Client): AuditPort {
   return {
-    auditTail: async ({ limit, afterSeq, ...filter }) => {
-      const range = { limit: BigInt(limit), afterSeq: BigInt(afterSeq) };
-      const response = await client.auditTail({ ...range, ...filter });
-      return replyOf(response, response.lines);
+    auditSearch: async ({ limit, keyPrefix, fromTime, toTime, ...search }) => {
+      const response = await client.auditSearch({
+        ...search,
+        limit: BigInt(limit),
+        keyPrefix: bytesOf(keyPrefix),
+        fromTime: BigInt(fromTime),
+        toTime: BigInt(toTime),
+      });
+      const { lines, next, done, end } = response;
+      return replyOf(response, { lines, next, done, end });
+    },
+    auditCheckpoints: async () => {
+      const response = await client.auditCheckpoints({});
+      return replyOf(response, response.checkpoints);
     },
   };
 }

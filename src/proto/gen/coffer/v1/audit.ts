@@ -14,55 +14,115 @@ export const protobufFileName = "coffer/v1/audit.proto";
 
 /** What happened. Errors carry texts of src/errors.ts. */
 
-export interface AuditTailRequest {
+export interface AuditSearchRequest {
   limit: bigint;
-  /** Records after this sequence number of the answering member; 0: the newest. */
-  afterSeq: bigint;
-  /** Empty strings do not filter. */
+  /** The newest first, unless this is set. */
+  oldestFirst: boolean;
+  /** `next` or `end` of an answer of the same member since its start; empty: from the first record. */
+  cursor: string;
+  /** Empty strings and zeros do not filter. */
   subject: string;
   action: string;
   outcome: string;
+  requestId: string;
+  /** What the key begins with. */
+  keyPrefix: Uint8Array;
+  /** Milliseconds since the epoch: from the first, before the second. */
+  fromTime: bigint;
+  toTime: bigint;
+  /** For operators in the system scope: of this tenant only, by name or id, in its view. */
+  tenant: string;
 }
 
-export interface AuditTailResponse {
+export interface AuditSearchResponse {
   header:
     | ResponseHeader
     | undefined;
-  /** Canonical JSON, oldest first. */
+  /** Canonical JSON, in the order asked for; of a tenant's records without what is of other tenants. */
   lines: string[];
+  /** Where to go on. */
+  next: string;
+  /** Nothing is left in this direction; without it, a page may be empty. */
+  done: boolean;
+  /** Where records will be that are written after this answer. */
+  end: string;
 }
 
-function createBaseAuditTailRequest(): AuditTailRequest {
-  return { limit: 0n, afterSeq: 0n, subject: "", action: "", outcome: "" };
+export interface AuditCheckpointsRequest {
 }
 
-export const AuditTailRequest: MessageFns<AuditTailRequest> = {
-  encode(message: AuditTailRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export interface AuditCheckpointsResponse {
+  header:
+    | ResponseHeader
+    | undefined;
+  /** JSON with signature and public key, by member and place. */
+  checkpoints: string[];
+}
+
+function createBaseAuditSearchRequest(): AuditSearchRequest {
+  return {
+    limit: 0n,
+    oldestFirst: false,
+    cursor: "",
+    subject: "",
+    action: "",
+    outcome: "",
+    requestId: "",
+    keyPrefix: new Uint8Array(0),
+    fromTime: 0n,
+    toTime: 0n,
+    tenant: "",
+  };
+}
+
+export const AuditSearchRequest: MessageFns<AuditSearchRequest> = {
+  encode(message: AuditSearchRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.limit !== 0n) {
       if (BigInt.asIntN(64, message.limit) !== message.limit) {
         throw new globalThis.Error("value provided for field message.limit of type int64 too large");
       }
       writer.uint32(8).int64(message.limit);
     }
-    if (message.afterSeq !== 0n) {
-      if (BigInt.asIntN(64, message.afterSeq) !== message.afterSeq) {
-        throw new globalThis.Error("value provided for field message.afterSeq of type int64 too large");
-      }
-      writer.uint32(16).int64(message.afterSeq);
+    if (message.oldestFirst !== false) {
+      writer.uint32(16).bool(message.oldestFirst);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(26).string(message.cursor);
     }
     if (message.subject !== "") {
-      writer.uint32(26).string(message.subject);
+      writer.uint32(34).string(message.subject);
     }
     if (message.action !== "") {
-      writer.uint32(34).string(message.action);
+      writer.uint32(42).string(message.action);
     }
     if (message.outcome !== "") {
-      writer.uint32(42).string(message.outcome);
+      writer.uint32(50).string(message.outcome);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(58).string(message.requestId);
+    }
+    if (message.keyPrefix.length !== 0) {
+      writer.uint32(66).bytes(message.keyPrefix);
+    }
+    if (message.fromTime !== 0n) {
+      if (BigInt.asIntN(64, message.fromTime) !== message.fromTime) {
+        throw new globalThis.Error("value provided for field message.fromTime of type int64 too large");
+      }
+      writer.uint32(72).int64(message.fromTime);
+    }
+    if (message.toTime !== 0n) {
+      if (BigInt.asIntN(64, message.toTime) !== message.toTime) {
+        throw new globalThis.Error("value provided for field message.toTime of type int64 too large");
+      }
+      writer.uint32(80).int64(message.toTime);
+    }
+    if (message.tenant !== "") {
+      writer.uint32(90).string(message.tenant);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): AuditTailRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): AuditSearchRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -71,7 +131,7 @@ export const AuditTailRequest: MessageFns<AuditTailRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseAuditTailRequest();
+      const message = createBaseAuditSearchRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -88,7 +148,7 @@ export const AuditTailRequest: MessageFns<AuditTailRequest> = {
               break;
             }
 
-            message.afterSeq = reader.int64() as bigint;
+            message.oldestFirst = reader.bool();
             continue;
           }
           case 3: {
@@ -96,7 +156,7 @@ export const AuditTailRequest: MessageFns<AuditTailRequest> = {
               break;
             }
 
-            message.subject = reader.string();
+            message.cursor = reader.string();
             continue;
           }
           case 4: {
@@ -104,7 +164,7 @@ export const AuditTailRequest: MessageFns<AuditTailRequest> = {
               break;
             }
 
-            message.action = reader.string();
+            message.subject = reader.string();
             continue;
           }
           case 5: {
@@ -112,7 +172,55 @@ export const AuditTailRequest: MessageFns<AuditTailRequest> = {
               break;
             }
 
+            message.action = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
             message.outcome = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.keyPrefix = reader.bytes();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.fromTime = reader.int64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.toTime = reader.int64() as bigint;
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.tenant = reader.string();
             continue;
           }
         }
@@ -127,36 +235,51 @@ export const AuditTailRequest: MessageFns<AuditTailRequest> = {
     }
   },
 
-  create(base?: DeepPartial<AuditTailRequest>): AuditTailRequest {
-    return AuditTailRequest.fromPartial(base ?? {});
+  create(base?: DeepPartial<AuditSearchRequest>): AuditSearchRequest {
+    return AuditSearchRequest.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<AuditTailRequest>): AuditTailRequest {
-    const message = createBaseAuditTailRequest();
+  fromPartial(object: DeepPartial<AuditSearchRequest>): AuditSearchRequest {
+    const message = createBaseAuditSearchRequest();
     message.limit = (object.limit !== undefined && object.limit !== null) ? BigInt(object.limit) : 0n;
-    message.afterSeq = (object.afterSeq !== undefined && object.afterSeq !== null) ? BigInt(object.afterSeq) : 0n;
+    message.oldestFirst = object.oldestFirst ?? false;
+    message.cursor = object.cursor ?? "";
     message.subject = object.subject ?? "";
     message.action = object.action ?? "";
     message.outcome = object.outcome ?? "";
+    message.requestId = object.requestId ?? "";
+    message.keyPrefix = object.keyPrefix ?? new Uint8Array(0);
+    message.fromTime = (object.fromTime !== undefined && object.fromTime !== null) ? BigInt(object.fromTime) : 0n;
+    message.toTime = (object.toTime !== undefined && object.toTime !== null) ? BigInt(object.toTime) : 0n;
+    message.tenant = object.tenant ?? "";
     return message;
   },
 };
 
-function createBaseAuditTailResponse(): AuditTailResponse {
-  return { header: undefined, lines: [] };
+function createBaseAuditSearchResponse(): AuditSearchResponse {
+  return { header: undefined, lines: [], next: "", done: false, end: "" };
 }
 
-export const AuditTailResponse: MessageFns<AuditTailResponse> = {
-  encode(message: AuditTailResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const AuditSearchResponse: MessageFns<AuditSearchResponse> = {
+  encode(message: AuditSearchResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.header !== undefined) {
       ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
     }
     for (const v of message.lines) {
       writer.uint32(18).string(v!);
     }
+    if (message.next !== "") {
+      writer.uint32(26).string(message.next);
+    }
+    if (message.done !== false) {
+      writer.uint32(32).bool(message.done);
+    }
+    if (message.end !== "") {
+      writer.uint32(42).string(message.end);
+    }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): AuditTailResponse {
+  decode(input: BinaryReader | Uint8Array, length?: number): AuditSearchResponse {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -165,7 +288,7 @@ export const AuditTailResponse: MessageFns<AuditTailResponse> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseAuditTailResponse();
+      const message = createBaseAuditSearchResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -185,6 +308,30 @@ export const AuditTailResponse: MessageFns<AuditTailResponse> = {
             message.lines.push(reader.string());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.next = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.done = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.end = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -197,15 +344,130 @@ export const AuditTailResponse: MessageFns<AuditTailResponse> = {
     }
   },
 
-  create(base?: DeepPartial<AuditTailResponse>): AuditTailResponse {
-    return AuditTailResponse.fromPartial(base ?? {});
+  create(base?: DeepPartial<AuditSearchResponse>): AuditSearchResponse {
+    return AuditSearchResponse.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<AuditTailResponse>): AuditTailResponse {
-    const message = createBaseAuditTailResponse();
+  fromPartial(object: DeepPartial<AuditSearchResponse>): AuditSearchResponse {
+    const message = createBaseAuditSearchResponse();
     message.header = (object.header !== undefined && object.header !== null)
       ? ResponseHeader.fromPartial(object.header)
       : undefined;
     message.lines = object.lines?.map((e) => e) || [];
+    message.next = object.next ?? "";
+    message.done = object.done ?? false;
+    message.end = object.end ?? "";
+    return message;
+  },
+};
+
+function createBaseAuditCheckpointsRequest(): AuditCheckpointsRequest {
+  return {};
+}
+
+export const AuditCheckpointsRequest: MessageFns<AuditCheckpointsRequest> = {
+  encode(_: AuditCheckpointsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuditCheckpointsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuditCheckpointsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AuditCheckpointsRequest>): AuditCheckpointsRequest {
+    return AuditCheckpointsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<AuditCheckpointsRequest>): AuditCheckpointsRequest {
+    const message = createBaseAuditCheckpointsRequest();
+    return message;
+  },
+};
+
+function createBaseAuditCheckpointsResponse(): AuditCheckpointsResponse {
+  return { header: undefined, checkpoints: [] };
+}
+
+export const AuditCheckpointsResponse: MessageFns<AuditCheckpointsResponse> = {
+  encode(message: AuditCheckpointsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.checkpoints) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuditCheckpointsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuditCheckpointsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = ResponseHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkpoints.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AuditCheckpointsResponse>): AuditCheckpointsResponse {
+    return AuditCheckpointsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AuditCheckpointsResponse>): AuditCheckpointsResponse {
+    const message = createBaseAuditCheckpointsResponse();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? ResponseHeader.fromPartial(object.header)
+      : undefined;
+    message.checkpoints = object.checkpoints?.map((e) => e) || [];
     return message;
   },
 };

@@ -1,0 +1,22 @@
+import type { AuditEvent } from "../audit/mod.ts";
+
+/** A record of what the member did by itself. */
+export function memberEvent(event: Partial<AuditEvent> & Pick<AuditEvent, "action">): AuditEvent {
+  return {
+    tenant: "",
+    revision: 0,
+    policyRevision: 0,
+    requestId: "",
+    issuer: "",
+    subject: "system:member",
+    groups: [],
+    tokenId: "",
+    certThumbprint: "",
+    peerAddress: "",
+    key: "",
+    rangeEnd: "",
+    outcome: "ok",
+    reason: "",
+    ...event,
+  };
+}
