@@ -419,6 +419,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "invalid-token",
   "no-identity",
   "key-too-long",
+  "too-many-requests",
   "tenant-suspended",
   "quota-exceeded",
 ]);

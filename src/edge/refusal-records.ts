@@ -18,11 +18,11 @@ interface Window {
 }
 
 export class RefusalRecords {
-  readonly #audit: AuditPort;
+  readonly #audit: Pick<AuditPort, "append">;
   readonly #log: Logger;
   readonly #windows = new Map<string, Window>();
 
-  constructor({ audit, log }: { readonly audit: AuditPort; readonly log: Logger }) {
+  constructor({ audit, log }: { readonly audit: Pick<AuditPort, "append">; readonly log: Logger }) {
     this.#audit = audit;
     this.#log = log;
   }

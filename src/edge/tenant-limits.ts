@@ -55,7 +55,8 @@ export function withChanges(limits: TenantLimits, changes: LimitChanges): Tenant
     if (value === undefined) delete next[limit];
     else next[limit] = value;
   }
+  const isRateGone = Object.hasOwn(changes, "requestsPerSecond") && !next.requestsPerSecond;
   // A burst is of the rate, and goes with it.
-  if (next.requestsPerSecond === undefined) delete next.requestBurst;
+  if (isRateGone && !Object.hasOwn(changes, "requestBurst")) delete next.requestBurst;
   return next;
 }

@@ -27,6 +27,9 @@ interface Row {
 const DENIED = "permission-denied";
 const key = bytes("/k");
 const ID = 0x7001n;
+const revokeEve = {
+  target: { target: { $case: "token" as const, value: { issuer: "", tokenId: "eve" } } },
+};
 const row = { fields: ["p", "user:eve", "*", "*", "allow"] };
 
 /** One reply of a stream, or its failure. */
@@ -43,8 +46,11 @@ async function watchOnce(client: Client): Promise<void> {
   if (created.canceled) throw new CofferError(DENIED);
 }
 
-/** What of `Edge` answers no request: it only waits, for a request that has been answered for. */
-type Request = Exclude<keyof Edge, "whileLeader">;
+/**
+ * All but what answers no request, since it only waits for one that has been answered, and what is asked
+ * over HTTP alone (tenant-metrics.test.ts).
+ */
+type Request = Exclude<keyof Edge, "whileLeader" | "tenantMetrics">;
 
 const METHODS: { readonly [method in Request]: Row } = {
   range: { call: (c) => c.range({ key }), action: "range", stranger: DENIED, reader: "ok" },
@@ -166,6 +172,12 @@ const METHODS: { readonly [method in Request]: Row } = {
     stranger: DENIED,
     reader: "ok",
   },
+  tenantUpdate: {
+    call: (c) => c.tenantUpdate({ name: "default", suspended: true }),
+    action: "tenant-update",
+    stranger: DENIED,
+    reader: DENIED,
+  },
   tenantDelete: {
     call: (c) => c.tenantDelete({ name: "default" }),
     action: "tenant-delete",
@@ -190,9 +202,75 @@ const METHODS: { readonly [method in Request]: Row } = {
     stranger: DENIED,
     reader: DENIED,
   },
+  policyWhoCan: {
+    call: (c) => c.policyWhoCan({ action: "read", key }),
+    action: "policy-who-can",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  policyExplain: {
+    call: (c) => c.policyExplain({ action: "read", key }),
+    action: "policy-explain",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  policyTry: {
+    call: (c) => c.policyTry({ add: [row] }),
+    action: "policy-try",
+    stranger: DENIED,
+    reader: DENIED,
+  },
   tokenIssue: {
     call: (c) => c.tokenIssue({ subject: "user:eve", ttlSeconds: 60n }),
     action: "token-issue",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  tokenRotateKey: {
+    call: (c) => c.tokenRotateKey(),
+    action: "token-rotate-key",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  tokenRevoke: {
+    call: (c) => c.tokenRevoke(revokeEve),
+    action: "token-revoke",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  tokenRevocations: {
+    call: (c) => c.tokenRevocations(),
+    action: "token-revocations",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  tokenUnrevoke: {
+    call: (c) => c.tokenUnrevoke({ id: "0" }),
+    action: "token-unrevoke",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  issuerAdd: {
+    call: (c) => c.issuerAdd({ record: bytes("{}") }),
+    action: "issuer-add",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  issuerList: {
+    call: (c) => c.issuerList(),
+    action: "issuer-list",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  issuerShow: {
+    call: (c) => c.issuerShow({ issuer: "coffer" }),
+    action: "issuer-show",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  issuerRemove: {
+    call: (c) => c.issuerRemove({ issuer: "coffer" }),
+    action: "issuer-remove",
     stranger: DENIED,
     reader: DENIED,
   },
