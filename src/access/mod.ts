@@ -19,4 +19,4 @@ export type { AccessStatus } from "./rights-cache.ts";
 export type { Decision } from "./rights.ts";
 export { ROLE_DEPTH_MAX, ROLES_PER_MEMBER_MAX } from "./roles.ts";
 export { ACTIONS, type Action, type PolicyRow } from "./row.ts";
-export { ROWS_PER_TENANT_MAX, validateRows } from "./validate.ts";
+export { ROWS_PER_TENANT_MAX, faultOfRow, validateRows } from "./validate.ts";

@@ -31,6 +31,15 @@ export function quoteBytes(bytes: string): string {
   return JSON.stringify(cut ? `${kept}\\...(${bytes.length} bytes)` : kept);
 }
 
+/** The bytes that `quoteBytes` wrote, of the string that JSON.parse gave; undefined if they were cut. */
+export function bytesOfQuoted(text: string): string | undefined {
+  if (!text.includes("\\")) return text;
+  if (text.includes("\\...(")) return undefined;
+  return text.replace(/\\x([0-9a-f]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
+
 function unicodeEscape(char: string): string {
   return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }

@@ -13,6 +13,7 @@ export {
   tokenIdHash,
   viewOf,
 } from "./record.ts";
+export { type RecordedRequest, recordedRequest } from "./recorded-request.ts";
 export type { AuditFilter, AuditPage, AuditQuery } from "./search.ts";
 export {
   type Checkpoint,

@@ -5,13 +5,18 @@ import { openClusterClient } from "./cluster-client.ts";
 import type { Command, Context, Services } from "./command.ts";
 import { auditCommands } from "./commands/audit.ts";
 import { del } from "./commands/del.ts";
+import { diff } from "./commands/diff.ts";
 import { get } from "./commands/get.ts";
+import { history } from "./commands/history.ts";
 import { leaseCommands } from "./commands/lease.ts";
 import { memberCommands } from "./commands/member.ts";
 import { pkiCommands } from "./commands/pki.ts";
 import { policyCommands } from "./commands/policy.ts";
+import { policyInquiryCommands } from "./commands/policy-inquiry.ts";
+import { policyReviewCommands } from "./commands/policy-review.ts";
 import { put } from "./commands/put.ts";
-import { compact, history } from "./commands/revisions.ts";
+import { compact } from "./commands/revisions.ts";
+import { rollback } from "./commands/rollback.ts";
 import { serviceCommands } from "./commands/services.ts";
 import { status } from "./commands/status.ts";
 import { tenantCommands } from "./commands/tenant.ts";
@@ -33,8 +38,12 @@ const commands: readonly Command[] = [
   ...leaseCommands,
   compact,
   history,
+  diff,
+  rollback,
   ...tenantCommands,
   ...policyCommands,
+  ...policyInquiryCommands,
+  ...policyReviewCommands,
   ...tokenCommands,
   ...auditCommands,
   ...pkiCommands,

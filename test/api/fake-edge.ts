@@ -309,6 +309,46 @@ export class FakeEdge implements Edge {
       row: action === "read" ? ["p", "user:alice", "/*", "read", "allow"] : undefined,
     }));
 
+  policyWhoCan: Edge["policyWhoCan"] = (caller, { after }) =>
+    this.#enter("policyWhoCan", caller, () => ({
+      holders: [{ subject: "user:alice", row: ["p", "user:alice", "/*", "read", "allow"] }],
+      more: after === "",
+      next: "user:alice",
+      policyRevision: 2,
+    }));
+  policyExplain: Edge["policyExplain"] = (caller, { subject, groups, key: of, rangeEnd }) =>
+    this.#enter("policyExplain", caller, () => ({
+      subject,
+      groups,
+      allowed: false,
+      reason: "no-row-allows",
+      grounds: [{ row: ["p", "role:r", "/a", "read", "allow"], via: [subject, "role:r"] }],
+      missing: keyRange(of, rangeEnd),
+    }));
+  policyTry: Edge["policyTry"] = (caller, { add, remove, last }) =>
+    this.#enter("policyTry", caller, () => ({
+      problems: add.map((row) => row.join()),
+      records: last,
+      judged: remove.length,
+      moved: 1,
+      cut: 2,
+      oldest: 3,
+      changes: [
+        {
+          subject: "user:alice",
+          groups: ["dev"],
+          action: "put",
+          key: "/a\xff",
+          rangeEnd: "/b",
+          allowedNow: true,
+          count: 4,
+          lastSeen: 5,
+        },
+      ],
+      changesTotal: 6,
+      locksOut: true,
+    }));
+
   tokenIssue: Edge["tokenIssue"] = (caller, { ttlSeconds }) =>
     this.#enter("tokenIssue", caller, () => ({ token: "t.t.t", expires: ttlSeconds * 1000 }));
   whoAmI: Edge["whoAmI"] = (caller) =>
@@ -318,12 +358,15 @@ export class FakeEdge implements Edge {
       groups: ["dev"],
     }));
 
-  history: Edge["history"] = (caller, { key: of }) =>
+  history: Edge["history"] = (caller, { key: of, values }) =>
     this.#enter("history", caller, () => {
       const kv = this.store.get(of);
-      if (kv === undefined) return [];
+      if (kv === undefined) return { items: [], more: false, valuesWithheld: false };
       const actor = { issuer: "test", subject: "user:alice", requestId: "r" };
-      return [{ type: "put" as const, kv, actor, time: 1_700_000_000_123 }];
+      const value = values ? kv.value : new Uint8Array(0);
+      const item = { type: "put" as const, kv: { ...kv, value }, actor, time: 1_700_000_000_123 };
+      const items = [{ ...item, valueBytes: kv.value.length }];
+      return { items, more: true, valuesWithheld: !values };
     });
   auditSearch: Edge["auditSearch"] = (caller) =>
     this.#enter("auditSearch", caller, () => ({

@@ -1,15 +1,13 @@
 import assert from "node:assert/strict";
 import test, { describe } from "node:test";
-import {
-  memberId,
-} from "../../src/core/types/mod.ts";
+import { memberId } from "../../src/core/types/mod.ts";
 import { CofferError } from "../../src/errors.ts";
 import type { VerifyOrder } from "../../src/cli/mod.ts";
 import { answer, headerText, kv, run } from "./harness.ts";
 
 const actor = { issuer: "https://issuer", subject: "user:alice", requestId: "r-1" };
 
-describe("compact and history", () => {
+describe("compact", () => {
   test("compact", async () => {
     const { asked, method } = answer(undefined);
     const client = { compact: method };
@@ -21,117 +19,17 @@ describe("compact and history", () => {
     ]);
     assert.match((await run(["compact", "x"])).stderr, /the revision: "x" is not a whole number/);
   });
-
-  test("history", async () => {
-    const put = { type: "put" as const, kv: kv("k", "s\u001b", 7), actor, time: 1_795_000_000_000 };
-    const { asked, method } = answer([{ ...put, type: "delete" as const }, put]);
-    const client = { history: method };
-    assert.equal(
-      (await run(["history", "k"], { client })).stdout,
-      [
-        "REVISION  CHANGE  VERSION  TIME                  ACTOR                        REQUEST",
-        "7         delete  -        2026-11-18T11:06:40Z  user:alice (https://issuer)  r-1",
-        "7         put     1        2026-11-18T11:06:40Z  user:alice (https://issuer)  r-1",
-        "",
-      ].join("\n"),
-    );
-    const values = await run(["history", "k", "--values", "--before", "9", "--limit=2"], {
-      client,
-    });
-    assert.match(values.stdout, /r-1 {6}s\\x1b\n$/);
-    const json = await run(["history", "k", "-w", "json"], { client });
-    assert.ok(
-      json.stdout.startsWith(`{${headerText},"items":[{"type":"delete","kv":{"key":"aw=="`),
-    );
-    assert.deepEqual(asked.slice(0, 2), [
-      { key: "k", before: 0, limit: 20 },
-      { key: "k", before: 9, limit: 2 },
-    ]);
-  });
-});
-
-describe("policy", () => {
-  const rows = [
-    ["p", "role:reader", "/app/*", "read", "allow"],
-    ["g", "user:a, b", 'role:"x"'],
-  ];
-  const csv = 'p, role:reader, /app/*, read, allow\ng, "user:a, b", "role:""x"""\n';
-  const listed = { policyList: answer({ policyRevision: 4, rows }).method };
-
-  test("list and export write CSV, and -w json the rows", async () => {
-    for (const verb of ["list", "export"]) {
-      assert.equal((await run(["policy", verb], { client: listed })).stdout, csv);
-    }
-    const { stdout } = await run(["policy", "list", "-w", "json"], { client: listed });
-    assert.equal(stdout, `{${headerText},"policy_revision":4,"rows":${JSON.stringify(rows)}}\n`);
-  });
-
-  test("add and remove", async () => {
-    const { asked, method } = answer({ policyRevision: 5 });
-    const client = { policyChange: method };
-    const added = await run(["policy", "add", "user:a", "/x", "read"], { client });
-    assert.equal(added.stdout, "added 1, removed 0; policy revision 5\n");
-    await run(["policy", "remove", "user:a", "/x", "read", "deny"], { client });
-    await run(["policy", "add", "--role", "user:a", "role:r"], { client });
-    assert.deepEqual(asked, [
-      { add: [["p", "user:a", "/x", "read", "allow"]], remove: [] },
-      { add: [], remove: [["p", "user:a", "/x", "read", "deny"]] },
-      { add: [["g", "user:a", "role:r"]], remove: [] },
-    ]);
-    assert.equal((await run(["policy", "add", "user:a", "/x"])).code, 2);
-    assert.equal((await run(["policy", "add", "--role", "a", "b", "c"])).code, 2);
-  });
-
-  test("import adds what is missing, and --replace removes the rest", async () => {
-    const { asked, method } = answer({ policyRevision: 5 });
-    const client = { ...listed, policyChange: method };
-    const text = `# comment\n\np, role:reader, /app/*, read\ng,user:c,role:r\ng,user:c,role:r\n`;
-    await run(["policy", "import"], { client, stdin: text });
-    await run(["policy", "import", "f.csv", "--replace"], { client, files: { "f.csv": text } });
-    assert.deepEqual(asked, [
-      { add: [["g", "user:c", "role:r"]], remove: [] },
-      { add: [["g", "user:c", "role:r"]], remove: [rows[1]] },
-    ]);
-    await run(["policy", "import"], { client, stdin: csv });
-    assert.deepEqual(asked[2], { add: [], remove: [] });
-  });
-
-  for (const bad of ["p, a, b\n", "q, a, b\n", 'g, "a, b\n', 'g, a"b, c\n', "p,a,b,c,allow,x\n"]) {
-    test(`import refuses ${JSON.stringify(bad)} and names the line`, async () => {
-      const { code, stderr } = await run(["policy", "import"], { stdin: `g, a, b\n${bad}` });
-      assert.equal(code, 2);
-      assert.match(stderr, /^Error: line 2 /);
-    });
-  }
-
-  test("can-i answers with the row, and with its exit code", async () => {
-    const yes = answer({ allowed: true, row: rows[0] });
-    const allowed = await run(["policy", "can-i", "read", "--prefix", "/app/", "--as", "user:b"], {
-      client: { policyAsk: yes.method },
-    });
-    assert.deepEqual(
-      [allowed.code, allowed.stdout],
-      [0, "yes: p, role:reader, /app/*, read, allow\n"],
-    );
-    assert.deepEqual(yes.asked, [
-      { subject: "user:b", action: "read", key: "/app/", rangeEnd: "/app0" },
-    ]);
-    const no = answer({ allowed: false, row: undefined });
-    const denied = await run(["policy", "can-i", "read", "/x"], {
-      client: { policyAsk: no.method },
-    });
-    assert.deepEqual([denied.code, denied.stdout], [4, "no: no row allows it\n"]);
-  });
 });
 
 describe("token", () => {
   test("issue prints the token alone", async () => {
-    const { asked, method } = answer({ token: "a.b.c", expires: 1_795_000_000_000 });
+    const issued = { token: "a.b.c", tokenId: "j1", expires: 1_795_000_000_000 };
+    const { asked, method } = answer(issued);
     const client = { tokenIssue: method };
     const argv = ["token", "issue", "--subject", "user:a", "--ttl", "8h", "--groups", "x,y"];
     assert.equal((await run([...argv, "--tenants", "blue"], { client })).stdout, "a.b.c\n");
     await run(argv, { client, env: { COFFER_TENANT: "red" } });
-    const base = { subject: "user:a", groups: ["x", "y"], ttlSeconds: 28_800 };
+    const base = { subject: "user:a", groups: ["x", "y"], ttlSeconds: 28_800, certificate: "" };
     assert.deepEqual(asked, [
       { ...base, tenants: ["blue"] },
       { ...base, tenants: ["red"] },

@@ -58,9 +58,28 @@ test("the services of coffer.v1", async () => {
   assert.equal((await client.policyChange(change)).policyRevision, 3n);
   assert.equal((await client.policyAsk({ action: "read" })).allowed, true);
   assert.equal((await client.policyAsk({ action: "write" })).row, undefined);
+  const who = await client.policyWhoCan({ action: "read", key: bytes("/a") });
+  assert.deepEqual(
+    [who.holders[0]?.row?.fields.at(-1), who.more, who.next],
+    ["allow", true, "user:alice"],
+  );
+  const asked = { subject: "user:b", groups: ["dev"], action: "read", key: bytes("/a\xff") };
+  const told = await client.policyExplain(asked);
+  assert.deepEqual([told.missingKey, told.missingRangeEnd], [bytes("/a\xff"), bytes("")]);
+  assert.deepEqual([told.groups, told.grounds[0]?.via], [["dev"], ["user:b", "role:r"]]);
+  const open = await client.policyExplain({ ...asked, rangeEnd: bytes("\0") });
+  assert.deepEqual(open.missingRangeEnd, bytes("\0"));
+  const tried = await client.policyTry({ ...change, last: 9n });
+  assert.deepEqual(tried.problems, ["g,user:alice,role:reader"]);
+  assert.deepEqual([tried.records, tried.judged, tried.moved, tried.cut], [9n, 0n, 1n, 2n]);
+  assert.deepEqual(tried.changes[0]?.key, bytes("/a\xff"));
   assert.equal((await client.tokenIssue({ ttlSeconds: 60 })).expires, 60_000n);
   await client.put({ key: bytes("h"), value: bytes("x") });
-  const { items } = await client.history({ key: bytes("h") });
+  const { items, valuesWithheld } = await client.history({ key: bytes("h") });
+  assert.deepEqual([items[0]?.kv?.value, items[0]?.valueBytes], [bytes(""), 1n]);
+  assert.equal(valuesWithheld, true);
+  const opened = await client.history({ key: bytes("h"), values: true });
+  assert.deepEqual([opened.items[0]?.kv?.value, opened.more], [bytes("x"), true]);
   assert.equal(items[0]?.actor?.subject, "user:alice");
   assert.equal(items[0]?.time, 1_700_000_000_123n);
   const found = await client.auditSearch({ limit: 2n, action: "put" });

@@ -151,7 +151,7 @@ async function useSecrets(
   const { kvs } = await client.range({ ...all, sortTarget: 4, sortOrder: 2 });
   assert.equal(kvs.length, 4);
   await client.range({ key: name("put"), revision: 0n, serializable: true });
-  await client.history({ key: name("put"), limit: 10n });
+  await client.history({ key: name("put"), limit: 10n, values: true });
   await client.leaseRevoke({ ID });
   await client.deleteRange({ key: name("txn"), prevKv: true });
   let seen = 0;

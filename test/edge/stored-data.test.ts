@@ -48,7 +48,7 @@ async function assertDamaged(client: Client, key: Buffer): Promise<void> {
   const reads = [
     () => client.range({ key }),
     () => client.range({ key: bytes("/"), rangeEnd: bytes("/z") }),
-    () => client.history({ key }),
+    () => client.history({ key, values: true }),
     () => client.txn({ success: [{ request: { $case: "requestRange", value: { key } } }] }),
   ];
   for (const read of reads) {
@@ -359,7 +359,7 @@ test("refusal 55: known plaintexts are nowhere on the disk, in logs, metrics or 
 /** Reads that bring opened values close to logs and caches. */
 async function readAll({ admin }: World): Promise<void> {
   await admin.range({ key: bytes("\0"), rangeEnd: bytes("\0") });
-  await admin.history({ key: bytes("/secret") });
+  await admin.history({ key: bytes("/secret"), values: true });
 }
 
 /** As it is, and as a dump or a JSON text would have it. */

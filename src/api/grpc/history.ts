@@ -10,16 +10,21 @@ export function historyMethods(edge: Edge): readonly Method[] {
     unary(
       "/coffer.v1.History/List",
       { request: historyApi.HistoryRequest, response: historyApi.HistoryResponse },
-      async (caller, { key: of, before, limit }) => {
-        const request = { key: key(byteStringOf(of)), before: clamp(before), limit: clamp(limit) };
-        const { header, body } = await edge.history(caller, request);
-        const items = body.map((item) => ({
+      async (caller, { key: of, before, limit, values }) => {
+        const page = { before: clamp(before), limit: clamp(limit), values };
+        const { header, body } = await edge.history(caller, {
+          key: key(byteStringOf(of)),
+          ...page,
+        });
+        const items = body.items.map((item) => ({
           type: item.type === "put" ? mvcc.Event_EventType.PUT : mvcc.Event_EventType.DELETE,
           kv: keyValueOf(item.kv),
           actor: item.actor,
           time: whole(item.time),
+          valueBytes: whole(item.valueBytes),
         }));
-        return { header: headerOf(header), items };
+        const { more, valuesWithheld } = body;
+        return { header: headerOf(header), items, more, valuesWithheld };
       },
     ),
   ];

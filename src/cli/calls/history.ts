@@ -1,14 +1,19 @@
 import type { Client } from "../../client/mod.ts";
 import type { HistoryPort } from "../client-port.ts";
-import { historyItemOf, replyOf } from "../from-message.ts";
+import { countOf, historyItemOf, replyOf } from "../from-message.ts";
 import { bytesOfKey } from "../keys.ts";
 
 export function historyCalls(client: Client): HistoryPort {
   return {
-    history: async ({ key, before, limit }) => {
-      const range = { before: BigInt(before), limit: BigInt(limit) };
-      const response = await client.history({ key: bytesOfKey(key), ...range });
-      return replyOf(response, response.items.map(historyItemOf));
+    history: async ({ key, before, limit, values }) => {
+      const page = { before: BigInt(before), limit: BigInt(limit), values };
+      const response = await client.history({ key: bytesOfKey(key), ...page });
+      const items = response.items.map((item) => ({
+        ...historyItemOf(item),
+        valueBytes: countOf(item.valueBytes),
+      }));
+      const { more, valuesWithheld } = response;
+      return replyOf(response, { items, more, valuesWithheld });
     },
   };
 }

@@ -1,11 +1,12 @@
-import { onOff, type OptionTable, text } from "../../config/mod.ts";
+import { list as listOf, onOff, type OptionTable, text } from "../../config/mod.ts";
 import { exitCode } from "../../errors.ts";
 import { type Call, clientCommand, type Command, waitFor } from "../command.ts";
 import type { PolicyRow } from "../client-port.ts";
-import { readStdin, write } from "../io.ts";
+import { write } from "../io.ts";
 import { headerJson, jsonText } from "../json.ts";
 import { keyOf, mistake, targetOf } from "../keys.ts";
-import { parsePolicyRows, policyText } from "../policy-rows.ts";
+import { planOf, replaceOption } from "../policy-plan.ts";
+import { policyText, rowText } from "../policy-rows.ts";
 import { safe } from "../print.ts";
 
 const ROW_USAGE = "SUBJECT OBJECT ACTION [allow|deny] | --role MEMBER ROLE";
@@ -30,7 +31,9 @@ const list: Command = clientCommand({
       policy_revision: body.policyRevision,
       rows: body.rows,
     });
-    await write(call.io, call.format === "json" ? `${json}\n` : policyText(body.rows));
+    // An object may hold what steers a terminal; export writes the bytes.
+    const simple = body.rows.map((row) => `${safe(rowText(row))}\n`).join("");
+    await write(call.io, call.format === "json" ? `${json}\n` : simple);
   },
 });
 
@@ -63,23 +66,17 @@ const importRows: Command = clientCommand({
   usage: "[FILE | -]",
   summary: "add the rows of a CSV file or of stdin, all or none",
   examples: [
-    ["coffer policy import policy.csv", "add what is not there yet"],
+    ["coffer policy import policy.csv", "add what is not there yet; a row after - is removed"],
     ["coffer policy import --replace < policy.csv", "and remove every other row"],
+    ["coffer policy diff policy.csv", "see first what --replace would change"],
   ],
-  options: {
-    replace: { name: "replace", parser: onOff, help: "remove the rows that the file has not" },
-  },
+  options: { replace: replaceOption },
   arity: [0, 1],
   run: async (call) => {
-    const wanted = parsePolicyRows(await importText(call));
-    const { body } = await waitFor(call, call.client.policyList());
-    const has = (rows: readonly PolicyRow[], row: PolicyRow): boolean =>
-      rows.some((other) => JSON.stringify(other) === JSON.stringify(row));
-    const distinct = wanted.filter((row, at) => !has(wanted.slice(0, at), row));
-    await change(call, {
-      add: distinct.filter((row) => !has(body.rows, row)),
-      remove: call.values.replace === true ? body.rows.filter((row) => !has(wanted, row)) : [],
-    });
+    const { add, remove } = await planOf(call, { replace: call.values.replace ?? false });
+    if (add.length + remove.length > 0) return await change(call, { add, remove });
+    if (call.format === "json") return await write(call.io, `${jsonText({ unchanged: true })}\n`);
+    await write(call.io, "nothing to change\n");
   },
 });
 
@@ -103,19 +100,28 @@ const canI: Command = clientCommand({
   examples: [
     ["coffer policy can-i read /app/url", "may I read this key?"],
     ["coffer policy can-i watch --prefix /app/ --as user:alice", "may alice watch these?"],
+    ["coffer policy explain read /app/url", "by which chain of roles, or what is missing"],
   ],
   options: {
     prefix: { name: "prefix", parser: onOff, help: "all keys that start with KEY" },
     fromKey: { name: "from-key", parser: onOff, help: "all keys from KEY on, by bytes" },
     as: { name: "as", parser: text("SUBJECT"), help: "another subject than the caller" },
+    groups: { name: "groups", parser: listOf(text("GROUP")), help: "the groups that it is in" },
   },
   arity: [2, 3],
   run: async (call) => {
     const [action = "", ...names] = call.positional;
     const target = targetOf(names.map(keyOf), call.values);
-    const question = { subject: call.values.as ?? "", action, ...target };
+    const question = {
+      subject: call.values.as ?? "",
+      groups: call.values.groups ?? [],
+      action,
+      ...target,
+    };
     const { header, body } = await waitFor(call, call.client.policyAsk(question));
-    const row = body.row === undefined ? "no row allows it" : policyText([body.row]).trimEnd();
+    // Without the right to read the policy no row is named, whatever decided.
+    const unnamed = body.allowed ? "a row allows it" : "no row allows it, or one denies it";
+    const row = body.row === undefined ? unnamed : rowText(body.row);
     const simple = `${body.allowed ? "yes" : "no"}: ${safe(row)}`;
     const answer = { allowed: body.allowed, row: body.row };
     const json = jsonText({ header: headerJson(header), ...answer });
@@ -145,20 +151,6 @@ async function change(
   const json = jsonText({ header: headerJson(header), policy_revision: body.policyRevision });
   const simple = `${done}; policy revision ${body.policyRevision}`;
   await write(call.io, `${call.format === "json" ? json : simple}\n`);
-}
-
-async function importText(call: Call<OptionTable>): Promise<string> {
-  const [file = "-"] = call.positional;
-  const bytes = file === "-" ? await readStdin(call.io) : readRows(call, file);
-  return Buffer.from(bytes).toString("utf8");
-}
-
-function readRows(call: Call<OptionTable>, file: string): Uint8Array {
-  try {
-    return call.io.readFile(file);
-  } catch (error) {
-    throw mistake(`${file}: cannot be read: ${error instanceof Error ? error.message : "unknown"}`);
-  }
 }
 
 export const policyCommands: readonly Command[] = [list, add, remove, importRows, exportRows, canI];

@@ -21,6 +21,8 @@ export interface HistoryRequest {
   /** Only revisions before this one; 0: from the newest. */
   before: bigint;
   limit: bigint;
+  /** Send the values too, to those who may read them. */
+  values: boolean;
 }
 
 export interface HistoryItem {
@@ -31,6 +33,8 @@ export interface HistoryItem {
     | undefined;
   /** Milliseconds since the Unix epoch. */
   time: bigint;
+  /** Bytes of the value, which is left out unless it was asked for. */
+  valueBytes: bigint;
 }
 
 export interface HistoryResponse {
@@ -39,10 +43,14 @@ export interface HistoryResponse {
     | undefined;
   /** Newest first. */
   items: HistoryItem[];
+  /** There are older revisions. */
+  more: boolean;
+  /** Values were asked for, and the caller may list the key and not read it. */
+  valuesWithheld: boolean;
 }
 
 function createBaseHistoryRequest(): HistoryRequest {
-  return { key: new Uint8Array(0), before: 0n, limit: 0n };
+  return { key: new Uint8Array(0), before: 0n, limit: 0n, values: false };
 }
 
 export const HistoryRequest: MessageFns<HistoryRequest> = {
@@ -61,6 +69,9 @@ export const HistoryRequest: MessageFns<HistoryRequest> = {
         throw new globalThis.Error("value provided for field message.limit of type int64 too large");
       }
       writer.uint32(24).int64(message.limit);
+    }
+    if (message.values !== false) {
+      writer.uint32(32).bool(message.values);
     }
     return writer;
   },
@@ -102,6 +113,14 @@ export const HistoryRequest: MessageFns<HistoryRequest> = {
             message.limit = reader.int64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.values = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -122,12 +141,13 @@ export const HistoryRequest: MessageFns<HistoryRequest> = {
     message.key = object.key ?? new Uint8Array(0);
     message.before = (object.before !== undefined && object.before !== null) ? BigInt(object.before) : 0n;
     message.limit = (object.limit !== undefined && object.limit !== null) ? BigInt(object.limit) : 0n;
+    message.values = object.values ?? false;
     return message;
   },
 };
 
 function createBaseHistoryItem(): HistoryItem {
-  return { type: 0, kv: undefined, actor: undefined, time: 0n };
+  return { type: 0, kv: undefined, actor: undefined, time: 0n, valueBytes: 0n };
 }
 
 export const HistoryItem: MessageFns<HistoryItem> = {
@@ -146,6 +166,12 @@ export const HistoryItem: MessageFns<HistoryItem> = {
         throw new globalThis.Error("value provided for field message.time of type int64 too large");
       }
       writer.uint32(32).int64(message.time);
+    }
+    if (message.valueBytes !== 0n) {
+      if (BigInt.asIntN(64, message.valueBytes) !== message.valueBytes) {
+        throw new globalThis.Error("value provided for field message.valueBytes of type int64 too large");
+      }
+      writer.uint32(40).int64(message.valueBytes);
     }
     return writer;
   },
@@ -195,6 +221,14 @@ export const HistoryItem: MessageFns<HistoryItem> = {
             message.time = reader.int64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.valueBytes = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -216,12 +250,15 @@ export const HistoryItem: MessageFns<HistoryItem> = {
     message.kv = (object.kv !== undefined && object.kv !== null) ? KeyValue.fromPartial(object.kv) : undefined;
     message.actor = (object.actor !== undefined && object.actor !== null) ? Actor.fromPartial(object.actor) : undefined;
     message.time = (object.time !== undefined && object.time !== null) ? BigInt(object.time) : 0n;
+    message.valueBytes = (object.valueBytes !== undefined && object.valueBytes !== null)
+      ? BigInt(object.valueBytes)
+      : 0n;
     return message;
   },
 };
 
 function createBaseHistoryResponse(): HistoryResponse {
-  return { header: undefined, items: [] };
+  return { header: undefined, items: [], more: false, valuesWithheld: false };
 }
 
 export const HistoryResponse: MessageFns<HistoryResponse> = {
@@ -231,6 +268,12 @@ export const HistoryResponse: MessageFns<HistoryResponse> = {
     }
     for (const v of message.items) {
       HistoryItem.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(24).bool(message.more);
+    }
+    if (message.valuesWithheld !== false) {
+      writer.uint32(32).bool(message.valuesWithheld);
     }
     return writer;
   },
@@ -264,6 +307,22 @@ export const HistoryResponse: MessageFns<HistoryResponse> = {
             message.items.push(HistoryItem.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.valuesWithheld = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -285,6 +344,8 @@ export const HistoryResponse: MessageFns<HistoryResponse> = {
       ? ResponseHeader.fromPartial(object.header)
       : undefined;
     message.items = object.items?.map((e) => HistoryItem.fromPartial(e)) || [];
+    message.more = object.more ?? false;
+    message.valuesWithheld = object.valuesWithheld ?? false;
     return message;
   },
 };

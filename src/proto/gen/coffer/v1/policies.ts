@@ -46,6 +46,8 @@ export interface PolicyAskRequest {
   key: Uint8Array;
   /** As in etcdserverpb.RangeRequest. */
   rangeEnd: Uint8Array;
+  /** With a subject that is another: the groups that its token would name. */
+  groups: string[];
 }
 
 export interface PolicyAskResponse {
@@ -53,6 +55,111 @@ export interface PolicyAskResponse {
   allowed: boolean;
   /** The row that decided; absent when nothing granted it. */
   row: PolicyRow | undefined;
+}
+
+export interface PolicyWhoCanRequest {
+  action: string;
+  key: Uint8Array;
+  /** As in etcdserverpb.RangeRequest. */
+  rangeEnd: Uint8Array;
+  /** Only subjects behind this one, in the order of their names. */
+  after: string;
+  /** At most so many; 0: as many as the server likes. */
+  limit: bigint;
+}
+
+export interface PolicyHolder {
+  /** Users, service accounts, certificates and groups; never roles. */
+  subject: string;
+  /** What gives it the right; the first row, where only several together do. */
+  row: PolicyRow | undefined;
+}
+
+export interface PolicyWhoCanResponse {
+  header: ResponseHeader | undefined;
+  holders: PolicyHolder[];
+  /** There may be others behind `next`. */
+  more: boolean;
+  next: string;
+  /** Moves with each change: pages of one answer have the same. */
+  policyRevision: bigint;
+}
+
+export interface PolicyExplainRequest {
+  /** Empty: the caller, with its own groups. */
+  subject: string;
+  groups: string[];
+  action: string;
+  key: Uint8Array;
+  /** As in etcdserverpb.RangeRequest. */
+  rangeEnd: Uint8Array;
+}
+
+export interface PolicyGround {
+  row:
+    | PolicyRow
+    | undefined;
+  /** From the subject to the subject of the row, both included. */
+  via: string[];
+}
+
+export interface PolicyExplainResponse {
+  header: ResponseHeader | undefined;
+  allowed: boolean;
+  /** row-allows, row-denies, no-row-allows, or malformed-question. */
+  reason: string;
+  /** All rows that deny; else those that together allow, or allow a part. */
+  grounds: PolicyGround[];
+  /** With no-row-allows: the first keys that no row allows, as in etcdserverpb.RangeRequest. */
+  missingKey: Uint8Array;
+  missingRangeEnd: Uint8Array;
+  subject: string;
+  groups: string[];
+}
+
+export interface PolicyTryRequest {
+  add: PolicyRow[];
+  remove: PolicyRow[];
+  /** Look at this many of the newest records of the tenant; 0: 10,000. */
+  last: bigint;
+}
+
+/** A kind of request, and what the change does to it. */
+export interface PolicyTrialChange {
+  subject: string;
+  groups: string[];
+  action: string;
+  key: Uint8Array;
+  rangeEnd: Uint8Array;
+  /** What is allowed by the policy in force; the change makes it the other. */
+  allowedNow: boolean;
+  /** How many were recorded, and when the last one; milliseconds since the Unix epoch. */
+  count: bigint;
+  lastSeen: bigint;
+}
+
+export interface PolicyTryResponse {
+  header:
+    | ResponseHeader
+    | undefined;
+  /** Why the change would be refused; then nothing was judged. */
+  problems: string[];
+  /**
+   * Records looked at, those of them that the policy was asked for, and of those, the ones that name
+   * less than was asked: keys over 1 KiB, or more than 64 rights.
+   */
+  records: bigint;
+  judged: bigint;
+  cut: bigint;
+  /** Of the oldest record; milliseconds since the Unix epoch. */
+  oldest: bigint;
+  /** The most frequent first; at most 1,000 of `changes_total`. */
+  changes: PolicyTrialChange[];
+  changesTotal: bigint;
+  /** The caller itself could no longer change the policy. */
+  locksOut: boolean;
+  /** Of those judged: decided otherwise when they were made than the policy in force would. */
+  moved: bigint;
 }
 
 function createBasePolicyRow(): PolicyRow {
@@ -381,7 +488,7 @@ export const PolicyChangeResponse: MessageFns<PolicyChangeResponse> = {
 };
 
 function createBasePolicyAskRequest(): PolicyAskRequest {
-  return { subject: "", action: "", key: new Uint8Array(0), rangeEnd: new Uint8Array(0) };
+  return { subject: "", action: "", key: new Uint8Array(0), rangeEnd: new Uint8Array(0), groups: [] };
 }
 
 export const PolicyAskRequest: MessageFns<PolicyAskRequest> = {
@@ -397,6 +504,9 @@ export const PolicyAskRequest: MessageFns<PolicyAskRequest> = {
     }
     if (message.rangeEnd.length !== 0) {
       writer.uint32(34).bytes(message.rangeEnd);
+    }
+    for (const v of message.groups) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -446,6 +556,14 @@ export const PolicyAskRequest: MessageFns<PolicyAskRequest> = {
             message.rangeEnd = reader.bytes();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.groups.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -467,6 +585,7 @@ export const PolicyAskRequest: MessageFns<PolicyAskRequest> = {
     message.action = object.action ?? "";
     message.key = object.key ?? new Uint8Array(0);
     message.rangeEnd = object.rangeEnd ?? new Uint8Array(0);
+    message.groups = object.groups?.map((e) => e) || [];
     return message;
   },
 };
@@ -548,6 +667,1041 @@ export const PolicyAskResponse: MessageFns<PolicyAskResponse> = {
       : undefined;
     message.allowed = object.allowed ?? false;
     message.row = (object.row !== undefined && object.row !== null) ? PolicyRow.fromPartial(object.row) : undefined;
+    return message;
+  },
+};
+
+function createBasePolicyWhoCanRequest(): PolicyWhoCanRequest {
+  return { action: "", key: new Uint8Array(0), rangeEnd: new Uint8Array(0), after: "", limit: 0n };
+}
+
+export const PolicyWhoCanRequest: MessageFns<PolicyWhoCanRequest> = {
+  encode(message: PolicyWhoCanRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.action !== "") {
+      writer.uint32(10).string(message.action);
+    }
+    if (message.key.length !== 0) {
+      writer.uint32(18).bytes(message.key);
+    }
+    if (message.rangeEnd.length !== 0) {
+      writer.uint32(26).bytes(message.rangeEnd);
+    }
+    if (message.after !== "") {
+      writer.uint32(34).string(message.after);
+    }
+    if (message.limit !== 0n) {
+      if (BigInt.asIntN(64, message.limit) !== message.limit) {
+        throw new globalThis.Error("value provided for field message.limit of type int64 too large");
+      }
+      writer.uint32(40).int64(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PolicyWhoCanRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicyWhoCanRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.action = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.rangeEnd = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.limit = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PolicyWhoCanRequest>): PolicyWhoCanRequest {
+    return PolicyWhoCanRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PolicyWhoCanRequest>): PolicyWhoCanRequest {
+    const message = createBasePolicyWhoCanRequest();
+    message.action = object.action ?? "";
+    message.key = object.key ?? new Uint8Array(0);
+    message.rangeEnd = object.rangeEnd ?? new Uint8Array(0);
+    message.after = object.after ?? "";
+    message.limit = (object.limit !== undefined && object.limit !== null) ? BigInt(object.limit) : 0n;
+    return message;
+  },
+};
+
+function createBasePolicyHolder(): PolicyHolder {
+  return { subject: "", row: undefined };
+}
+
+export const PolicyHolder: MessageFns<PolicyHolder> = {
+  encode(message: PolicyHolder, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.subject !== "") {
+      writer.uint32(10).string(message.subject);
+    }
+    if (message.row !== undefined) {
+      PolicyRow.encode(message.row, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PolicyHolder {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicyHolder();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.row = PolicyRow.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PolicyHolder>): PolicyHolder {
+    return PolicyHolder.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PolicyHolder>): PolicyHolder {
+    const message = createBasePolicyHolder();
+    message.subject = object.subject ?? "";
+    message.row = (object.row !== undefined && object.row !== null) ? PolicyRow.fromPartial(object.row) : undefined;
+    return message;
+  },
+};
+
+function createBasePolicyWhoCanResponse(): PolicyWhoCanResponse {
+  return { header: undefined, holders: [], more: false, next: "", policyRevision: 0n };
+}
+
+export const PolicyWhoCanResponse: MessageFns<PolicyWhoCanResponse> = {
+  encode(message: PolicyWhoCanResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.holders) {
+      PolicyHolder.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(24).bool(message.more);
+    }
+    if (message.next !== "") {
+      writer.uint32(34).string(message.next);
+    }
+    if (message.policyRevision !== 0n) {
+      if (BigInt.asIntN(64, message.policyRevision) !== message.policyRevision) {
+        throw new globalThis.Error("value provided for field message.policyRevision of type int64 too large");
+      }
+      writer.uint32(40).int64(message.policyRevision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PolicyWhoCanResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicyWhoCanResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = ResponseHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.holders.push(PolicyHolder.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.next = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.policyRevision = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PolicyWhoCanResponse>): PolicyWhoCanResponse {
+    return PolicyWhoCanResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PolicyWhoCanResponse>): PolicyWhoCanResponse {
+    const message = createBasePolicyWhoCanResponse();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? ResponseHeader.fromPartial(object.header)
+      : undefined;
+    message.holders = object.holders?.map((e) => PolicyHolder.fromPartial(e)) || [];
+    message.more = object.more ?? false;
+    message.next = object.next ?? "";
+    message.policyRevision = (object.policyRevision !== undefined && object.policyRevision !== null)
+      ? BigInt(object.policyRevision)
+      : 0n;
+    return message;
+  },
+};
+
+function createBasePolicyExplainRequest(): PolicyExplainRequest {
+  return { subject: "", groups: [], action: "", key: new Uint8Array(0), rangeEnd: new Uint8Array(0) };
+}
+
+export const PolicyExplainRequest: MessageFns<PolicyExplainRequest> = {
+  encode(message: PolicyExplainRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.subject !== "") {
+      writer.uint32(10).string(message.subject);
+    }
+    for (const v of message.groups) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.action !== "") {
+      writer.uint32(26).string(message.action);
+    }
+    if (message.key.length !== 0) {
+      writer.uint32(34).bytes(message.key);
+    }
+    if (message.rangeEnd.length !== 0) {
+      writer.uint32(42).bytes(message.rangeEnd);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PolicyExplainRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicyExplainRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.groups.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.action = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.key = reader.bytes();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.rangeEnd = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PolicyExplainRequest>): PolicyExplainRequest {
+    return PolicyExplainRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PolicyExplainRequest>): PolicyExplainRequest {
+    const message = createBasePolicyExplainRequest();
+    message.subject = object.subject ?? "";
+    message.groups = object.groups?.map((e) => e) || [];
+    message.action = object.action ?? "";
+    message.key = object.key ?? new Uint8Array(0);
+    message.rangeEnd = object.rangeEnd ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBasePolicyGround(): PolicyGround {
+  return { row: undefined, via: [] };
+}
+
+export const PolicyGround: MessageFns<PolicyGround> = {
+  encode(message: PolicyGround, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.row !== undefined) {
+      PolicyRow.encode(message.row, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.via) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PolicyGround {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicyGround();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.row = PolicyRow.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.via.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PolicyGround>): PolicyGround {
+    return PolicyGround.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PolicyGround>): PolicyGround {
+    const message = createBasePolicyGround();
+    message.row = (object.row !== undefined && object.row !== null) ? PolicyRow.fromPartial(object.row) : undefined;
+    message.via = object.via?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBasePolicyExplainResponse(): PolicyExplainResponse {
+  return {
+    header: undefined,
+    allowed: false,
+    reason: "",
+    grounds: [],
+    missingKey: new Uint8Array(0),
+    missingRangeEnd: new Uint8Array(0),
+    subject: "",
+    groups: [],
+  };
+}
+
+export const PolicyExplainResponse: MessageFns<PolicyExplainResponse> = {
+  encode(message: PolicyExplainResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    if (message.allowed !== false) {
+      writer.uint32(16).bool(message.allowed);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    for (const v of message.grounds) {
+      PolicyGround.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.missingKey.length !== 0) {
+      writer.uint32(42).bytes(message.missingKey);
+    }
+    if (message.missingRangeEnd.length !== 0) {
+      writer.uint32(50).bytes(message.missingRangeEnd);
+    }
+    if (message.subject !== "") {
+      writer.uint32(58).string(message.subject);
+    }
+    for (const v of message.groups) {
+      writer.uint32(66).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PolicyExplainResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicyExplainResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = ResponseHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.allowed = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.grounds.push(PolicyGround.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.missingKey = reader.bytes();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.missingRangeEnd = reader.bytes();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.groups.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PolicyExplainResponse>): PolicyExplainResponse {
+    return PolicyExplainResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PolicyExplainResponse>): PolicyExplainResponse {
+    const message = createBasePolicyExplainResponse();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? ResponseHeader.fromPartial(object.header)
+      : undefined;
+    message.allowed = object.allowed ?? false;
+    message.reason = object.reason ?? "";
+    message.grounds = object.grounds?.map((e) => PolicyGround.fromPartial(e)) || [];
+    message.missingKey = object.missingKey ?? new Uint8Array(0);
+    message.missingRangeEnd = object.missingRangeEnd ?? new Uint8Array(0);
+    message.subject = object.subject ?? "";
+    message.groups = object.groups?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBasePolicyTryRequest(): PolicyTryRequest {
+  return { add: [], remove: [], last: 0n };
+}
+
+export const PolicyTryRequest: MessageFns<PolicyTryRequest> = {
+  encode(message: PolicyTryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.add) {
+      PolicyRow.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.remove) {
+      PolicyRow.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.last !== 0n) {
+      if (BigInt.asIntN(64, message.last) !== message.last) {
+        throw new globalThis.Error("value provided for field message.last of type int64 too large");
+      }
+      writer.uint32(24).int64(message.last);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PolicyTryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicyTryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.add.push(PolicyRow.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.remove.push(PolicyRow.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.last = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PolicyTryRequest>): PolicyTryRequest {
+    return PolicyTryRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PolicyTryRequest>): PolicyTryRequest {
+    const message = createBasePolicyTryRequest();
+    message.add = object.add?.map((e) => PolicyRow.fromPartial(e)) || [];
+    message.remove = object.remove?.map((e) => PolicyRow.fromPartial(e)) || [];
+    message.last = (object.last !== undefined && object.last !== null) ? BigInt(object.last) : 0n;
+    return message;
+  },
+};
+
+function createBasePolicyTrialChange(): PolicyTrialChange {
+  return {
+    subject: "",
+    groups: [],
+    action: "",
+    key: new Uint8Array(0),
+    rangeEnd: new Uint8Array(0),
+    allowedNow: false,
+    count: 0n,
+    lastSeen: 0n,
+  };
+}
+
+export const PolicyTrialChange: MessageFns<PolicyTrialChange> = {
+  encode(message: PolicyTrialChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.subject !== "") {
+      writer.uint32(10).string(message.subject);
+    }
+    for (const v of message.groups) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.action !== "") {
+      writer.uint32(26).string(message.action);
+    }
+    if (message.key.length !== 0) {
+      writer.uint32(34).bytes(message.key);
+    }
+    if (message.rangeEnd.length !== 0) {
+      writer.uint32(42).bytes(message.rangeEnd);
+    }
+    if (message.allowedNow !== false) {
+      writer.uint32(48).bool(message.allowedNow);
+    }
+    if (message.count !== 0n) {
+      if (BigInt.asIntN(64, message.count) !== message.count) {
+        throw new globalThis.Error("value provided for field message.count of type int64 too large");
+      }
+      writer.uint32(56).int64(message.count);
+    }
+    if (message.lastSeen !== 0n) {
+      if (BigInt.asIntN(64, message.lastSeen) !== message.lastSeen) {
+        throw new globalThis.Error("value provided for field message.lastSeen of type int64 too large");
+      }
+      writer.uint32(64).int64(message.lastSeen);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PolicyTrialChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicyTrialChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.groups.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.action = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.key = reader.bytes();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.rangeEnd = reader.bytes();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.allowedNow = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.count = reader.int64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.lastSeen = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PolicyTrialChange>): PolicyTrialChange {
+    return PolicyTrialChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PolicyTrialChange>): PolicyTrialChange {
+    const message = createBasePolicyTrialChange();
+    message.subject = object.subject ?? "";
+    message.groups = object.groups?.map((e) => e) || [];
+    message.action = object.action ?? "";
+    message.key = object.key ?? new Uint8Array(0);
+    message.rangeEnd = object.rangeEnd ?? new Uint8Array(0);
+    message.allowedNow = object.allowedNow ?? false;
+    message.count = (object.count !== undefined && object.count !== null) ? BigInt(object.count) : 0n;
+    message.lastSeen = (object.lastSeen !== undefined && object.lastSeen !== null) ? BigInt(object.lastSeen) : 0n;
+    return message;
+  },
+};
+
+function createBasePolicyTryResponse(): PolicyTryResponse {
+  return {
+    header: undefined,
+    problems: [],
+    records: 0n,
+    judged: 0n,
+    cut: 0n,
+    oldest: 0n,
+    changes: [],
+    changesTotal: 0n,
+    locksOut: false,
+    moved: 0n,
+  };
+}
+
+export const PolicyTryResponse: MessageFns<PolicyTryResponse> = {
+  encode(message: PolicyTryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.problems) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.records !== 0n) {
+      if (BigInt.asIntN(64, message.records) !== message.records) {
+        throw new globalThis.Error("value provided for field message.records of type int64 too large");
+      }
+      writer.uint32(24).int64(message.records);
+    }
+    if (message.judged !== 0n) {
+      if (BigInt.asIntN(64, message.judged) !== message.judged) {
+        throw new globalThis.Error("value provided for field message.judged of type int64 too large");
+      }
+      writer.uint32(32).int64(message.judged);
+    }
+    if (message.cut !== 0n) {
+      if (BigInt.asIntN(64, message.cut) !== message.cut) {
+        throw new globalThis.Error("value provided for field message.cut of type int64 too large");
+      }
+      writer.uint32(40).int64(message.cut);
+    }
+    if (message.oldest !== 0n) {
+      if (BigInt.asIntN(64, message.oldest) !== message.oldest) {
+        throw new globalThis.Error("value provided for field message.oldest of type int64 too large");
+      }
+      writer.uint32(48).int64(message.oldest);
+    }
+    for (const v of message.changes) {
+      PolicyTrialChange.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.changesTotal !== 0n) {
+      if (BigInt.asIntN(64, message.changesTotal) !== message.changesTotal) {
+        throw new globalThis.Error("value provided for field message.changesTotal of type int64 too large");
+      }
+      writer.uint32(64).int64(message.changesTotal);
+    }
+    if (message.locksOut !== false) {
+      writer.uint32(72).bool(message.locksOut);
+    }
+    if (message.moved !== 0n) {
+      if (BigInt.asIntN(64, message.moved) !== message.moved) {
+        throw new globalThis.Error("value provided for field message.moved of type int64 too large");
+      }
+      writer.uint32(80).int64(message.moved);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PolicyTryResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicyTryResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = ResponseHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.problems.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.records = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.judged = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.cut = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.oldest = reader.int64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.changes.push(PolicyTrialChange.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.changesTotal = reader.int64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.locksOut = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.moved = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PolicyTryResponse>): PolicyTryResponse {
+    return PolicyTryResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PolicyTryResponse>): PolicyTryResponse {
+    const message = createBasePolicyTryResponse();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? ResponseHeader.fromPartial(object.header)
+      : undefined;
+    message.problems = object.problems?.map((e) => e) || [];
+    message.records = (object.records !== undefined && object.records !== null) ? BigInt(object.records) : 0n;
+    message.judged = (object.judged !== undefined && object.judged !== null) ? BigInt(object.judged) : 0n;
+    message.cut = (object.cut !== undefined && object.cut !== null) ? BigInt(object.cut) : 0n;
+    message.oldest = (object.oldest !== undefined && object.oldest !== null) ? BigInt(object.oldest) : 0n;
+    message.changes = object.changes?.map((e) => PolicyTrialChange.fromPartial(e)) || [];
+    message.changesTotal = (object.changesTotal !== undefined && object.changesTotal !== null)
+      ? BigInt(object.changesTotal)
+      : 0n;
+    message.locksOut = object.locksOut ?? false;
+    message.moved = (object.moved !== undefined && object.moved !== null) ? BigInt(object.moved) : 0n;
     return message;
   },
 };
