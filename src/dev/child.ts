@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs";
 import { dirname } from "node:path";
+import { makeFolders } from "../files/mod.ts";
 import type { Leash } from "./leash.ts";
 
 /** How to run a process and what to call it. */
@@ -108,7 +109,7 @@ function run(
 }
 
 function openLog(path: string): { readonly fd: number; readonly start: number } {
-  fs.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  makeFolders(dirname(path));
   if (fs.existsSync(path) && fs.statSync(path).size > LOG_BYTES_MAX) {
     fs.renameSync(path, `${path}.1`);
   }

@@ -1,15 +1,8 @@
 import { randomBytes } from "node:crypto";
-import {
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { CofferError } from "../errors.ts";
+import { makeFolders } from "../files/mod.ts";
 
 /** The data folder of `coffer dev` and what lies in it. */
 export interface DevFolder {
@@ -51,7 +44,7 @@ export function openDevFolder(
   if (reset && isOurs) {
     for (const entry of entries) rmSync(join(path, entry), { recursive: true, force: true });
   }
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeFolders(path);
   if (!existsSync(mark)) {
     const clusterToken = randomBytes(16).toString("hex");
     writePrivate(mark, `${JSON.stringify({ version: FORM_VERSION, clusterToken, members })}\n`);
@@ -66,7 +59,7 @@ export function openDevFolder(
     );
   }
   const pki = join(path, "pki");
-  mkdirSync(pki, { recursive: true, mode: 0o700 });
+  makeFolders(pki);
   return {
     path,
     pki,

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { CofferError } from "../errors.ts";
+import { makeFolders } from "../files/mod.ts";
 import { natsConfig } from "../transport/mod.ts";
 import { type Child, type ChildDeps, type ChildEnd, createChild } from "./child.ts";
 import { clusterIdOf, clusterIdText } from "../server/mod.ts";
@@ -36,7 +37,7 @@ export async function startDevNats(
   deps: ChildDeps,
 ): Promise<DevNats> {
   const { program, folder } = options;
-  mkdirSync(folder.nats, { recursive: true, mode: 0o700 });
+  makeFolders(folder.nats);
   const config = join(folder.nats, "nats.conf");
   const logFile = join(folder.logs, "nats.log");
   let end: ChildEnd | undefined;

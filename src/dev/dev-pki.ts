@@ -1,5 +1,5 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolders } from "../files/mod.ts";
 import {
   ADMINISTRATOR,
   type Authority,
@@ -63,7 +63,7 @@ export function ensureNatsPki(
   members: readonly string[],
   now: number,
 ): { readonly server: TlsFiles; readonly members: ReadonlyMap<string, TlsFiles> } {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   const files = new DevFiles(folder, now);
   const authority = files.authority("ca", "coffer dev NATS authority");
   const tlsOf = (stem: string, profile: Profile): TlsFiles => {

@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { CofferError } from "../errors.ts";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { makeFolders } from "../files/mod.ts";
 import type { Authority } from "./authority.ts";
 import {
   ensureAuthority,
@@ -106,7 +106,7 @@ class ClusterFiles {
   constructor(folder: string, options: EnsureOptions) {
     this.#folder = folder;
     this.#options = options;
-    makeFolders(resolve(folder));
+    makeFolders(folder);
   }
 
   authority(stem: string, commonName: string): Authority {
@@ -119,7 +119,7 @@ class ClusterFiles {
 
   certificate(stem: string, authority: Authority, profile: Profile): void {
     const files = this.#pair(stem);
-    mkdirSync(join(files.certificatePath, ".."), { recursive: true, mode: 0o700 });
+    makeFolders(dirname(files.certificatePath));
     const outcome = ensureCertificate(files, profile, { ...this.#options, authority });
     this.done.push({ path: `${stem}.crt`, outcome });
   }
@@ -142,21 +142,4 @@ class ClusterFiles {
 
 function unique(names: readonly string[]): readonly string[] {
   return [...new Set(names)];
-}
-
-/**
- * As mkdir -p. Node's own goes round for ever in a file system that takes no folders and answers
- * ENOENT, such as /proc. Throws `invalid-argument`.
- */
-function makeFolders(path: string): void {
-  if (existsSync(path) && statSync(path).isDirectory()) return;
-  const parent = dirname(path);
-  if (parent !== path) makeFolders(parent);
-  try {
-    mkdirSync(path, { mode: 0o700 });
-  } catch (cause) {
-    const why = (cause as NodeJS.ErrnoException).code ?? "unknown error";
-    const text = `cannot make the folder '${path}' in '${parent}': ${why}; name a writable place`;
-    throw new CofferError("invalid-argument", text, { cause });
-  }
 }

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ClusterId, type MemberId, clusterId, memberId } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
+import { makeFolders } from "../files/mod.ts";
 
 /**
  * Which member of which cluster a data folder belongs to. Written once; a folder of another member
@@ -60,9 +61,9 @@ export function findMemberFile(
   return found;
 }
 
-/** Makes the folder the member's. */
+/** Makes the folder the member's. Throws `invalid-argument` where there can be none. */
 export function makeMemberFile(folder: string, file: MemberFile): MemberFile {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder);
   writeMemberFile(join(folder, FILE_NAME), file);
   return file;
 }

@@ -149,6 +149,11 @@ test("a folder that is not its own is left alone, with --reset too", async (cont
   }
 });
 
+test("a folder that cannot be made is refused at once, by name", async (context) => {
+  const message = /cannot make the folder '\/proc\/x' in '\/proc': ENOENT; name a writable place/;
+  await assert.rejects(runDev(context, "/proc/x/dev"), message);
+});
+
 test("a mark of another version is refused", async (context) => {
   const folder = tempFolder(context);
   writeFileSync(join(folder, "dev.json"), '{"version":9,"clusterToken":"x"}');

@@ -218,6 +218,12 @@ test("files that the options name: each error says which", async (context) => {
   }
 });
 
+test("a data folder that cannot be made is refused at once, by name", async (context) => {
+  const config = freshConfig(context);
+  const message = /cannot make the folder '\/proc\/x' in '\/proc': ENOENT; name a writable place/;
+  await assertNoStart(config, { dataDir: "/proc/x/data" }, { message });
+});
+
 test("a member of several makes no root key of its own", async (context) => {
   const config = freshConfig(context);
   const message = /root\.key' is not there, and all members of a cluster have the same one/;

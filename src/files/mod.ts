@@ -1,0 +1,2 @@
+/** Folders that only their owner may enter. */
+export { makeFolders } from "./make-folders.ts";
