@@ -80,12 +80,13 @@ export type HistoryTuple = readonly [
   number,
   Buffer | null,
   string,
+  number | null,
 ];
 
-export const HISTORY_COLUMNS: string = `key, create_rev, mod_rev, version, lease, ${RECORD}, sub, time, hash, actor`;
+export const HISTORY_COLUMNS: string = `key, create_rev, mod_rev, version, lease, ${RECORD}, sub, time, hash, actor, garbage`;
 
 export function historyRowOf(row: HistoryTuple): HistoryRow {
-  const [key, create, mod, version, lease, record, sub, time, hash, actor] = row;
+  const [key, create, mod, version, lease, record, sub, time, hash, actor, garbage] = row;
   return {
     type: version === 0 ? "delete" : "put",
     sub,
@@ -93,6 +94,7 @@ export function historyRowOf(row: HistoryTuple): HistoryRow {
     actor: actorOf(actor),
     time,
     hash: hash ?? undefined,
+    garbage: sub === 0 ? (garbage ?? 0) : undefined,
   };
 }
 

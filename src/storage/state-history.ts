@@ -117,7 +117,7 @@ function createHistory(
     if (id !== null) statements.removeSealed.run(id);
   };
   return {
-    append(slot, { type, sub, kv, actor, time, hash }) {
+    append(slot, { type, sub, kv, actor, time, hash, garbage }) {
       const version = type === "delete" ? 0 : kv.version;
       const lease = leaseBlob(kv.lease);
       const { key, createRevision, modRevision } = kv;
@@ -133,6 +133,7 @@ function createHistory(
         hash ?? null,
         actorText(actor),
         type === "delete" ? null : values.take(slot, kv),
+        garbage ?? null,
       );
     },
     changedAfter(slot, range, revision) {
@@ -160,8 +161,11 @@ function createHistory(
       const rows = statements.ofKey.all(slot, keyBlob(key), below, limit > 0 ? limit : UNLIMITED);
       return rows.map(historyRowOf);
     },
-    hashAt: (slot, revision) => statements.hashAt.get(slot, revision)?.[0] ?? undefined,
-    timeAt: (slot, revision) => statements.timeAt.get(slot, revision)?.[0],
+    revisionRow(slot, revision) {
+      const row = statements.revisionRow.get(slot, revision);
+      // What an older version has written says no garbage up to its compacted revision.
+      return row && { time: row[0], hash: row[1], garbage: row[2] ?? 0 };
+    },
     marks(slot, after, { to, limit }) {
       return statements.marks.all(slot, after.revision, after.sub, to, limit).map(markOf);
     },
@@ -199,7 +203,7 @@ function prepareHistory(database: Database) {
   const byKey = "history INDEXED BY history_keys";
   return {
     append: database.prepare<unknown[], never>(
-      "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     ),
     // Walks what is new since the revision, usually little, and not the versions of a whole range.
     changedAfter: raw<[number]>(
@@ -226,10 +230,9 @@ function prepareHistory(database: Database) {
       `SELECT ${HISTORY_COLUMNS} FROM ${byKey} WHERE slot = ? AND key = ? AND mod_rev < ?
        ORDER BY mod_rev DESC, sub DESC LIMIT ?`,
     ),
-    hashAt: raw<[Buffer | null]>(
-      "SELECT hash FROM history WHERE slot = ? AND mod_rev = ? AND sub = 0",
+    revisionRow: raw<[number, Buffer, number | null]>(
+      "SELECT time, hash, garbage FROM history WHERE slot = ? AND mod_rev = ? AND sub = 0",
     ),
-    timeAt: raw<[number]>("SELECT time FROM history WHERE slot = ? AND mod_rev = ? AND sub = 0"),
     marks: raw<[number, number, Buffer, number]>(
       `SELECT mod_rev, sub, key, version FROM history
        WHERE slot = ? AND (mod_rev, sub) > (?, ?) AND mod_rev <= ?

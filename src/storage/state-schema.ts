@@ -5,7 +5,7 @@ import { CofferError } from "../errors.ts";
 const APPLICATION_ID = 0x436f5374;
 
 /** Raised with every change of the tables; a file of a higher version is refused. */
-export const STATE_SCHEMA_VERSION = 2;
+export const STATE_SCHEMA_VERSION = 3;
 
 /**
  * `sealed` holds the values, appended and never moved, so that the other tables stay narrow: a wide row
@@ -63,7 +63,10 @@ CREATE TABLE member (
  * What each version adds to the one before; a new file takes them all. Version 2: the term of the
  * applied entry, the configuration of the members, the ids of removed ones, and the lease clock. Before
  * it deadlines were times of day, so the clock goes on from the last such time that a lease was granted
- * or renewed: no lease of an older file ends early or gets more than its TTL.
+ * or renewed: no lease of an older file ends early or gets more than its TTL. Version 3: suspension,
+ * limits and compaction of tenants, and what they hold, counted from the rows. The counts that begin
+ * here differ from those of a member that counted from the start, but by the same bytes in all three of
+ * them, so that what they say of a tenant is the same.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -71,6 +74,37 @@ CREATE TABLE conf_state (id INTEGER PRIMARY KEY CHECK (id = 0), data BLOB NOT NU
 CREATE TABLE removed_member (id BLOB PRIMARY KEY) WITHOUT ROWID, STRICT;
 INSERT INTO meta VALUES ('applied_term', 0),
   ('lease_time', (SELECT ifnull(max(deadline - ttl * 1000), 0) FROM lease));
+`,
+  `
+ALTER TABLE scope ADD COLUMN suspended INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE scope ADD COLUMN lease_floor INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE scope ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE scope ADD COLUMN compaction TEXT NOT NULL DEFAULT '{"kind":"none"}';
+ALTER TABLE scope ADD COLUMN keys INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE scope ADD COLUMN leases INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE scope ADD COLUMN appended INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE scope ADD COLUMN garbage INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE scope ADD COLUMN compact_garbage INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE history ADD COLUMN garbage INTEGER;
+CREATE TEMP TABLE counted AS
+  SELECT slot, mod_rev, sub, sum(freed) OVER (PARTITION BY slot ORDER BY mod_rev) AS garbage
+  FROM (
+    SELECT slot, mod_rev, sub, iif(version = 0, length(key), 0) + ifnull(
+      lag(iif(version = 0, 0, length(key) + length(record)))
+        OVER (PARTITION BY slot, key ORDER BY mod_rev, sub), 0) AS freed
+    FROM history LEFT JOIN sealed ON sealed.id = sealed_id
+  ) JOIN scope USING (slot) WHERE mod_rev > compact_revision;
+UPDATE history SET garbage = counted.garbage FROM counted
+  WHERE (history.slot, history.mod_rev, history.sub) = (counted.slot, counted.mod_rev, 0)
+    AND counted.sub = 0;
+UPDATE scope SET
+  keys = (SELECT count(*) FROM current WHERE current.slot = scope.slot),
+  leases = (SELECT count(*) FROM lease WHERE lease.slot = scope.slot),
+  garbage = (SELECT ifnull(max(counted.garbage), 0) FROM counted WHERE counted.slot = scope.slot);
+UPDATE scope SET appended = garbage + (
+  SELECT ifnull(sum(length(key) + length(record)), 0)
+  FROM current JOIN sealed ON sealed.id = sealed_id WHERE current.slot = scope.slot);
+DROP TABLE counted;
 `,
 ];
 

@@ -1,5 +1,15 @@
 import type { Database, Statement } from "better-sqlite3";
-import { type MemberId, type MemberInfo, type TenantId, memberId } from "../core/types/mod.ts";
+import {
+  type LeaseId,
+  type MemberId,
+  type MemberInfo,
+  NO_COMPACTION,
+  NO_LIMITS,
+  type TenantCompaction,
+  type TenantId,
+  type TenantLimits,
+  memberId,
+} from "../core/types/mod.ts";
 import type { FsmBackend, LeaseBackend, ScopeRow } from "../core/fsm/mod.ts";
 import { keyOf, leaseIdBlob, leaseOf } from "./state-codec.ts";
 
@@ -14,6 +24,7 @@ export type ScopeTables = Pick<
   | "setConfState"
   | "scopes"
   | "putScope"
+  | "moveScope"
   | "removeScope"
   | "nextSlot"
   | "record"
@@ -40,10 +51,20 @@ type ScopeTuple = readonly [
   Buffer,
   Buffer,
   number,
+  number,
+  number,
+  string,
+  string,
+  number,
+  number,
+  number,
+  number,
+  number,
 ];
 
 const SCOPE_COLUMNS =
-  "slot, id, name, created, revision, compact_revision, policy_revision, hash, compact_hash, deleted";
+  "slot, id, name, created, revision, compact_revision, policy_revision, hash, compact_hash, deleted, " +
+  "suspended, lease_floor, limits, compaction, keys, leases, appended, garbage, compact_garbage";
 
 function scopeOf(row: ScopeTuple): ScopeRow {
   return {
@@ -57,8 +78,22 @@ function scopeOf(row: ScopeTuple): ScopeRow {
     hash: row[7],
     compactHash: row[8],
     deleted: row[9] === 1,
+    suspended: row[10] === 1,
+    leaseFloor: row[11],
+    limits: row[12] === NO_LIMITS_TEXT ? NO_LIMITS : (JSON.parse(row[12]) as TenantLimits),
+    compaction:
+      row[13] === NO_COMPACTION_TEXT ? NO_COMPACTION : (JSON.parse(row[13]) as TenantCompaction),
+    keys: row[14],
+    leases: row[15],
+    appended: row[16],
+    garbage: row[17],
+    compactGarbage: row[18],
   };
 }
+
+// What most scopes have, and thousands of them share.
+const NO_LIMITS_TEXT = JSON.stringify(NO_LIMITS);
+const NO_COMPACTION_TEXT = JSON.stringify(NO_COMPACTION);
 
 /** Finds a live scope by id, on any connection. */
 export function createScopeFinder(database: Database): (id: TenantId) => ScopeRow | undefined {
@@ -123,11 +158,22 @@ function createConfState(database: Database): Pick<ScopeTables, "confState" | "s
 
 function createScopes(
   database: Database,
-): Pick<ScopeTables, "scopes" | "putScope" | "removeScope" | "cleanRevision" | "setCleanRevision"> {
+): Pick<
+  ScopeTables,
+  "scopes" | "putScope" | "moveScope" | "removeScope" | "cleanRevision" | "setCleanRevision"
+> {
   const all = database
     .prepare<unknown[], ScopeTuple>(`SELECT ${SCOPE_COLUMNS} FROM scope ORDER BY slot`)
     .raw();
-  const put = database.prepare("INSERT OR REPLACE INTO scope VALUES (?,?,?,?,?,?,?,?,?,?)");
+  const put = database.prepare(
+    `INSERT OR REPLACE INTO scope (${SCOPE_COLUMNS})
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const move = database.prepare(
+    `UPDATE scope SET revision = ?, compact_revision = ?, policy_revision = ?, hash = ?,
+       compact_hash = ?, keys = ?, leases = ?, appended = ?, garbage = ?, compact_garbage = ?
+     WHERE slot = ?`,
+  );
   const remove = database.prepare("DELETE FROM scope WHERE slot = ?");
   const removeCleaned = database.prepare("DELETE FROM cleaned WHERE slot = ?");
   const cleaned = database
@@ -139,7 +185,15 @@ function createScopes(
     putScope(row) {
       const { slot, id, name, created, revision, compactRevision, policyRevision } = row;
       const head = [slot, id, name, created, revision, compactRevision, policyRevision];
-      put.run(...head, row.hash, row.compactHash, row.deleted ? 1 : 0);
+      const { hash, compactHash, leaseFloor, limits, compaction } = row;
+      const flags = [row.deleted ? 1 : 0, row.suspended ? 1 : 0];
+      const settings = [leaseFloor, JSON.stringify(limits), JSON.stringify(compaction)];
+      put.run(...head, hash, compactHash, ...flags, ...settings, ...countsOf(row));
+    },
+    moveScope(row) {
+      const { slot, revision, compactRevision, policyRevision, hash, compactHash } = row;
+      const revisions = [revision, compactRevision, policyRevision];
+      move.run(...revisions, hash, compactHash, ...countsOf(row), slot);
     },
     removeScope(slot) {
       remove.run(slot);
@@ -150,6 +204,10 @@ function createScopes(
       setCleaned.run(slot, revision);
     },
   };
+}
+
+function countsOf({ keys, leases, appended, garbage, compactGarbage }: ScopeRow): number[] {
+  return [keys, leases, appended, garbage, compactGarbage];
 }
 
 function createRecords(
@@ -222,8 +280,13 @@ function memberIdBlob(id: MemberId): Buffer {
   return blob;
 }
 
+/** Below the blob of any id. */
+const BEFORE_ALL = Buffer.alloc(0);
+
 /** Leases, and through `current` the keys that they hold. */
-export function createLeaseTables(database: Database): LeaseBackend {
+export function createLeaseTables(
+  database: Database,
+): LeaseBackend & Pick<FsmBackend, "leasePage"> {
   const raw = <Row>(sql: string): Statement<unknown[], Row> =>
     database.prepare<unknown[], Row>(sql).raw();
   const one = raw<[number, number]>("SELECT ttl, deadline FROM lease WHERE slot = ? AND id = ?");
@@ -235,10 +298,14 @@ export function createLeaseTables(database: Database): LeaseBackend {
   const keys = raw<[Buffer]>(
     `SELECT key FROM current INDEXED BY current_leases WHERE slot = ? AND lease = ? ORDER BY key`,
   );
-  const live = "lease JOIN scope USING (slot) WHERE NOT scope.deleted";
+  const page = raw<[Buffer, number, number]>(
+    "SELECT id, ttl, deadline FROM lease WHERE slot = ? AND id > ? ORDER BY id LIMIT ?",
+  );
+  const live = "lease JOIN scope USING (slot) WHERE NOT scope.deleted AND NOT scope.suspended";
   const expired = raw<[number, Buffer]>(
-    `SELECT lease.slot, lease.id FROM ${live} AND deadline <= ?
-     ORDER BY deadline, lease.slot, lease.id LIMIT ?`,
+    `SELECT lease.slot, lease.id FROM ${live}
+       AND deadline <= :now AND lease_floor + ttl * 1000 <= :now
+     ORDER BY deadline, lease.slot, lease.id LIMIT :max`,
   );
   const next = raw<[number]>(`SELECT deadline FROM ${live} ORDER BY deadline LIMIT 1`);
   return {
@@ -256,7 +323,11 @@ export function createLeaseTables(database: Database): LeaseBackend {
     },
     leaseKeys: (slot, id) => keys.all(slot, leaseIdBlob(id)).map(([key]) => keyOf(key)),
     expiredLeases: (now, max) =>
-      expired.all(now, max).map(([slot, id]) => ({ slot, id: leaseOf(id) })),
+      expired.all({ now, max }).map(([slot, id]) => ({ slot, id: leaseOf(id) })),
+    leasePage(slot, after: LeaseId | undefined, limit) {
+      const rows = page.all(slot, after === undefined ? BEFORE_ALL : leaseIdBlob(after), limit);
+      return rows.map(([id, ttl, deadline]) => ({ id: leaseOf(id), ttl, deadline }));
+    },
     nextLeaseDeadline: () => next.get()?.[0],
   };
 }

@@ -133,7 +133,10 @@ export function createMemoryBackend(): FsmBackend {
   };
   const liveLeases = () =>
     [...t.leases.values()]
-      .filter(({ slot }) => t.scopes.get(slot)?.deleted === false)
+      .filter(({ slot }) => {
+        const scope = t.scopes.get(slot);
+        return scope?.deleted === false && !scope.suspended;
+      })
       .sort((a, b) => a.deadline - b.deadline || a.slot - b.slot);
   const backend: FsmBackend = {
     ...readerOf(() => t),
@@ -178,10 +181,10 @@ export function createMemoryBackend(): FsmBackend {
       );
       return rows.toReversed().slice(0, limit > 0 ? limit : undefined);
     },
-    hashAt: (slot, revision) =>
-      rowsOf(slot).find((row) => row.kv.modRevision === revision && row.sub === 0)?.hash,
-    timeAt: (slot, revision) =>
-      rowsOf(slot).find((row) => row.kv.modRevision === revision && row.sub === 0)?.time,
+    revisionRow(slot, revision) {
+      const row = rowsOf(slot).find(({ kv, sub }) => kv.modRevision === revision && sub === 0);
+      return row?.hash && { time: row.time, hash: row.hash, garbage: row.garbage ?? 0 };
+    },
     marks: (slot, after, { to, limit }) =>
       rowsOf(slot)
         .filter((row) => isAfter(row, after.revision, after.sub) && row.kv.modRevision <= to)
@@ -206,12 +209,30 @@ export function createMemoryBackend(): FsmBackend {
         .sort(),
     expiredLeases: (now, max) =>
       liveLeases()
-        .filter(({ deadline }) => deadline <= now)
+        .filter(({ slot, ttl, deadline }) => {
+          const floor = t.scopes.get(slot)?.leaseFloor ?? 0;
+          return deadline <= now && floor + ttl * 1000 <= now;
+        })
         .slice(0, max)
         .map(({ slot, id }) => ({ slot, id })),
+    leasePage(slot, after, limit) {
+      const place = (id: bigint): bigint => BigInt.asUintN(64, id);
+      return [...t.leases.values()]
+        .filter((row) => row.slot === slot && (after === undefined || place(row.id) > place(after)))
+        .sort((a, b) => (place(a.id) < place(b.id) ? -1 : 1))
+        .slice(0, limit)
+        .map(({ id, ttl, deadline }) => ({ id, ttl, deadline }));
+    },
     nextLeaseDeadline: () => liveLeases()[0]?.deadline,
     scopes: () => [...t.scopes.values()],
     putScope: (row) => void t.scopes.set(row.slot, { ...row }),
+    moveScope(row) {
+      const known = t.scopes.get(row.slot);
+      if (known === undefined) return;
+      const { id, name, created, deleted, suspended, leaseFloor, limits, compaction } = known;
+      const kept = { id, name, created, deleted, suspended, leaseFloor, limits, compaction };
+      t.scopes.set(row.slot, { ...row, ...kept });
+    },
     removeScope: (slot) => void t.scopes.delete(slot),
     nextSlot: () => ++t.lastSlot,
     record: (slot, table, id) => t.records.get(at(slot, `${table}/${id}`)),

@@ -10,7 +10,9 @@ import {
   NO_LEASE,
   type PutRequest,
   type RangeRequest,
+  CLUSTER_SCOPE,
   type RequestOp,
+  type TenantLimits,
   type TxnRequest,
   key,
   leaseId,
@@ -27,6 +29,8 @@ import {
   modelRenew,
   modelRevoke,
   modelTxn,
+  modelUpdate,
+  modelUsage,
   newModel,
 } from "./model.ts";
 
@@ -127,12 +131,30 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   }),
   fc.record({ kind: fc.constant("lease-renew"), id: realLease }),
 );
+
+/** Small, so that tenants often come to them. */
+const limits: fc.Arbitrary<TenantLimits> = fc
+  .record(
+    {
+      bytesMax: fc.integer({ min: 0, max: 60 }),
+      keysMax: fc.integer({ min: 0, max: 4 }),
+      leasesMax: fc.integer({ min: 0, max: 2 }),
+    },
+    { requiredKeys: [] },
+  )
+  .map((drawn): TenantLimits => ({ ...drawn }));
+const update: fc.Arbitrary<Command> = fc.oneof(
+  limits.map((drawn): Command => ({ kind: "tenant-update", id: TENANT, limits: drawn })),
+  fc.boolean().map((on): Command => ({ kind: "tenant-update", id: TENANT, suspended: on })),
+  // Often resumed, or most of what follows would be refused.
+  fc.constant<Command>({ kind: "tenant-update", id: TENANT, suspended: false }),
+);
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({
       kind: fc.constant("command"),
-      command,
+      command: fc.oneof({ weight: 8, arbitrary: command }, update),
       wait: fc.constantFrom(0, 0, 500, 1000, -500),
     }),
   },
@@ -141,6 +163,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 function modelAnswer(model: Model, wanted: Command, leaseTime: number): unknown {
+  if (wanted.kind === "tenant-update") return modelUpdate(model, wanted, leaseTime);
+  if (model.suspended) return { kind: "error", code: "tenant-suspended" };
   switch (wanted.kind) {
     case "put":
       return modelPut(model, wanted.request);
@@ -186,14 +210,36 @@ function runSteps(machine: Machine, steps: readonly Step[]): void {
     } else {
       time += next.wait;
       leaseTime = Math.max(leaseTime, time); // It does not go back.
-      const found = machine.run(next.command, { leaseTime: time });
+      const isOfCluster = next.command.kind === "tenant-update";
+      const over = { leaseTime: time, ...(isOfCluster && { tenant: CLUSTER_SCOPE }) };
+      const found = machine.run(next.command, over);
       assert.deepEqual(plain(found), plain(modelAnswer(model, next.command, leaseTime)));
       assert.equal(machine.fsm.reader.tenant(TENANT)?.revision, model.revision);
+      assert.deepEqual(machine.fsm.reader.tenant(TENANT)?.usage, modelUsage(model));
     }
+    checkLeases(machine, model, leaseTime, false);
   }
   checkAllRevisions(machine, model);
   while (machine.fsm.compactStep(1000));
   checkAllRevisions(machine, model);
+  checkLeases(machine, model, leaseTime, true);
+  checkLeases(machine, model, leaseTime + 5000, true);
+}
+
+/**
+ * The deadlines are those of the model, however far the rows have followed a suspension. None is found
+ * to have ended before it has, or while its tenant is suspended; once the rows have followed, all are.
+ */
+function checkLeases({ fsm }: Machine, model: Model, leaseTime: number, isSettled: boolean): void {
+  const wanted = [...model.leases].map(([id, { deadline }]) => `${id} ends ${deadline}`);
+  const found = fsm.reader.leases(TENANT).map(({ id, deadline }) => `${id} ends ${deadline}`);
+  assert.deepEqual(found.toSorted(), wanted.toSorted());
+  const ended = fsm.expiredLeases(leaseTime, 9).map(({ id }) => id);
+  const due = [...model.leases.keys()].filter(
+    (id) => !model.suspended && (model.leases.get(id)?.deadline ?? 0) <= leaseTime,
+  );
+  if (isSettled) assert.deepEqual(ended.toSorted(), due.toSorted());
+  else assert.ok(ended.every((id) => due.includes(id)));
 }
 
 /** Replayed from history, changes are as they were when applied; before-rows may be compacted. */

@@ -8,6 +8,8 @@ import {
   type PutRequest,
   type RangeRequest,
   type RequestOp,
+  type TenantLimits,
+  type TenantUsage,
   type TxnRequest,
   keyRange,
   rangeHas,
@@ -25,16 +27,48 @@ export interface Model {
   /** By revision. */
   spaces: Space[];
   leases: Map<LeaseId, { ttl: number; deadline: number }>;
+  /** Every change ever, with the bytes of its key and value. */
+  log: { readonly revision: number; readonly bytes: number }[];
+  suspended: boolean;
+  limits: TenantLimits;
 }
 
 export function newModel(): Model {
   const empty: Space = new Map();
-  return { revision: 1, compactRevision: -1, spaces: [empty, empty], leases: new Map() };
+  return {
+    revision: 1,
+    compactRevision: -1,
+    spaces: [empty, empty],
+    leases: new Map(),
+    log: [],
+    suspended: false,
+    limits: {},
+  };
+}
+
+const bytesOf = (kv: KeyValue): number => kv.key.length + kv.value.length;
+const bytesIn = (space: Space): number =>
+  [...space.values()].reduce((sum, kv) => sum + bytesOf(kv), 0);
+
+/** What can be read: the keys at the compacted revision, and every change after it. */
+export function modelUsage(model: Model): TenantUsage {
+  const latest = model.spaces[model.revision] as Space;
+  const compacted = Math.max(model.compactRevision, 0);
+  const later = model.log.filter(({ revision }) => revision > compacted);
+  return {
+    keys: latest.size,
+    leases: model.leases.size,
+    bytes: bytesIn(model.spaces[compacted] as Space) + later.reduce((sum, c) => sum + c.bytes, 0),
+    liveBytes: bytesIn(latest),
+  };
 }
 
 /** The key space being written, and whether anything was. */
 class Draft {
   changed = 0;
+  /** Bytes of the puts alone. */
+  putBytes = 0;
+  readonly log: { revision: number; bytes: number }[] = [];
   readonly space: Space;
   readonly model: Model;
   constructor(model: Model) {
@@ -47,32 +81,50 @@ class Draft {
   put(r: PutRequest): KeyValue | undefined {
     const old = this.space.get(r.key);
     const revision = (this.model.revision + 1) as KeyValue["modRevision"];
-    this.space.set(r.key, {
+    const kv: KeyValue = {
       key: r.key,
       createRevision: old?.createRevision ?? revision,
       modRevision: revision,
       version: (old?.version ?? 0) + 1,
       lease: r.ignoreLease ? (old?.lease ?? NO_LEASE) : r.lease,
       value: r.ignoreValue ? (old?.value ?? r.value) : r.value,
-    });
+    };
+    this.space.set(r.key, kv);
+    this.log.push({ revision, bytes: bytesOf(kv) });
+    this.putBytes += bytesOf(kv);
     this.changed += 1;
     return old;
   }
   remove(r: DeleteRangeRequest): KeyValue[] {
     const range = keyRange(r.key, r.rangeEnd);
     const rows = inOrder(this.space).filter((kv) => rangeHas(range, kv.key));
-    for (const kv of rows) this.space.delete(kv.key);
+    for (const kv of rows) {
+      this.space.delete(kv.key);
+      this.log.push({ revision: this.model.revision + 1, bytes: kv.key.length });
+    }
     this.changed += rows.length;
     return rows;
   }
+  /** Why the puts are refused, if they are: the bytes of all that is put, and the keys at the end. */
+  quotaError(): unknown {
+    if (this.putBytes === 0) return undefined;
+    const { keys, bytes } = modelUsage(this.model);
+    const { bytesMax, keysMax } = this.model.limits;
+    if (bytesMax !== undefined && bytes + this.putBytes > bytesMax) return error("no-space");
+    if (keysMax === undefined || this.space.size <= Math.max(keysMax, keys)) return undefined;
+    return { ...error("quota-exceeded"), detail: `keys: ${keysMax}` };
+  }
   commit(): number {
     if (this.changed > 0) {
+      this.model.log.push(...this.log);
       this.model.revision += 1;
       this.model.spaces[this.model.revision] = this.space;
     }
     return this.model.revision;
   }
 }
+
+const error = (code: string): object => ({ kind: "error", code });
 
 const inOrder = (space: Space): KeyValue[] =>
   [...space.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
@@ -183,13 +235,13 @@ function runTxn(draft: Draft, r: TxnRequest): unknown {
   return { succeeded, responses };
 }
 
-const error = (code: string): unknown => ({ kind: "error", code });
-
 export function modelPut(model: Model, r: PutRequest): unknown {
   const code = putError(model, r);
   if (code !== undefined) return error(code);
   const draft = new Draft(model);
   const old = draft.put(r);
+  const over = draft.quotaError();
+  if (over !== undefined) return over;
   return { kind: "put", revision: draft.commit(), prevKv: r.prevKv ? old : undefined };
 }
 
@@ -206,6 +258,8 @@ export function modelTxn(model: Model, r: TxnRequest): unknown {
   if (code !== undefined) return error(code);
   const draft = new Draft(model);
   const response = runTxn(draft, r);
+  const over = draft.quotaError();
+  if (over !== undefined) return over;
   return { kind: "txn", revision: draft.commit(), response };
 }
 
@@ -217,6 +271,10 @@ export function modelCompact(model: Model, revision: number): unknown {
 }
 
 export function modelGrant(model: Model, id: LeaseId, ttl: number, time: number): unknown {
+  const { leasesMax } = model.limits;
+  if (leasesMax !== undefined && model.leases.size >= leasesMax) {
+    return { ...error("quota-exceeded"), detail: `leases: ${leasesMax}` };
+  }
   if (model.leases.has(id)) return error("lease-exists");
   model.leases.set(id, { ttl, deadline: time + ttl * 1000 });
   return { kind: "lease-grant", revision: model.revision };
@@ -239,4 +297,20 @@ export function modelRevoke(model: Model, id: LeaseId, expiredAt: number | undef
   }
   model.leases.delete(id);
   return { kind: "lease-revoke", revision: draft.commit() };
+}
+
+/** Every lease begins anew with its full TTL, when its tenant is suspended and again when it is resumed. */
+export function modelUpdate(
+  model: Model,
+  change: { readonly suspended?: boolean; readonly limits?: TenantLimits },
+  time: number,
+): unknown {
+  if (change.suspended !== undefined && change.suspended !== model.suspended) {
+    model.suspended = change.suspended;
+    for (const lease of model.leases.values()) {
+      lease.deadline = Math.max(lease.deadline, time + lease.ttl * 1000);
+    }
+  }
+  if (change.limits !== undefined) model.limits = change.limits;
+  return { kind: "done", policyRevision: 1 };
 }

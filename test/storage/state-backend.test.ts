@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import type { FsmBackend, HistoryRow } from "../../src/core/fsm/mod.ts";
+import type { FsmBackend, HistoryRow, ScopeRow } from "../../src/core/fsm/mod.ts";
 import {
   type Key,
   type KeyRange,
@@ -37,6 +37,7 @@ const change = (kv: KeyValue, sub = 0, type: "put" | "delete" = "put"): HistoryR
   actor: { ...ACTOR, subject: 'user:"quoted"\n\u00fc' },
   time: 1_800_000_000_123,
   hash: sub === 0 ? new Uint8Array(32).fill(7) : undefined,
+  garbage: sub === 0 ? 5 : undefined,
 });
 const whole: KeyRange = { lo: key(""), hi: undefined };
 const between = (lo: string, hi: string): KeyRange => ({ lo: key(lo), hi: key(hi) });
@@ -170,8 +171,8 @@ contract("history is read by revision, by key and by place", (backend) => {
   const of = (before: number, limit: number): unknown[] =>
     backend.historyOf(S, key("a"), before, limit).map((each) => each.kv.modRevision);
   assert.deepEqual([of(0, 0), of(4, 1), of(2, 5)], [[4, 3, 2], [3], []]);
-  assert.equal(backend.hashAt(S, 3)?.length, 32);
-  assert.equal(backend.hashAt(S, 9), undefined);
+  assert.equal(backend.revisionRow(S, 3)?.hash.length, 32);
+  assert.equal(backend.revisionRow(S, 9), undefined);
   assert.deepEqual(
     [
       backend.lastChange(S, whole),
@@ -228,7 +229,7 @@ contract("what throws inside a transaction leaves nothing", (backend) => {
   }, /stop/);
   assert.equal(backend.get(S, key("k")), undefined);
   assert.equal(backend.appliedIndex(), 0);
-  assert.equal(backend.hashAt(S, 2), undefined);
+  assert.equal(backend.revisionRow(S, 2), undefined);
   assert.deepEqual(
     backend.transaction(() => [backend.nextSlot(), backend.nextSlot()]),
     [1, 2],
@@ -236,7 +237,7 @@ contract("what throws inside a transaction leaves nothing", (backend) => {
 });
 
 contract("a snapshot stays while the state moves on", (backend) => {
-  const scope = {
+  const scope: ScopeRow = {
     slot: S,
     id: TENANT,
     name: "acme",
@@ -247,6 +248,15 @@ contract("a snapshot stays while the state moves on", (backend) => {
     hash: new Uint8Array(32),
     compactHash: new Uint8Array(32),
     deleted: false,
+    suspended: false,
+    leaseFloor: 0,
+    limits: { keysMax: 7 },
+    compaction: { kind: "age", seconds: 60 },
+    keys: 1,
+    leases: 2,
+    appended: 30,
+    garbage: 20,
+    compactGarbage: 10,
   };
   backend.transaction(() => {
     backend.putScope(scope);

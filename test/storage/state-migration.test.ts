@@ -3,10 +3,31 @@ import { test } from "node:test";
 import SqliteDatabase from "better-sqlite3";
 import { type LeaseId, leaseId, memberId } from "../../src/core/types/mod.ts";
 import { openStateStore } from "../../src/storage/mod.ts";
-import { TENANT, entryOf, machineOn, put, range, statePath } from "../fsm/fixtures.ts";
+import { createPrng } from "../../src/stdx/mod.ts";
+import {
+  type Machine,
+  TENANT,
+  del,
+  entryOf,
+  machineOn,
+  put,
+  range,
+  statePath,
+} from "../fsm/fixtures.ts";
+import { createMemoryBackend } from "../fsm/memory-backend.ts";
 
 /** 2025-11-13: lease deadlines of version 1 were times of day. */
 const DAY = 1_763_000_000_000;
+
+/** Takes out of a file of this version what version 3 added. */
+function takeBackVersion3(file: SqliteDatabase.Database): void {
+  const added = ["suspended", "lease_floor", "limits", "compaction", "keys", "leases"];
+  for (const column of [...added, "appended", "garbage", "compact_garbage"]) {
+    file.exec(`ALTER TABLE scope DROP COLUMN ${column}`);
+  }
+  file.exec("ALTER TABLE history DROP COLUMN garbage");
+  file.pragma("user_version = 2");
+}
 
 /** Makes a state file as version 1 left it: without what version 2 added, and with its deadlines. */
 function makeVersion1(
@@ -25,6 +46,7 @@ function makeVersion1(
     blob.writeBigInt64BE(id);
     file.prepare("UPDATE lease SET deadline = ? WHERE id = ?").run(deadline, blob);
   }
+  takeBackVersion3(file);
   file.exec(`DROP TABLE conf_state; DROP TABLE removed_member;
     DELETE FROM meta WHERE name IN ('applied_term', 'lease_time')`);
   file.pragma("user_version = 1");
@@ -79,4 +101,58 @@ test("without leases the clock of a file of version 1 begins at 0", (context) =>
   const store = openStateStore({ path });
   context.after(() => store.close());
   assert.equal(store.leaseTime(), 0);
+});
+
+/** Changes of all kinds, two compactions among them, of which the second is not removed wholly. */
+function fill(machine: Machine, seed: number): void {
+  const random = createPrng(seed);
+  const { run, fsm } = machine;
+  const names = ["a", "b", "long-name", "d"];
+  const step = (): void => {
+    const name = names[random.below(names.length)] ?? "a";
+    const lease = random.below(3) === 0 ? leaseId(1n) : leaseId(0n);
+    const request = put(name, "v".repeat(random.below(9)), { lease });
+    const ops = [
+      { kind: "delete-range", request: del("b") } as const,
+      { kind: "put", request } as const,
+    ];
+    const kind = random.below(5);
+    if (kind === 0) run({ kind: "delete-range", request: del(name, name === "a" ? "c" : "") });
+    else if (kind === 1 && name !== "b") {
+      run({ kind: "txn", request: { compare: [], success: ops, failure: [] }, guards: [] });
+    } else run({ kind: "put", request });
+  };
+  run({ kind: "lease-grant", id: leaseId(1n), ttl: 60 });
+  for (let i = 0; i < 30; i++) step();
+  run({ kind: "compact", revision: Math.floor((fsm.reader.tenant(TENANT)?.revision ?? 0) / 2) });
+  while (fsm.compactStep(16));
+  for (let i = 0; i < 10; i++) step();
+  run({ kind: "compact", revision: (fsm.reader.tenant(TENANT)?.revision ?? 0) - 8 });
+  fsm.compactStep(2);
+  for (let i = 0; i < 5; i++) step();
+}
+
+test("what tenants of a file of version 2 hold is what was counted from the start", (context) => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const path = statePath(context);
+    const store = openStateStore({ path });
+    fill(machineOn(store), seed);
+    store.close();
+    const file = new SqliteDatabase(path);
+    takeBackVersion3(file);
+    file.close();
+    const counted = machineOn(createMemoryBackend());
+    fill(counted, seed);
+    const migrated = openStateStore({ path });
+    const machine = machineOn(migrated);
+    const usage = (one: Machine): unknown => one.fsm.reader.tenant(TENANT)?.usage;
+    assert.deepEqual(usage(machine), usage(counted), `seed ${seed}`);
+    assert.notEqual(machine.fsm.reader.tenant(TENANT)?.usage.bytes, 0);
+    const { revision, compactRevision } = machine.fsm.reader.tenant(TENANT) ?? assert.fail();
+    for (let target = compactRevision + 1; target <= revision; target++) {
+      for (const one of [machine, counted]) one.run({ kind: "compact", revision: target });
+      assert.deepEqual(usage(machine), usage(counted), `seed ${seed} compacted at ${target}`);
+    }
+    migrated.close();
+  }
 });

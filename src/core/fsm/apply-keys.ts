@@ -10,10 +10,10 @@ import {
   type Revision,
   type TxnRequest,
 } from "../types/mod.ts";
-import type { ErrorCode } from "../../errors.ts";
 import {
   type Chain,
   KeyWriter,
+  type PlannedWrites,
   type TxnContext,
   applyDeleteRange,
   applyPut,
@@ -25,10 +25,14 @@ import {
   planTxn,
   validatePut,
   validateTxn,
+  writesOf,
 } from "../mvcc/mod.ts";
 import { checkRevoke, grantLease, renewLease } from "../lease/mod.ts";
 import { assert, assertNever } from "../../stdx/mod.ts";
 import type { FsmBackend } from "./backend.ts";
+import { refused } from "./refused.ts";
+import { checkLease, checkWrites, hasWriteLimit } from "./quota.ts";
+import { ScopeLeases } from "./scope-leases.ts";
 import type { Scope, Scopes } from "./scopes.ts";
 
 /** The commands that work on one tenant's keys and leases. */
@@ -51,7 +55,7 @@ export interface KeyWork {
 }
 
 export interface KeyApplier {
-  /** Applies to a live tenant; what changed is added to `changes`. */
+  /** Applies to a live tenant, unless it is suspended; what changed is added to `changes`. */
   apply(scope: Scope, wanted: KeyWork, changes: AppliedChange[]): ApplyResult;
 }
 
@@ -78,9 +82,15 @@ export function createKeyApplier(backend: FsmBackend, scopes: Scopes, chain: Cha
     const link = { previous: scope.hash, revision: next, actor, time, events };
     scope.hash = chain.next(link);
     scope.revision = next;
+    scope.appended += writer.appended;
+    scope.garbage += writer.garbage;
+    scope.keys += writer.keysGained;
     for (const { type, kv, sub } of events) {
-      const hash = sub === 0 ? scope.hash : undefined;
-      backend.append(scope.slot, { type, kv, sub, actor, time, hash });
+      const ofRevision =
+        sub === 0
+          ? { hash: scope.hash, garbage: scope.garbage }
+          : { hash: undefined, garbage: undefined };
+      backend.append(scope.slot, { type, kv, sub, actor, time, ...ofRevision });
     }
     scopes.touch(scope);
     return { tenant: scope.id, revision: next, events };
@@ -88,6 +98,7 @@ export function createKeyApplier(backend: FsmBackend, scopes: Scopes, chain: Cha
 
   return {
     apply(scope, wanted, changes) {
+      if (scope.suspended) return refused("tenant-suspended");
       const writer = new KeyWriter(backend, scope);
       const work: Work = { backend, scope, scopes, writer, leaseTime: wanted.leaseTime };
       const result = applyCommand(work, wanted.command);
@@ -107,17 +118,13 @@ function applyCommand(work: Work, command: KeyCommand): ApplyResult {
       return txn(work, command.request, command.guards);
     case "compact":
       return compact(work, command.revision);
-    case "lease-grant": {
-      const { id, ttl } = command;
-      const grant = { id, ttl, leaseTime: work.leaseTime };
-      const code = grantLease(work.backend, work.scope.slot, grant);
-      return code === undefined ? { kind: "lease-grant", revision: now(work) } : refused(code);
-    }
+    case "lease-grant":
+      return grant(work, command);
     case "lease-revoke":
       return revoke(work, command);
     case "lease-renew": {
       const renewal = { id: command.id, leaseTime: work.leaseTime };
-      const ttl = renewLease(work.backend, work.scope.slot, renewal);
+      const ttl = renewLease(leasesOf(work), work.scope.slot, renewal);
       return { kind: "lease-renew", revision: now(work), ttl };
     }
     default:
@@ -128,6 +135,8 @@ function applyCommand(work: Work, command: KeyCommand): ApplyResult {
 function put(work: Work, request: PutRequest): ApplyResult {
   const code = validatePut(contextOf(work), request);
   if (code !== undefined) return refused(code);
+  const over = overQuota(work, () => ({ puts: [request], deletes: [] }));
+  if (over !== undefined) return over;
   const { prevKv } = applyPut(work.writer, request);
   return { kind: "put", revision: now(work), prevKv };
 }
@@ -150,6 +159,8 @@ function txn(work: Work, request: TxnRequest, guards: readonly Guard[]): ApplyRe
   const plan = planTxn(context, request);
   const code = validateTxn(context, request, plan);
   if (code !== undefined) return refused(code);
+  const over = overQuota(work, () => writesOf(request, plan));
+  if (over !== undefined) return over;
   const response = applyTxn(writer, request, plan);
   return { kind: "txn", revision: now(work), response };
 }
@@ -160,25 +171,51 @@ function compact(work: Work, target: number): ApplyResult {
   if (code !== undefined) return refused(code);
   // Revisions 0 and 1 precede every change, so the chain there is where it began.
   if (target > 1) {
-    const hash = backend.hashAt(scope.slot, target);
-    assert(hash !== undefined, "History lost the hash of a revision that can be compacted");
-    scope.compactHash = hash;
+    const row = backend.revisionRow(scope.slot, target);
+    assert(row !== undefined, "History lost a revision that can be compacted");
+    scope.compactHash = row.hash;
+    scope.compactGarbage = row.garbage;
   }
   scope.compactRevision = target;
   scopes.touch(scope);
+  scopes.toClean.add(scope);
   return { kind: "compact", revision: now(work) };
+}
+
+function grant(
+  work: Work,
+  { id, ttl }: { readonly id: LeaseId; readonly ttl: number },
+): ApplyResult {
+  const { scope, scopes, leaseTime } = work;
+  const over = checkLease(scope);
+  if (over !== undefined) return over;
+  const code = grantLease(leasesOf(work), scope.slot, { id, ttl, leaseTime });
+  if (code !== undefined) return refused(code);
+  scope.leases += 1;
+  scopes.touch(scope);
+  return { kind: "lease-grant", revision: now(work) };
 }
 
 function revoke(
   work: Work,
   command: { readonly id: LeaseId; readonly cause: "revoked" | "expired" },
 ): ApplyResult {
-  const { backend, scope, writer, leaseTime } = work;
-  const code = checkRevoke(backend, scope.slot, { ...command, leaseTime });
+  const { backend, scope, scopes, writer, leaseTime } = work;
+  const code = checkRevoke(leasesOf(work), scope.slot, { ...command, leaseTime });
   if (code !== undefined) return refused(code);
   for (const key of backend.leaseKeys(scope.slot, command.id)) writer.deleteKey(key);
   backend.removeLease(scope.slot, command.id);
+  scope.leases -= 1;
+  scopes.touch(scope);
   return { kind: "lease-revoke", revision: now(work) };
+}
+
+function leasesOf({ backend, scope }: Work): ScopeLeases {
+  return new ScopeLeases(backend, scope);
+}
+
+function overQuota({ backend, scope }: Work, writes: () => PlannedWrites): ApplyResult | undefined {
+  return hasWriteLimit(scope) ? checkWrites(backend, scope, writes()) : undefined;
 }
 
 function contextOf({ backend, scope }: Work): TxnContext {
@@ -189,8 +226,4 @@ function contextOf({ backend, scope }: Work): TxnContext {
 /** The tenant's revision with what the command has changed so far. */
 function now(work: Work): Revision {
   return work.writer.revision;
-}
-
-export function refused(code: ErrorCode, detail?: string): ApplyResult {
-  return detail === undefined ? { kind: "error", code } : { kind: "error", code, detail };
 }

@@ -7,7 +7,7 @@ import {
 import { assertNever } from "../../stdx/mod.ts";
 import type { FsmBackend } from "./backend.ts";
 import type { Scope } from "./scopes.ts";
-import { refused } from "./apply-keys.ts";
+import { refused } from "./refused.ts";
 
 type MemberTableCommand = MemberCommand | { readonly kind: "member"; readonly member: MemberInfo };
 

@@ -1,7 +1,7 @@
 import type { ApplyResult, RecordChange, RecordTable, TenantId } from "../types/mod.ts";
 import type { FsmBackend } from "./backend.ts";
 import type { Scope, Scopes } from "./scopes.ts";
-import { refused } from "./apply-keys.ts";
+import { refused } from "./refused.ts";
 
 /** A table of a scope in which records changed, and which: in order, perhaps more than once. */
 export interface RecordsChanged {

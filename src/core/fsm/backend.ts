@@ -1,6 +1,15 @@
-import type { MemberId, MemberInfo, RecordTable, StoredRecord, TenantId } from "../types/mod.ts";
+import type {
+  LeaseId,
+  MemberId,
+  MemberInfo,
+  RecordTable,
+  StoredRecord,
+  TenantCompaction,
+  TenantId,
+  TenantLimits,
+} from "../types/mod.ts";
 import type { KeyBackend, KeyReader, Slot } from "../mvcc/mod.ts";
-import type { LeaseBackend } from "../lease/mod.ts";
+import type { LeaseBackend, LeaseRow } from "../lease/mod.ts";
 
 /** A scope of state: a tenant, or the cluster itself in slot 0. */
 export interface ScopeRow {
@@ -20,6 +29,25 @@ export interface ScopeRow {
   readonly compactHash: Uint8Array;
   /** Deleted: gone for everybody, its rows wait for removal. */
   readonly deleted: boolean;
+  readonly suspended: boolean;
+  /**
+   * The lease clock, in milliseconds, when the scope was last suspended or resumed; -1 before. No lease
+   * ends before its TTL after that, whatever its row says.
+   */
+  readonly leaseFloor: number;
+  readonly limits: TenantLimits;
+  readonly compaction: TenantCompaction;
+  readonly keys: number;
+  readonly leases: number;
+  /**
+   * Bytes of keys and sealed values. `appended`: of all changes ever. `garbage`: of those that no read
+   * at `revision` can see, which are the versions since replaced or deleted, and the deletes.
+   * `compactGarbage`: `garbage` as it was at `compactRevision`. So what can be read at any revision is
+   * `appended - compactGarbage`, and at the latest `appended - garbage`, however far the removal has come.
+   */
+  readonly appended: number;
+  readonly garbage: number;
+  readonly compactGarbage: number;
 }
 
 /** How far the log has been applied. */
@@ -60,6 +88,10 @@ export interface FsmBackend extends KeyBackend, LeaseBackend {
   scopes(): readonly ScopeRow[];
   /** Sets a scope, new or known by its slot. */
   putScope(row: ScopeRow): void;
+  /**
+   * Sets of a known scope what keys, leases, policy and compaction move: revisions, hashes and counts.
+   */
+  moveScope(row: ScopeRow): void;
   /** Forgets a deleted scope whose rows are gone. */
   removeScope(slot: Slot): void;
   /** Slots are counted up and never used again, even when the scope is gone. */
@@ -78,6 +110,9 @@ export interface FsmBackend extends KeyBackend, LeaseBackend {
   /** Takes the member away, if it is there, and keeps its id as a removed one. */
   removeMember(id: MemberId): void;
   isRemovedMember(id: MemberId): boolean;
+
+  /** At most `limit` leases of a slot after the one with the id `after`, in an order of ids. */
+  leasePage(slot: Slot, after: LeaseId | undefined, limit: number): readonly LeaseRow[];
 
   /** Up to which revision compaction's removal has come in a scope, 0 at first; not replicated. */
   cleanRevision(slot: Slot): number;

@@ -2,7 +2,6 @@ import {
   type AppliedChange,
   type ApplyResult,
   CLUSTER_SCOPE,
-  type Command,
   type LeaseId,
   type Proposal,
   type StateReader,
@@ -12,10 +11,12 @@ import {
 import { type Hash, createChain } from "../mvcc/mod.ts";
 import { assert } from "../../stdx/mod.ts";
 import type { Applied, FsmBackend } from "./backend.ts";
-import { type KeyApplier, createKeyApplier, refused } from "./apply-keys.ts";
+import { type KeyApplier, createKeyApplier } from "./apply-keys.ts";
+import { refused } from "./refused.ts";
 import { changeMembers } from "./apply-members.ts";
-import { type RecordsChanged, changeRecords, noteTables, writeRecords } from "./apply-records.ts";
-import { type Scope, Scopes, newScope } from "./scopes.ts";
+import { type RecordsChanged, changeRecords } from "./apply-records.ts";
+import { type TenantApplier, createTenantApplier } from "./apply-tenants.ts";
+import { Scopes } from "./scopes.ts";
 import { createStateReader } from "./reader.ts";
 import { createWatchSource } from "./watch-source.ts";
 import { createCleaner } from "./clean.ts";
@@ -88,8 +89,9 @@ export interface Fsm {
   /** Milliseconds of the lease clock; `undefined` without leases. */
   nextLeaseDeadline(): number | undefined;
   /**
-   * Removes up to about `budgetRows` rows that compaction or tenant deletion left behind, or gives
-   * some unused pages back. Returns true while work is left.
+   * Removes up to about `budgetRows` rows that compaction or tenant deletion left behind, brings that
+   * many leases in line with the suspension of their tenant, or gives some unused pages back. Returns
+   * true while work is left.
    */
   compactStep(budgetRows: number): boolean;
   /**
@@ -125,7 +127,7 @@ class StateMachine implements Fsm {
   readonly #backend: FsmBackend;
   readonly #scopes: Scopes;
   readonly #keys: KeyApplier;
-  readonly #chain: ReturnType<typeof createChain>;
+  readonly #tenants: TenantApplier;
   #clean: (budgetRows: number) => boolean;
   #applied: Applied;
   readonly reader: StateReader;
@@ -134,8 +136,9 @@ class StateMachine implements Fsm {
   constructor(backend: FsmBackend, hash: Hash) {
     this.#backend = backend;
     this.#scopes = new Scopes(backend);
-    this.#chain = createChain(hash);
-    this.#keys = createKeyApplier(backend, this.#scopes, this.#chain);
+    const chain = createChain(hash);
+    this.#keys = createKeyApplier(backend, this.#scopes, chain);
+    this.#tenants = createTenantApplier({ backend, scopes: this.#scopes, chain });
     this.#clean = createCleaner(backend, this.#scopes);
     this.#applied = appliedOf(backend);
     this.reader = createStateReader(backend, this.#scopes, () => this.flush());
@@ -214,11 +217,9 @@ class StateMachine implements Fsm {
     }
     switch (command.kind) {
       case "tenant-create":
-        return this.#createTenant(scope, { command, time: at.time }, gathered);
       case "tenant-update":
-        return refused("unimplemented");
       case "tenant-delete":
-        return this.#deleteTenant(scope, command.id, gathered);
+        return this.#tenants.apply(scope, command, { ...at, ...gathered });
       case "records": {
         const on = { scope, scopes: this.#scopes, changed: gathered.recordChanges };
         return changeRecords(this.#backend, on, command.changes);
@@ -237,41 +238,6 @@ class StateMachine implements Fsm {
         return this.#keys.apply(scope, { actor: proposal.actor, command, ...at }, gathered.changes);
       }
     }
-  }
-
-  #createTenant(
-    scope: Scope,
-    wanted: { command: Extract<Command, { kind: "tenant-create" }>; time: number },
-    gathered: Gathered,
-  ): ApplyResult {
-    const { id, name, records } = wanted.command;
-    if (scope.id !== CLUSTER_SCOPE || id === CLUSTER_SCOPE || name === "") {
-      return refused("invalid-argument", "a tenant needs an id and a name, in the cluster's scope");
-    }
-    if (this.#scopes.byName(name) !== undefined) return refused("already-exists", "tenant name");
-    for (const known of this.#scopes.all()) {
-      if (known.id === id) return refused("already-exists", "tenant id");
-    }
-    const slot = this.#backend.nextSlot();
-    const tenant = newScope({ slot, id, name, created: wanted.time }, this.#chain.first(id));
-    this.#scopes.add(tenant);
-    this.#scopes.touch(tenant);
-    writeRecords(this.#backend, tenant, records);
-    noteTables(gathered.recordChanges, id, records);
-    return { kind: "done", policyRevision: tenant.policyRevision };
-  }
-
-  /** Its records, wrapped keys among them, go at once; keys and history in slices by `compactStep`. */
-  #deleteTenant(scope: Scope, id: TenantId, gathered: Gathered): ApplyResult {
-    if (scope.id !== CLUSTER_SCOPE && scope.id !== id) {
-      return refused("invalid-argument", "one tenant cannot delete another");
-    }
-    const tenant = this.#scopes.tenant(id);
-    if (tenant === undefined) return refused("not-found", "there is no such tenant");
-    this.#scopes.delete(tenant);
-    this.#backend.removeRecords(tenant.slot);
-    gathered.tenantsDeleted.push(id);
-    return { kind: "done", policyRevision: scope.policyRevision };
   }
 
   expiredLeases(leaseNow: number, max: number): readonly { tenant: TenantId; id: LeaseId }[] {
@@ -306,9 +272,12 @@ class StateMachine implements Fsm {
     const compacted = { revision: first, hash: scope.compactHash };
     if (wanted < first) return undefined;
     if (wanted === first) return { at: compacted, compacted };
-    const hash = wanted === scope.revision ? scope.hash : this.#backend.hashAt(scope.slot, wanted);
-    assert(hash !== undefined, "History lost the hash of a revision");
-    return { at: { revision: wanted, hash }, compacted };
+    if (wanted === scope.revision) {
+      return { at: { revision: wanted, hash: scope.hash }, compacted };
+    }
+    const row = this.#backend.revisionRow(scope.slot, wanted);
+    assert(row !== undefined, "History lost a revision");
+    return { at: { revision: wanted, hash: row.hash }, compacted };
   }
 }
 

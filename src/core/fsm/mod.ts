@@ -22,6 +22,7 @@ export type {
   HistoryRow,
   KeyBackend,
   KeyReader,
+  RevisionRow,
   ScanOptions,
   Slot,
 } from "../mvcc/mod.ts";

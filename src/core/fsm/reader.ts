@@ -10,6 +10,7 @@ import { assert } from "../../stdx/mod.ts";
 import { leaseInfo } from "../lease/mod.ts";
 import { type HistoryRow, countPage, readPage, readRange, readTxn } from "../mvcc/mod.ts";
 import type { FsmBackend, ScopeRow } from "./backend.ts";
+import { ScopeLeases } from "./scope-leases.ts";
 import { type Scope, type Scopes, tenantInfo } from "./scopes.ts";
 
 const NO_TENANT = { ok: false, code: "not-found" } as const;
@@ -21,11 +22,14 @@ export function createStateReader(
   flush: () => void,
 ): StateReader {
   const infoOf = (scope: Scope | undefined) =>
-    scope === undefined ? undefined : tenantInfo(scope);
+    scope === undefined ? undefined : scopes.info(scope);
   return {
     tenant: (id) => infoOf(scopes.tenant(id)),
     tenantByName: (name) => infoOf(scopes.byName(name)),
-    tenants: () => scopes.tenants().map(tenantInfo),
+    tenants: () => scopes.tenants().map((scope) => scopes.info(scope)),
+    get tenantCount() {
+      return scopes.tenantCount;
+    },
     members: () => backend.members(),
     isRemovedMember: (id) => backend.isRemovedMember(id),
     policyRevision: (scope) => scopes.byId(scope)?.policyRevision ?? 0,
@@ -60,14 +64,14 @@ export function createStateReader(
     },
     lease(tenant, id, withKeys) {
       const scope = scopes.tenant(tenant);
-      return scope === undefined ? undefined : leaseInfo(backend, scope.slot, { id, withKeys });
+      if (scope === undefined) return undefined;
+      return leaseInfo(new ScopeLeases(backend, scope), scope.slot, { id, withKeys });
     },
     leases(tenant) {
       const scope = scopes.tenant(tenant);
       if (scope === undefined) return [];
-      return backend.leases(scope.slot).map(({ id, ttl, deadline }) => {
-        return { id, grantedTtl: ttl, deadline, keys: [] };
-      });
+      const rows = new ScopeLeases(backend, scope).leases(scope.slot);
+      return rows.map(({ id, ttl, deadline }) => ({ id, grantedTtl: ttl, deadline, keys: [] }));
     },
     snapshot() {
       flush(); // A snapshot reads what is committed.
@@ -102,9 +106,10 @@ function keyHistory(
 function revisionAt(backend: FsmBackend, scope: Scope, timeMs: number): number {
   if (scope.created > timeMs) return 0;
   const isMade = (revision: number): boolean => {
-    const time = revision <= 1 ? scope.created : backend.timeAt(scope.slot, revision);
-    assert(time !== undefined, "History lost the time of a revision");
-    return time <= timeMs;
+    if (revision <= 1) return true;
+    const row = backend.revisionRow(scope.slot, revision);
+    assert(row !== undefined, "History lost a revision");
+    return row.time <= timeMs;
   };
   const first = Math.max(scope.compactRevision, 1);
   if (!isMade(first)) return 0;

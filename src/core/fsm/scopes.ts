@@ -2,7 +2,6 @@ import {
   CLUSTER_SCOPE,
   NO_COMPACTION,
   NO_LIMITS,
-  NO_USAGE,
   type TenantId,
   type TenantInfo,
   revision,
@@ -20,7 +19,13 @@ export class Scopes {
   readonly #byId = new Map<TenantId, Scope>();
   readonly #byName = new Map<string, Scope>();
   readonly #bySlot = new Map<Slot, Scope>();
-  readonly #changed = new Set<Scope>();
+  /** Changed, and whether in more than what `moveScope` writes. */
+  readonly #changed = new Map<Scope, "moved" | "whole">();
+  /** What was told of a tenant, until it changes. */
+  readonly #infos = new Map<Scope, TenantInfo>();
+  #inOrder: readonly Scope[] | undefined;
+  /** Those that compaction, deletion or suspension may have left work for the cleaner, in its order. */
+  readonly toClean: Set<Scope> = new Set();
 
   constructor(backend: FsmBackend) {
     this.#backend = backend;
@@ -29,10 +34,22 @@ export class Scopes {
 
   /** Reads all scopes again, as after a rolled-back batch. */
   load(): void {
-    for (const map of [this.#byId, this.#byName, this.#bySlot]) map.clear();
+    for (const map of [this.#byId, this.#byName, this.#bySlot, this.#infos]) map.clear();
     this.#changed.clear();
-    this.add(newScope({ slot: CLUSTER_SLOT, id: CLUSTER_SCOPE, name: "", created: 0 }, NO_HASH));
-    for (const row of this.#backend.scopes()) this.add({ ...row });
+    this.#inOrder = undefined;
+    this.toClean.clear();
+    const cluster = { slot: CLUSTER_SLOT, id: CLUSTER_SCOPE, name: "", created: 0 };
+    this.add(newScope(cluster, NO_HASH));
+    const rows = this.#backend.scopes();
+    for (const row of rows) {
+      const scope = { ...row };
+      this.add(scope);
+      const isFresh = !row.deleted && row.compactRevision < 0 && row.leaseFloor < 0;
+      if (!isFresh) this.toClean.add(scope);
+    }
+    const isStored = rows.some(({ slot }) => slot === CLUSTER_SLOT);
+    const scope = this.#bySlot.get(CLUSTER_SLOT);
+    if (!isStored && scope !== undefined) this.rewrite(scope);
   }
 
   /** A live scope. */
@@ -53,25 +70,58 @@ export class Scopes {
     return this.#bySlot.get(slot);
   }
 
+  /** The live tenants in order of name. */
   tenants(): readonly Scope[] {
-    return [...this.#byName.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    this.#inOrder ??= [...this.#byName.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    return this.#inOrder;
   }
 
-  /** All scopes, deleted ones too. */
-  all(): Iterable<Scope> {
-    return this.#bySlot.values();
+  get tenantCount(): number {
+    return this.#byName.size;
+  }
+
+  /** The same object until the scope changes. */
+  info(scope: Scope): TenantInfo {
+    const known = this.#infos.get(scope);
+    if (known !== undefined) return known;
+    const info = tenantInfo(scope);
+    this.#infos.set(scope, info);
+    return info;
+  }
+
+  /** Whether there is a scope of this id, or a deleted one whose rows wait for removal. */
+  isKnown(id: TenantId): boolean {
+    for (const scope of this.#bySlot.values()) if (scope.id === id) return true;
+    return false;
   }
 
   add(scope: Scope): void {
     this.#bySlot.set(scope.slot, scope);
     if (scope.deleted) return;
     this.#byId.set(scope.id, scope);
-    if (scope.slot !== CLUSTER_SLOT) this.#byName.set(scope.name, scope);
+    if (scope.slot === CLUSTER_SLOT) return;
+    this.#byName.set(scope.name, scope);
+    this.#inOrder = undefined;
   }
 
-  /** Marks a scope to be written with this batch. */
+  /** Marks a scope to be written with this batch, what `moveScope` writes of it. */
   touch(scope: Scope): void {
-    this.#changed.add(scope);
+    if (!this.#changed.has(scope)) this.#changed.set(scope, "moved");
+    this.#infos.delete(scope);
+  }
+
+  /** Marks a scope to be written with this batch, all of it. */
+  rewrite(scope: Scope): void {
+    this.#changed.set(scope, "whole");
+    this.#infos.delete(scope);
+  }
+
+  rename(scope: Scope, name: string): void {
+    this.#byName.delete(scope.name);
+    scope.name = name;
+    this.#byName.set(name, scope);
+    this.#inOrder = undefined;
+    this.rewrite(scope);
   }
 
   delete(scope: Scope): void {
@@ -79,7 +129,9 @@ export class Scopes {
     scope.deleted = true;
     this.#byId.delete(scope.id);
     this.#byName.delete(scope.name);
-    this.touch(scope);
+    this.#inOrder = undefined;
+    this.rewrite(scope);
+    this.toClean.add(scope);
   }
 
   /** Forgets a deleted scope that the backend has removed. */
@@ -89,7 +141,10 @@ export class Scopes {
   }
 
   save(): void {
-    for (const scope of this.#changed) this.#backend.putScope(scope);
+    for (const [scope, how] of this.#changed) {
+      if (how === "whole") this.#backend.putScope(scope);
+      else this.#backend.moveScope(scope);
+    }
     this.#changed.clear();
   }
 }
@@ -109,11 +164,20 @@ export function newScope(
     hash,
     compactHash: hash,
     deleted: false,
+    suspended: false,
+    leaseFloor: -1,
+    limits: NO_LIMITS,
+    compaction: NO_COMPACTION,
+    keys: 0,
+    leases: 0,
+    appended: 0,
+    garbage: 0,
+    compactGarbage: 0,
   };
 }
 
 export function tenantInfo(scope: ScopeRow): TenantInfo {
-  const { id, name, created, compactRevision, policyRevision } = scope;
+  const { id, name, created, compactRevision, policyRevision, suspended, limits } = scope;
   return {
     id,
     name,
@@ -121,9 +185,19 @@ export function tenantInfo(scope: ScopeRow): TenantInfo {
     revision: revision(scope.revision),
     compactRevision: Math.max(0, compactRevision),
     policyRevision,
-    suspended: false,
-    limits: NO_LIMITS,
-    compaction: NO_COMPACTION,
-    usage: NO_USAGE,
+    suspended,
+    limits,
+    compaction: scope.compaction,
+    usage: {
+      keys: scope.keys,
+      leases: scope.leases,
+      bytes: readableBytes(scope),
+      liveBytes: scope.appended - scope.garbage,
+    },
   };
+}
+
+/** Of keys and sealed values of all that can be read. */
+export function readableBytes({ appended, compactGarbage }: ScopeRow): number {
+  return appended - compactGarbage;
 }

@@ -8,8 +8,8 @@ export interface LeaseRow {
   readonly deadline: number;
 }
 
-/** The leases of all tenants; `slot` is the tenant's number in the tables. */
-export interface LeaseBackend {
+/** Leases of a tenant; `slot` is its number in the tables. */
+export interface LeaseRows {
   lease(slot: number, id: LeaseId): LeaseRow | undefined;
   /** In order of deadline, then id. */
   leases(slot: number): readonly LeaseRow[];
@@ -18,7 +18,11 @@ export interface LeaseBackend {
   removeLease(slot: number, id: LeaseId): void;
   /** The keys whose current row names the lease, in byte order. */
   leaseKeys(slot: number, id: LeaseId): readonly Key[];
-  /** Leases of tenants that are not deleted with a deadline at or before `leaseNow`, earliest first. */
+}
+
+/** The leases of all tenants. */
+export interface LeaseBackend extends LeaseRows {
+  /** Leases of tenants that are neither deleted nor suspended with a deadline at or before `leaseNow`, earliest first. */
   expiredLeases(
     leaseNow: number,
     max: number,

@@ -1,6 +1,6 @@
 import { type LeaseId, type LeaseInfo, NO_LEASE } from "../types/mod.ts";
 import type { ErrorCode } from "../../errors.ts";
-import type { LeaseBackend, LeaseRow } from "./backend.ts";
+import type { LeaseRow, LeaseRows } from "./backend.ts";
 
 /** Seconds; etcd's lessor refuses more (server/lease/lessor.go MaxLeaseTTL). */
 export const LEASE_TTL_MAX = 9_000_000_000;
@@ -13,7 +13,7 @@ const MS = 1000;
  * `invalid-argument` (no id, or a TTL below one second, which the edge has raised).
  */
 export function grantLease(
-  backend: LeaseBackend,
+  backend: LeaseRows,
   slot: number,
   grant: { readonly id: LeaseId; readonly ttl: number; readonly leaseTime: number },
 ): ErrorCode | undefined {
@@ -30,7 +30,7 @@ export function grantLease(
  * too late must not believe that it held on (lessor.go Renew).
  */
 export function renewLease(
-  backend: LeaseBackend,
+  backend: LeaseRows,
   slot: number,
   renewal: { readonly id: LeaseId; readonly leaseTime: number },
 ): number {
@@ -46,7 +46,7 @@ export function renewLease(
  * renewal may have come between the leader's look and this entry, and is then a `conflict`.
  */
 export function checkRevoke(
-  backend: LeaseBackend,
+  backend: LeaseRows,
   slot: number,
   revoke: {
     readonly id: LeaseId;
@@ -60,7 +60,7 @@ export function checkRevoke(
 }
 
 export function leaseInfo(
-  backend: LeaseBackend,
+  backend: LeaseRows,
   slot: number,
   wanted: { readonly id: LeaseId; readonly withKeys: boolean },
 ): LeaseInfo | undefined {

@@ -21,6 +21,16 @@ export interface HistoryRow {
   readonly time: number;
   /** The chain's hash at this revision, on the row with `sub` 0 only. */
   readonly hash: Uint8Array | undefined;
+  /** The tenant's garbage as of this revision, on the row with `sub` 0 only: see ScopeRow. */
+  readonly garbage: number | undefined;
+}
+
+/** What history keeps of a revision beside its changes. */
+export interface RevisionRow {
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  readonly hash: Uint8Array;
+  readonly garbage: number;
 }
 
 /** Where a change stands in its tenant's history: revision, then order within it. */
@@ -82,11 +92,7 @@ export interface KeyBackend extends KeyReader {
   ): readonly HistoryRow[];
   /** The changes of a key below revision `before` (0: all), newest first. */
   historyOf(slot: Slot, key: Key, before: number, limit: number): readonly HistoryRow[];
-  /** The chain's hash kept with a revision. */
-  hashAt(slot: Slot, revision: number): Uint8Array | undefined;
-
-  /** When a revision was made, in milliseconds since the epoch. */
-  timeAt(slot: Slot, revision: number): number | undefined;
+  revisionRow(slot: Slot, revision: number): RevisionRow | undefined;
 
   /** Changes after place `after`, up to and including revision `to`, in order. */
   marks(

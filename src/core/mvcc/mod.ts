@@ -5,6 +5,7 @@ export type {
   HistoryRow,
   KeyBackend,
   KeyReader,
+  RevisionRow,
   ScanOptions,
   Slot,
   TenantView,
@@ -26,3 +27,4 @@ export {
   validateTxn,
 } from "./txn.ts";
 export { KeyWriter, deletedKey } from "./writer.ts";
+export { type PlannedWrites, bytesPut, keysGained, writesOf } from "./writes.ts";

@@ -185,6 +185,7 @@ export function applyDeleteRange(
 
 const NO_ROWS: readonly KeyValue[] = [];
 
-function branchOf(request: TxnRequest, succeeded: boolean): readonly RequestOp[] {
+/** The operations of the branch that runs. */
+export function branchOf(request: TxnRequest, succeeded: boolean): readonly RequestOp[] {
   return succeeded ? request.success : request.failure;
 }

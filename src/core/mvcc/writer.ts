@@ -22,6 +22,12 @@ const ZERO: Revision = revision(0);
  */
 export class KeyWriter {
   readonly events: WatchEvent[] = [];
+  /** Bytes of the keys and values of all changes. */
+  appended = 0;
+  /** Bytes of what the changes replaced or deleted, and of the deletes themselves. */
+  garbage = 0;
+  /** Keys more than before. */
+  keysGained = 0;
   readonly #backend: KeyBackend;
   readonly #before: TenantView;
   readonly #next: Revision;
@@ -98,6 +104,15 @@ export class KeyWriter {
   }
 
   #record(type: "put" | "delete", kv: KeyValue, previous: KeyValue | undefined): void {
+    const bytes = bytesOf(kv);
+    this.appended += bytes;
+    if (previous !== undefined) this.garbage += bytesOf(previous);
+    if (type === "delete") {
+      this.garbage += bytes;
+      this.keysGained -= 1;
+    } else if (previous === undefined) {
+      this.keysGained += 1;
+    }
     const prevKv =
       previous !== undefined && previous.modRevision === this.#next
         ? this.#beforeTxn(kv.key)
@@ -109,6 +124,10 @@ export class KeyWriter {
   #beforeTxn(key: Key): KeyValue | undefined {
     return this.events.find((event) => event.kv.key === key)?.prevKv;
   }
+}
+
+function bytesOf({ key, value }: KeyValue): number {
+  return key.length + value.length;
 }
 
 /** The row of a delete event: key and modRevision only, as etcd's. */

@@ -18,7 +18,9 @@ export type ReadResult<T> =
 export interface StateReader {
   tenant(id: TenantId): TenantInfo | undefined;
   tenantByName(name: string): TenantInfo | undefined;
+  /** In order of name. */
   tenants(): readonly TenantInfo[];
+  readonly tenantCount: number;
   members(): readonly MemberInfo[];
   /** Whether a member of this id was removed; it is in `members` no more, and never again. */
   isRemovedMember(id: MemberId): boolean;
