@@ -8,7 +8,7 @@ import {
 import {
   type EdgeDeps,
   type RequestContext,
-  authorise,
+  authoriseAll,
   currentRevision,
   linearize,
   requireTenant,
@@ -58,9 +58,8 @@ function history(
 function authoriseHistory(context: RequestContext, k: Key): boolean {
   const range: KeyRange = { lo: k, hi: keyAfter(k) };
   const { deps, principal, scope } = context;
-  const mayRead = deps.access.check(principal, scope, "read", range).allowed;
-  authorise(context, mayRead ? "read" : "list", range);
-  return mayRead;
+  authoriseAll(context, [{ kind: "any-of", actions: ["read", "list"], range }]);
+  return deps.access.check(principal, scope, "read", range).allowed;
 }
 
 async function readHistory(

@@ -19,6 +19,8 @@ import type { AccessPort, Action, AdminMatter, Subject } from "./ports.ts";
  */
 export type Right =
   | { readonly kind: "keys"; readonly action: Action; readonly range: KeyRange }
+  /** Any of `actions` is enough. */
+  | { readonly kind: "any-of"; readonly actions: readonly Action[]; readonly range: KeyRange }
   /** `action` on every key that hangs on a lease. */
   | { readonly kind: "lease-keys"; readonly action: Action; readonly lease: LeaseId }
   /** Some right in the scope, whichever. */
@@ -52,6 +54,10 @@ export function isAllowed(
   switch (right.kind) {
     case "keys":
       return policy.check(principal, scope, right.action, right.range).allowed;
+    case "any-of":
+      return right.actions.some(
+        (action) => policy.check(principal, scope, action, right.range).allowed,
+      );
     case "lease-keys":
       return keysOf(right.lease).every(
         (k) => policy.check(principal, scope, right.action, { lo: k, hi: keyAfter(k) }).allowed,
@@ -68,6 +74,8 @@ export function nameOf(right: Right): string {
   switch (right.kind) {
     case "keys":
       return `no right to ${right.action}`;
+    case "any-of":
+      return `no right to ${right.actions.join(" or ")}`;
     case "lease-keys":
       return `no right to ${right.action} a key of the lease`;
     case "any":
@@ -81,7 +89,8 @@ const LEASE_KEYS = "lease-keys:";
 
 /**
  * The rights as an audit record holds them, without repeats: `[action]` for the record's own key and
- * range, `[action, key, rangeEnd]` for another, `[lease-keys:ACTION, id]`, `[any]`, `[operator, matter]`.
+ * range, `[action, key, rangeEnd]` for another, where `action` may be `read|list` for either;
+ * `[lease-keys:ACTION, id]`, `[any]`, `[operator, matter]`.
  */
 export function rightTexts(
   rights: readonly Right[],
@@ -101,12 +110,10 @@ function textOf(
   target: { readonly key: string; readonly rangeEnd: string },
 ): readonly string[] {
   switch (right.kind) {
-    case "keys": {
-      const { lo } = right.range;
-      const rangeEnd = rangeEndOf(right.range);
-      if (lo === target.key && rangeEnd === target.rangeEnd) return [right.action];
-      return [right.action, lo, rangeEnd];
-    }
+    case "keys":
+      return rangeText(right.action, right.range, target);
+    case "any-of":
+      return rangeText(right.actions.join("|"), right.range, target);
     case "lease-keys":
       return [`${LEASE_KEYS}${right.action}`, BigInt.asUintN(64, right.lease).toString(16)];
     case "any":
@@ -114,6 +121,16 @@ function textOf(
     case "operator":
       return ["operator", right.matter];
   }
+}
+
+function rangeText(
+  action: string,
+  range: KeyRange,
+  target: { readonly key: string; readonly rangeEnd: string },
+): readonly string[] {
+  const rangeEnd = rangeEndOf(range);
+  if (range.lo === target.key && rangeEnd === target.rangeEnd) return [action];
+  return [action, range.lo, rangeEnd];
 }
 
 /** The right of a text; undefined for one that a record has cut. */
@@ -129,10 +146,14 @@ export function rightOf(
     const lease = leaseId(BigInt.asIntN(64, BigInt(`0x${first ?? "0"}`)));
     return isAction(action) ? { kind: "lease-keys", action, lease } : undefined;
   }
-  if (!isAction(word)) return undefined;
   const k = first ?? target.key;
   const rangeEnd = first === undefined ? target.rangeEnd : (second ?? "");
-  return { kind: "keys", action: word, range: keyRange(key(k), key(rangeEnd)) };
+  const range = keyRange(key(k), key(rangeEnd));
+  const actions = word.split("|");
+  if (!actions.every(isAction)) return undefined;
+  const [action] = actions;
+  if (actions.length > 1 || action === undefined) return { kind: "any-of", actions, range };
+  return { kind: "keys", action, range };
 }
 
 /** As a request names the end of a range. */
