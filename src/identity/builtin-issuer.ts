@@ -7,6 +7,7 @@ import {
 } from "node:crypto";
 import { calculateJwkThumbprint, SignJWT } from "jose";
 import { CofferError } from "../errors.ts";
+import { TENANT_IDS_CLAIM } from "./claims.ts";
 import type { IssuerRecord } from "./issuer-record.ts";
 import {
   GROUPS_MAX,
@@ -73,11 +74,17 @@ export function builtinIssuerRecord(options: {
   readonly audience: string;
   readonly keys: readonly IssuerKey[];
   readonly maxAgeSeconds: number;
+  /** When the keys were made, in milliseconds since the epoch, for `isKeyDue`. */
+  readonly made?: number;
 }): IssuerRecord {
+  const { made } = options;
   return {
     version: 1,
     issuer: options.issuer,
-    keys: { kind: "inline", keys: options.keys.map(({ publicKey }) => publicKey) },
+    keys: {
+      kind: "inline",
+      keys: options.keys.map((key) => (made === undefined ? key.publicKey : keyMade(key, made))),
+    },
     algorithms: [ALGORITHM],
     audience: [options.audience],
     maxAgeSeconds: options.maxAgeSeconds,
@@ -88,6 +95,74 @@ export function builtinIssuerRecord(options: {
     groupsClaim: GROUPS_CLAIM,
     boundClaims: {},
   };
+}
+
+/**
+ * When a key was made and when the last token signed by it has ended: parameters of a JWK that OpenID
+ * Federation 1.0 §8.7.2 registers. In seconds since the epoch.
+ */
+const MADE = "iat";
+const ENDS = "exp";
+
+/** Members that lag sign with the old key a little longer, by clocks of their own. */
+const LAG_SECONDS = 120;
+
+/** Former keys that are kept at most; the automatic rotation needs two. */
+const FORMER_KEYS_MAX = 20;
+
+function keyMade({ publicKey }: IssuerKey, made: number): JsonObject {
+  return { ...publicKey, [MADE]: Math.floor(made / 1000) };
+}
+
+/**
+ * The record once `next` signs. The keys before it verify until the last token that they have signed
+ * must have ended; with `dropFormer` they are forgotten at once, and all tokens with them. Throws
+ * `conflict` while there are too many of them.
+ */
+export function recordWithNewKey(
+  record: IssuerRecord,
+  next: IssuerKey,
+  options: { readonly now: number; readonly dropFormer: boolean },
+): IssuerRecord {
+  const { now, dropFormer } = options;
+  const ends = Math.ceil(now / 1000) + record.maxAgeSeconds + LAG_SECONDS;
+  const former = dropFormer
+    ? []
+    : keysAt(record, now).map((key) => (key[ENDS] === undefined ? { ...key, [ENDS]: ends } : key));
+  if (former.length > FORMER_KEYS_MAX) {
+    throw new CofferError(
+      "conflict",
+      `tokens of ${FORMER_KEYS_MAX} former keys may still be in use; wait until they have ended, or ` +
+        "rotate with --drop-former, which ends all of them",
+    );
+  }
+  return { ...record, keys: { kind: "inline", keys: [keyMade(next, now), ...former] } };
+}
+
+/** The record without keys that no living token can be signed by; undefined: it has none. */
+export function recordWithoutEndedKeys(
+  record: IssuerRecord,
+  now: number,
+): IssuerRecord | undefined {
+  if (record.keys.kind !== "inline") return undefined;
+  const keys = keysAt(record, now);
+  return keys.length === record.keys.keys.length
+    ? undefined
+    : { ...record, keys: { kind: "inline", keys } };
+}
+
+/** Whether the key that signs is older than `ageMax` milliseconds, or of unknown age. */
+export function isKeyDue(record: IssuerRecord, now: number, ageMax: number): boolean {
+  const made = keysAt(record, now).find((key) => key[ENDS] === undefined)?.[MADE];
+  return typeof made !== "number" || now - made * 1000 >= ageMax;
+}
+
+function keysAt({ keys }: IssuerRecord, now: number): readonly JsonObject[] {
+  if (keys.kind !== "inline") return [];
+  return keys.keys.filter((key) => {
+    const ends = key[ENDS];
+    return typeof ends !== "number" || ends * 1000 > now;
+  });
 }
 
 export interface TokenOrder {
@@ -102,6 +177,10 @@ export interface TokenOrder {
   readonly ttlSeconds: number;
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** Ids by name of those tenants that have one now: the token is for no later one of that name. */
+  readonly tenantIds?: Readonly<Record<string, string>>;
+  /** x5t#S256 of the one certificate that the token may come with (RFC 8705 §3.1). */
+  readonly certificate?: string | undefined;
   /** Default: drawn. */
   readonly tokenId?: string;
 }
@@ -122,6 +201,8 @@ export async function issueToken(key: IssuerKey, order: TokenOrder): Promise<Iss
   const token = await new SignJWT({
     [TENANTS_CLAIM]: [...order.tenants],
     ...(order.groups.length === 0 ? {} : { [GROUPS_CLAIM]: [...order.groups] }),
+    ...(order.tenantIds === undefined ? {} : { [TENANT_IDS_CLAIM]: { ...order.tenantIds } }),
+    ...(order.certificate === undefined ? {} : { cnf: { "x5t#S256": order.certificate } }),
   })
     .setProtectedHeader({ alg: ALGORITHM, kid: key.keyId, typ: "JWT" })
     .setIssuer(order.issuer)
@@ -152,6 +233,9 @@ function checkOrder(order: TokenOrder): void {
     (tenants.length === 0 || tenants.length > TENANTS_MAX || !tenants.every(isTenantName))
   ) {
     throw bad(`tenants must be one to ${TENANTS_MAX} tenant names, or * alone`);
+  }
+  if (order.certificate !== undefined && !/^[A-Za-z0-9_-]{43}$/.test(order.certificate)) {
+    throw bad("certificate must be a SHA-256 in base64url, 43 characters (x5t#S256)");
   }
   if (!Number.isSafeInteger(ttlSeconds) || ttlSeconds < 1) {
     throw bad("ttl must be a whole number of seconds from 1");

@@ -1,4 +1,4 @@
-import type { IssuerRecord, ServiceAccount } from "./issuer-record.ts";
+import type { BoundClaim, IssuerRecord, ServiceAccount } from "./issuer-record.ts";
 import { GROUPS_MAX, isTenantName, ownSubject, prefixedName, TENANTS_MAX } from "./names.ts";
 import { refused } from "./refusal.ts";
 import { isJsonObject, type JsonObject, stringsOf } from "./strict-json.ts";
@@ -8,6 +8,8 @@ export interface TokenFacts {
   readonly subject: string;
   readonly groups: readonly string[];
   readonly tenants: readonly string[] | "*";
+  /** Ids of tenants by their names when the token was issued; undefined: it does not say. */
+  readonly tenantIds: ReadonlyMap<string, string> | undefined;
   readonly tokenId: string | undefined;
   readonly issuedAt: number;
   readonly expires: number;
@@ -30,7 +32,7 @@ export function judgeClaims(
   const { issuedAt, expires } = checkTimes(record, claims, now);
   checkConfirmation(claims, thumbprint);
   for (const [name, wanted] of Object.entries(record.boundClaims)) {
-    if (claims[name] !== wanted) throw refused(`claim ${name} is not the one bound`);
+    if (!isBound(claims[name], wanted)) throw refused(`claim ${name} is not the one bound`);
   }
   // RFC 7519 calls `sub` optional; here it is not, even where another claim names the subject.
   if (typeof claims["sub"] !== "string") throw refused("sub is not a string");
@@ -38,10 +40,35 @@ export function judgeClaims(
     subject: subjectOf(record, claims),
     groups: groupsOf(record, claims),
     tenants: tenantsOf(record, claims),
+    tenantIds: tenantIdsOf(record, claims),
     tokenId: tokenIdOf(claims),
     issuedAt,
     expires,
   };
+}
+
+/** Without conversion: "1" is not 1, and a list is no text. */
+function isBound(claim: JsonObject[string], wanted: BoundClaim): boolean {
+  if (typeof wanted !== "object") return claim === wanted;
+  return typeof claim === "string" && matchesGlob(wanted.glob, claim);
+}
+
+/**
+ * Whether `glob` matches all of `text`; its only sign is `*`, for any characters. Each part between
+ * two stars is looked for once, from left to right, so it takes no more than the product of the lengths.
+ */
+function matchesGlob(glob: string, text: string): boolean {
+  const [first = "", ...rest] = glob.split("*");
+  const last = rest.pop();
+  if (last === undefined) return text === first;
+  if (!text.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of rest) {
+    const found = text.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return text.length - last.length >= at && text.endsWith(last);
 }
 
 function checkAudience(record: IssuerRecord, claims: JsonObject): void {
@@ -160,6 +187,24 @@ function tenantsOf(record: IssuerRecord, claims: JsonObject): readonly string[] 
     throw refused("the tenants claim names the system scope");
   }
   return names;
+}
+
+/** What the built-in issuer writes: which tenant each name meant. Others are not believed. */
+export const TENANT_IDS_CLAIM = "tenant_ids";
+
+function tenantIdsOf(
+  { tenants }: IssuerRecord,
+  claims: JsonObject,
+): ReadonlyMap<string, string> | undefined {
+  const value = claims[TENANT_IDS_CLAIM];
+  if (value === undefined || tenants.kind !== "claim" || !tenants.any) return undefined;
+  if (!isJsonObject(value)) throw refused("tenant_ids is not an object");
+  return new Map(
+    Object.entries(value).map(([name, id]) => {
+      if (typeof id !== "string") throw refused("tenant_ids holds what is no id");
+      return [name, id];
+    }),
+  );
 }
 
 function tokenIdOf(claims: JsonObject): string | undefined {

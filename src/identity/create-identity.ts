@@ -33,6 +33,8 @@ export interface Identity {
    * `cause`), `no-identity`, `permission-denied` for a tenant out of reach, `too-many-requests`.
    */
   authenticate(credentials: Credentials): Principal | Promise<Principal>;
+  /** Whether tokens of that issuer are taken. */
+  hasIssuer(issuer: string): boolean;
   /** What is known of an issuer's keys now; undefined: no record, or two, have that issuer. */
   issuerKeys(issuer: string): IssuerKeyState | undefined;
   /** Who a certificate would be under these rules; its chain is not looked at. */
@@ -126,26 +128,26 @@ export function createIdentity(options: IdentityOptions): Identity {
     isCertificateRevoked,
     defaultTenant,
   });
-  const certified = (certificate: PeerCertificate): Identified => {
-    const who = certificates.verify(certificate);
-    if (isRevoked(who.principal)) throw refused("the certificate's subject is revoked");
-    return who;
-  };
   const anonymous = anonymousOf(options.anonymousAs, defaultTenant);
   issuers.refresh();
   return {
     authenticate({ authorization, certificate, tenantName }) {
+      if (certificate !== undefined && isCertificateRevoked(certificate.thumbprint)) {
+        throw refused("the certificate of the connection is revoked");
+      }
       if (authorization !== undefined) {
-        if (certificate !== undefined && isCertificateRevoked(certificate.thumbprint)) {
-          throw refused("the certificate of the connection is revoked");
-        }
         const who = tokens.verify(authorization, certificate?.thumbprint);
         if (!(who instanceof Promise)) return pickTenant(who, tenantName);
         return who.then((verified) => pickTenant(verified, tenantName));
       }
-      if (certificate !== undefined) return pickTenant(certified(certificate), tenantName);
-      if (anonymous === undefined) throw new CofferError("no-identity");
-      return pickTenant(anonymous, tenantName);
+      const who = certificate === undefined ? anonymous : certificates.verify(certificate);
+      if (who === undefined) throw new CofferError("no-identity");
+      if (isRevoked(who.principal)) throw refused("the subject is revoked");
+      return pickTenant(who, tenantName);
+    },
+    hasIssuer(issuer) {
+      issuers.refresh();
+      return issuers.byIssuer(issuer) !== undefined;
     },
     issuerKeys(issuer) {
       issuers.refresh();

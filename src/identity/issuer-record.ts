@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { CofferError } from "../errors.ts";
 import { isPlainName, isReserved, isTenantName, TENANTS_MAX } from "./names.ts";
 import { isJsonObject, type JsonObject, parseStrictJson, stringsOf } from "./strict-json.ts";
@@ -24,7 +25,15 @@ export type IssuerKeys =
   | { readonly kind: "inline"; readonly keys: readonly JsonObject[] }
   | { readonly kind: "file"; readonly path: string }
   /** `ca`: PEM certificates to trust instead of the system's. */
-  | { readonly kind: "url"; readonly url: string; readonly ca?: string };
+  | { readonly kind: "url"; readonly url: string; readonly ca?: string }
+  /** The URL is in the issuer's own configuration document (OpenID Connect Discovery 1.0 §4). */
+  | { readonly kind: "discovery"; readonly ca?: string };
+
+/**
+ * What a claim must be: this very text, number or truth value and of this very type, or a text that a
+ * glob matches whole, in which `*` stands for any characters.
+ */
+export type BoundClaim = string | number | boolean | { readonly glob: string };
 
 export type TenantBinding =
   /** All of the issuer's subjects belong to these; the first is the default. */
@@ -66,14 +75,17 @@ export interface IssuerRecord {
   readonly subject: SubjectRule;
   /** The claim whose strings are the groups; "": none. */
   readonly groupsClaim: string;
-  /** Claims that must be there with exactly this string. */
-  readonly boundClaims: Readonly<Record<string, string>>;
+  /** Claims that must be there, and what they must be. */
+  readonly boundClaims: Readonly<Record<string, BoundClaim>>;
 }
+
+/** What stands in a principal's issuer where there is no token. */
+const NOT_ISSUERS: ReadonlySet<string> = new Set(["certificate", "anonymous"]);
 
 const RECORD_BYTES_MAX = 128 * 1024;
 const TEXT_CHARS_MAX = 1024;
 const CLOCK_TOLERANCE_SECONDS_MAX = 30;
-const MAX_AGE_SECONDS_MAX = 366 * 24 * 3600;
+export const MAX_AGE_SECONDS_MAX: number = 366 * 24 * 3600;
 
 /** The record in a stored or configured JSON text. Throws `invalid-argument` naming the field. */
 export function parseIssuerRecord(bytes: Uint8Array): IssuerRecord {
@@ -113,10 +125,12 @@ export function validateIssuerRecord(json: JsonObject): IssuerRecord {
   if (json["version"] !== 1) throw wrong("version", "must be 1, the only one this Coffer knows");
   const algorithms = list("algorithms", json["algorithms"]).map(algorithmOf);
   const audience = list("audience", json["audience"]);
+  const issuer = text("issuer", json["issuer"]);
+  if (NOT_ISSUERS.has(issuer)) throw wrong("issuer", "is a word that Coffer uses for itself");
   return {
     version: 1,
-    issuer: text("issuer", json["issuer"]),
-    keys: keysOf(json["keys"]),
+    issuer,
+    keys: keysOf(issuer, json["keys"]),
     algorithms,
     audience,
     maxAgeSeconds: seconds("maxAgeSeconds", json["maxAgeSeconds"], 1, MAX_AGE_SECONDS_MAX),
@@ -134,7 +148,7 @@ export function validateIssuerRecord(json: JsonObject): IssuerRecord {
   };
 }
 
-function keysOf(value: unknown): IssuerKeys {
+function keysOf(issuer: string, value: unknown): IssuerKeys {
   const json = object("keys", value);
   switch (json["kind"]) {
     case "inline": {
@@ -146,25 +160,57 @@ function keysOf(value: unknown): IssuerKeys {
     case "file":
       allowOnly("keys", json, ["kind", "path"]);
       return { kind: "file", path: text("keys.path", json["path"]) };
-    case "url": {
+    case "url":
       allowOnly("keys", json, ["kind", "url", "ca"]);
-      const url = urlText(text("keys.url", json["url"]));
-      if (json["ca"] === undefined) return { kind: "url", url };
-      if (typeof json["ca"] !== "string") throw wrong("keys.ca", "must be PEM certificates");
-      return { kind: "url", url, ca: json["ca"] };
-    }
+      return {
+        kind: "url",
+        url: urlText("keys.url", text("keys.url", json["url"])),
+        ...authorityOf(json["ca"]),
+      };
+    case "discovery":
+      allowOnly("keys", json, ["kind", "ca"]);
+      discoveryUrl(issuer);
+      return { kind: "discovery", ...authorityOf(json["ca"]) };
     default:
-      throw wrong("keys.kind", "must be inline, file or url");
+      throw wrong("keys.kind", "must be inline, file, url or discovery");
   }
 }
 
-function urlText(text: string): string {
+function authorityOf(ca: JsonObject[string]): { readonly ca?: string } {
+  if (ca === undefined) return {};
+  if (typeof ca !== "string" || !isCertificate(ca)) {
+    throw wrong("keys.ca", "must be certificates in PEM");
+  }
+  return { ca };
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Where an issuer tells of itself: its own name, without a slash at the end, and the well-known path
+ * (OpenID Connect Discovery 1.0 §4). Throws `invalid-argument` for an issuer that is no such URL.
+ */
+export function discoveryUrl(issuer: string): string {
+  const url = new URL(urlText("issuer", issuer));
+  if (url.search !== "" || url.hash !== "") {
+    throw wrong("issuer", "must be a URL without query and fragment to be discovered");
+  }
+  return `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
+}
+
+function urlText(field: string, text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !["https:", "http:"].includes(url.protocol)) {
-    throw wrong("keys.url", "must be an https URL");
+    throw wrong(field, "must be an https URL");
   }
   if (url.username !== "" || url.password !== "") {
-    throw wrong("keys.url", "must not hold a user name or password");
+    throw wrong(field, "must not hold a user name or password");
   }
   return text;
 }
@@ -232,12 +278,19 @@ function accountOf(value: unknown): ServiceAccount {
   return { namespace: part("namespace"), name: part("name"), uid: part("uid") };
 }
 
-function boundClaimsOf(value: unknown): Readonly<Record<string, string>> {
+function boundClaimsOf(value: unknown): Readonly<Record<string, BoundClaim>> {
   if (value === undefined) return {};
   const json = object("boundClaims", value);
   return Object.fromEntries(
-    Object.entries(json).map(([name, claim]) => [name, text(`boundClaims.${name}`, claim)]),
+    Object.entries(json).map(([name, claim]) => [name, boundClaimOf(`boundClaims.${name}`, claim)]),
   );
+}
+
+function boundClaimOf(field: string, value: JsonObject[string]): BoundClaim {
+  if (typeof value === "boolean" || typeof value === "number") return value;
+  if (!isJsonObject(value)) return text(field, value);
+  allowOnly(field, value, ["glob"]);
+  return { glob: text(field, value["glob"]) };
 }
 
 function algorithmOf(name: string): SignatureAlgorithm {

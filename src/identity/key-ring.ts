@@ -1,5 +1,5 @@
 import type { Clock } from "../stdx/mod.ts";
-import type { IssuerKeys } from "./issuer-record.ts";
+import type { IssuerRecord } from "./issuer-record.ts";
 import { keySetOf, parseKeySet, type KeySet } from "./key-set.ts";
 import type { LoadableKeys, LoadKeys } from "./key-source.ts";
 import { refused } from "./refusal.ts";
@@ -16,6 +16,10 @@ export interface IssuerKeyRing {
    * nothing is known yet or the key id is new. Rejects with `invalid-token`.
    */
   keysFor(keyId: string | undefined): KeySet | Promise<KeySet>;
+  /** Whether only a newer record could bring the key: nothing is fetched for it. */
+  lacks(keyId: string | undefined): boolean;
+  /** Those known now. */
+  readonly known: KeySet | undefined;
   /** Why the last fetch failed; undefined when it did not. */
   readonly failure: string | undefined;
   close(): void;
@@ -37,8 +41,12 @@ const WAITERS_MAX = 256;
 /** How long a request may wait for the next fetch that is allowed; past it, it is refused. */
 const WAIT_MS_MAX = 2000;
 
-export function createKeyRing(keys: IssuerKeys, deps: KeyRingDeps): IssuerKeyRing {
-  return keys.kind === "inline" ? fixedRing(keys.keys) : new LoadedRing(keys, deps);
+export function createKeyRing(
+  { issuer, keys }: Pick<IssuerRecord, "issuer" | "keys">,
+  deps: KeyRingDeps,
+): IssuerKeyRing {
+  if (keys.kind === "inline") return fixedRing(keys.keys);
+  return new LoadedRing(keys.kind === "discovery" ? { ...keys, issuer } : keys, deps);
 }
 
 function fixedRing(keys: Parameters<typeof keySetOf>[0]): IssuerKeyRing {
@@ -54,6 +62,8 @@ function fixedRing(keys: Parameters<typeof keySetOf>[0]): IssuerKeyRing {
       if (set === undefined) throw refused(`the issuer's keys are unusable: ${failure}`);
       return set;
     },
+    lacks: (keyId) => keyId !== undefined && set?.keyIds.has(keyId) === false,
+    known: set,
     failure,
     close: () => undefined,
   };
@@ -90,6 +100,14 @@ class LoadedRing implements IssuerKeyRing {
     }
     if (now - this.#fetchedAt >= REFRESH_MS && now >= this.#nextFetchAt) this.#fetch();
     return set;
+  }
+
+  lacks(): boolean {
+    return false;
+  }
+
+  get known(): KeySet | undefined {
+    return this.#usableSet(this.#deps.clock.now());
   }
 
   close(): void {

@@ -1,13 +1,16 @@
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { open } from "node:fs/promises";
-import type { IssuerKeys } from "./issuer-record.ts";
+import { discoveryUrl, type IssuerKeys } from "./issuer-record.ts";
 import { KEY_SET_BYTES_MAX } from "./key-set.ts";
+import { JsonRefused, parseStrictJson } from "./strict-json.ts";
 
 /** Reads a JWKS document once; rejects with a reason that holds nothing of its content. */
 export type LoadKeys = (keys: LoadableKeys) => Promise<Uint8Array>;
 
-export type LoadableKeys = Exclude<IssuerKeys, { kind: "inline" }>;
+export type LoadableKeys =
+  | Extract<IssuerKeys, { kind: "file" | "url" }>
+  | (Extract<IssuerKeys, { kind: "discovery" }> & { readonly issuer: string });
 
 const FETCH_MS_MAX = 5000;
 
@@ -25,10 +28,40 @@ export interface KeyLoaderOptions {
 
 /** Loads from a file or by https. */
 export function createKeyLoader(options: KeyLoaderOptions): LoadKeys {
-  return (keys) =>
-    keys.kind === "file"
-      ? readBounded(keys.path)
-      : fetchBounded(new URL(keys.url), keys.ca, options);
+  return (keys) => {
+    switch (keys.kind) {
+      case "file":
+        return readBounded(keys.path);
+      case "url":
+        return fetchBounded(keys.url, keys.ca, options);
+      case "discovery":
+        return discover(keys, options);
+    }
+  };
+}
+
+/** Asks the issuer where its keys are, each time: it may move them (OpenID Connect Discovery 1.0 §4). */
+async function discover(
+  { issuer, ca }: Extract<LoadableKeys, { kind: "discovery" }>,
+  options: KeyLoaderOptions,
+): Promise<Uint8Array> {
+  const document = parseDiscovered(await fetchBounded(discoveryUrl(issuer), ca, options));
+  // §4.3: a server must not speak for another issuer.
+  if (document["issuer"] !== issuer) throw new Error("the document is of another issuer");
+  const { jwks_uri: url } = document;
+  if (typeof url !== "string") throw new Error("the document names no jwks_uri");
+  return await fetchBounded(url, ca, options);
+}
+
+function parseDiscovered(bytes: Uint8Array): ReturnType<typeof parseStrictJson> {
+  try {
+    return parseStrictJson(bytes);
+  } catch (error) {
+    if (!(error instanceof JsonRefused)) throw error;
+    throw new Error(`the configuration of the issuer is refused: ${error.message}`, {
+      cause: error,
+    });
+  }
 }
 
 async function readBounded(path: string): Promise<Uint8Array> {
@@ -50,12 +83,14 @@ async function readBounded(path: string): Promise<Uint8Array> {
 }
 
 function fetchBounded(
-  url: URL,
+  address: string,
   ca: string | undefined,
   options: KeyLoaderOptions,
 ): Promise<Uint8Array> {
-  const plain = url.protocol === "http:";
-  if (plain && !(options.allowLoopbackHttp && LOOPBACK.has(url.hostname))) {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  const plain =
+    url?.protocol === "http:" && options.allowLoopbackHttp && LOOPBACK.has(url.hostname);
+  if (url === undefined || (url.protocol !== "https:" && !plain)) {
     return Promise.reject(new Error("keys are only fetched by https"));
   }
   return new Promise((resolve, reject) => {

@@ -18,8 +18,10 @@ export interface Principal {
   readonly expires: number | undefined;
   /** The token's `jti`. */
   readonly tokenId: string | undefined;
-  /** Seconds since the epoch, the token's `iat`. */
+  /** Seconds since the epoch: the token's `iat`, the certificate's notBefore. */
   readonly issuedAt: number | undefined;
+  /** The ids that the names of its tenants had when the token was issued, if it says so. */
+  readonly tenantIds?: ReadonlyMap<string, string> | undefined;
 }
 
 /** A principal before a tenant is picked, with the picks already made. */

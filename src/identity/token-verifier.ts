@@ -4,27 +4,31 @@ import type { Clock } from "../stdx/mod.ts";
 import { judgeClaims, type TokenFacts } from "./claims.ts";
 import { judgeHeader, type TokenHeader } from "./header.ts";
 import type { CompiledIssuer, IssuerTable } from "./issuer-table.ts";
+import type { NewestState } from "./newest-state.ts";
 import { type Identified, identified } from "./principal.ts";
 import { refused } from "./refusal.ts";
 import { JsonRefused, type JsonObject, parseStrictJson } from "./strict-json.ts";
+import { TokenCache } from "./token-cache.ts";
 import { partsOf, readToken, type TokenText } from "./token-text.ts";
 
-/** What a revocation can name; asked on every use of a token, cached or not. */
+/** What a revocation can name; asked on every use of a credential, cached or not. */
 export interface RevocationQuestion {
   readonly issuer: string;
   readonly tokenId: string | undefined;
   readonly subject: string;
   /** Seconds since the epoch. */
-  readonly issuedAt: number;
+  readonly issuedAt: number | undefined;
 }
 
 export interface TokenVerifierDeps {
   readonly issuers: IssuerTable;
   readonly clock: Clock;
+  /** Asked when a token names an issuer or a key that is not known here. */
+  readonly newest: NewestState;
   readonly isRevoked: (question: RevocationQuestion) => boolean;
   /** The tenant of a principal that may use any, when it names none. */
   readonly defaultTenant: string;
-  /** Verified tokens remembered; the oldest goes first. */
+  /** Verified tokens remembered; the oldest of the tenant with the most goes first. */
   readonly cachedTokensMax: number;
 }
 
@@ -42,6 +46,8 @@ const CACHED_MS_MAX = 60_000;
 const VERIFICATIONS_MAX = 1024;
 
 interface CachedToken {
+  /** Whose share of the cache it takes. */
+  readonly tenant: string;
   readonly who: Identified;
   readonly issuer: CompiledIssuer;
   readonly question: RevocationQuestion;
@@ -50,18 +56,8 @@ interface CachedToken {
 }
 
 export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
-  const cache = new Map<string, CachedToken>();
+  const cache = new TokenCache<CachedToken>(deps.cachedTokensMax);
   const running = new Map<string, Promise<Identified>>();
-
-  const remember = (digest: string, entry: CachedToken): void => {
-    cache.delete(digest);
-    cache.set(digest, entry);
-    if (cache.size <= deps.cachedTokensMax) return;
-    for (const oldest of cache.keys()) {
-      cache.delete(oldest);
-      break;
-    }
-  };
 
   const verifyNew = async (token: TokenText, thumb: string | undefined): Promise<Identified> => {
     const { issuer, facts } = await verifyToken(deps, token.compact, thumb);
@@ -74,7 +70,7 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
     if (deps.isRevoked(question)) throw refused("the token is revoked");
     const who = identifiedBy(issuer, facts, deps.defaultTenant);
     const until = Math.min(facts.expires * 1000, deps.clock.now() + CACHED_MS_MAX);
-    remember(token.digest, { who, issuer, question, until });
+    cache.set(token.digest, { tenant: who.principal.tenant, who, issuer, question, until });
     return who;
   };
 
@@ -111,10 +107,7 @@ async function verifyToken(
   const parts = partsOf(compact);
   const header = judgeHeader(strictJson(parts.header, "the header"));
   const claims = strictJson(parts.payload, "the payload");
-  const { iss } = claims;
-  // Unverified: it only chooses under which record all is verified.
-  const issuer = typeof iss === "string" ? deps.issuers.byIssuer(iss) : undefined;
-  if (issuer === undefined) throw refused("no issuer record has this iss");
+  const issuer = await findIssuer(deps, claims["iss"], header.keyId);
   if (!issuer.record.algorithms.includes(header.algorithm)) {
     throw refused("alg is not one that the issuer record allows");
   }
@@ -122,6 +115,27 @@ async function verifyToken(
   await checkSignature(issuer, compact, header, nowMs);
   if (!issuer.live) throw refused("the issuer record changed meanwhile");
   return { issuer, facts: judgeClaims(issuer.record, claims, nowMs / 1000, thumbprint) };
+}
+
+/**
+ * The record that judges a token. `iss` and the key id are unverified: they only choose under which
+ * record and key all is verified.
+ */
+async function findIssuer(
+  deps: TokenVerifierDeps,
+  iss: JsonObject[string],
+  keyId: string | undefined,
+): Promise<CompiledIssuer> {
+  const find = (): CompiledIssuer | undefined =>
+    typeof iss === "string" ? deps.issuers.byIssuer(iss) : undefined;
+  let issuer = find();
+  if (issuer === undefined || issuer.keys.lacks(keyId)) {
+    await deps.newest.wait();
+    deps.issuers.refresh();
+    issuer = find();
+  }
+  if (issuer === undefined) throw refused("no issuer record has this iss");
+  return issuer;
 }
 
 function strictJson(bytes: Uint8Array, what: string): JsonObject {
@@ -181,5 +195,6 @@ function identifiedBy(
     expires: facts.expires * 1000,
     tokenId: facts.tokenId,
     issuedAt: facts.issuedAt,
+    tenantIds: facts.tenantIds,
   });
 }

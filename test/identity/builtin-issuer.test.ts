@@ -5,10 +5,14 @@ import {
   createBuiltinIssuer,
   exportIssuerKey,
   importIssuerKey,
+  isKeyDue,
+  type IssuerRecord,
   issueToken,
+  recordWithNewKey,
+  recordWithoutEndedKeys,
   type TokenOrder,
 } from "../../src/identity/mod.ts";
-import { bench, failure, NOW_MS } from "./fixtures.ts";
+import { bench, failure, NOW_MS, recordOf, sign } from "./fixtures.ts";
 
 const ORDER: TokenOrder = {
   issuer: "coffer:1f",
@@ -41,6 +45,7 @@ test("an issued token is its subject with its groups and tenants", async () => {
     expires,
     tokenId,
     issuedAt: NOW_MS / 1000,
+    tenantIds: undefined,
   });
   assert.equal(expires, NOW_MS + 3_600_000);
 });
@@ -116,4 +121,106 @@ test("an order whose token would be refused is refused", async () => {
   for (const change of bad) {
     await failure(() => issueToken(key, { ...ORDER, ...change }), "invalid-argument");
   }
+});
+
+const DAY = 86_400_000;
+
+/** The built-in issuer over some rotations; `record` is what is stored. */
+async function rotating() {
+  const { issuer, audience } = ORDER;
+  const first = await createBuiltinIssuer();
+  let record = builtinIssuerRecord({
+    issuer,
+    audience,
+    keys: [first],
+    maxAgeSeconds: (30 * DAY) / 1000,
+    made: NOW_MS,
+  });
+  let records: readonly IssuerRecord[] = [record];
+  const b = bench([], { issuers: () => records });
+  const put = (next: IssuerRecord): void => {
+    record = next;
+    records = [next];
+  };
+  return { first, b, put, record: () => record };
+}
+
+const keysIn = ({ keys }: IssuerRecord): number => (keys.kind === "inline" ? keys.keys.length : 0);
+
+test("after a rotation both keys verify, until the last token of the old one has ended", async () => {
+  const { first, b, put, record } = await rotating();
+  const ttlSeconds = (30 * DAY) / 1000;
+  const old = await issueToken(first, { ...ORDER, ttlSeconds });
+  await b.authenticate(old.token);
+  const next = await createBuiltinIssuer();
+  put(recordWithNewKey(record(), next, { now: NOW_MS, dropFormer: false }));
+  const credentials = { authorization: old.token, certificate: undefined, tenantName: undefined };
+  assert.ok(!(b.identity.authenticate(credentials) instanceof Promise), "it is verified anew");
+  await b.authenticate((await issueToken(next, ORDER)).token);
+  b.clock.ms = NOW_MS + 30 * DAY - 1000;
+  assert.equal(recordWithoutEndedKeys(record(), b.clock.ms), undefined);
+  await b.authenticate(old.token);
+  b.clock.ms += 200_000;
+  const pruned = recordWithoutEndedKeys(record(), b.clock.ms);
+  assert.ok(pruned !== undefined);
+  assert.equal(keysIn(pruned), 1);
+  put(pruned);
+  const now = b.clock.ms;
+  assert.match(await b.refusal((await issueToken(first, { ...ORDER, now })).token), /KEY/);
+  await b.authenticate((await issueToken(next, { ...ORDER, now })).token);
+});
+
+test("a stolen key can be dropped at once, cached tokens and all", async () => {
+  const { first, b, put, record } = await rotating();
+  const { token } = await issueToken(first, ORDER);
+  await b.authenticate(token);
+  const next = await createBuiltinIssuer();
+  put(recordWithNewKey(record(), next, { now: NOW_MS, dropFormer: true }));
+  assert.equal(keysIn(record()), 1);
+  assert.match(await b.refusal(token), /KEY/);
+});
+
+test("a key is due by its age, and one of unknown age is", async () => {
+  const { record } = await rotating();
+  assert.equal(isKeyDue(record(), NOW_MS + 30 * DAY - 1, 30 * DAY), false);
+  assert.equal(isKeyDue(record(), NOW_MS + 30 * DAY, 30 * DAY), true);
+  const next = recordWithNewKey(record(), await createBuiltinIssuer(), {
+    now: NOW_MS + 30 * DAY,
+    dropFormer: false,
+  });
+  assert.equal(isKeyDue(next, NOW_MS + 59 * DAY, 30 * DAY), false);
+  const { record: unknown } = await builtin();
+  assert.equal(isKeyDue(unknown, NOW_MS, 30 * DAY), true);
+});
+
+test("rotations without end do not fill the record", async () => {
+  const { put, record } = await rotating();
+  const rotate = async (): Promise<void> => {
+    const next = await createBuiltinIssuer();
+    put(recordWithNewKey(record(), next, { now: NOW_MS, dropFormer: false }));
+  };
+  for (let i = 0; i < 20; i++) await rotate();
+  assert.match((await failure(rotate, "conflict")).message, /20 former keys .* --drop-former/);
+  assert.equal(keysIn(record()), 21);
+});
+
+test("a token may be bound to a certificate and to the ids of its tenants", async () => {
+  const { key, b } = await builtin();
+  const certificate = "A".repeat(43);
+  const tenantIds = { default: "22222222-2222-4222-8222-222222222222" };
+  const { token } = await issueToken(key, { ...ORDER, certificate, tenantIds });
+  assert.match(await b.refusal(token), /none was presented/);
+  assert.match(await b.refusal(token, "B".repeat(43)), /another certificate/);
+  const principal = await b.authenticate(token, certificate);
+  assert.deepEqual([...(principal.tenantIds ?? [])], Object.entries(tenantIds));
+  await failure(() => issueToken(key, { ...ORDER, certificate: "AA:BB" }), "invalid-argument");
+});
+
+test("only an issuer that may name any tenant is believed what ids they have", async () => {
+  const own = bench([recordOf({ tenants: { kind: "claim", claim: "tenants", any: false } })]);
+  const claims = { tenants: ["acme"], tenant_ids: { acme: "x" } };
+  assert.equal((await own.authenticate(await sign(claims))).tenantIds, undefined);
+  const { key, b } = await builtin();
+  const bad = { ...ORDER, tenantIds: { default: 7 } as unknown as Record<string, string> };
+  assert.match(await b.refusal((await issueToken(key, bad)).token), /tenant_ids/);
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { CofferError } from "../../src/errors.ts";
@@ -7,15 +8,19 @@ import {
   type IssuerRecord,
   parseIssuerRecord,
 } from "../../src/identity/mod.ts";
+import { certificateOf } from "./certificate-fixtures.ts";
 import { failure, recordOf } from "./fixtures.ts";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 test("a record survives its bytes", () => {
+  const pem = new X509Certificate(certificateOf().raw).toString();
   const records: IssuerRecord[] = [
     recordOf(),
     recordOf({ tenants: { kind: "claim", claim: "t", any: true }, boundClaims: { a: "b" } }),
-    recordOf({ keys: { kind: "url", url: "https://x.example/jwks", ca: "pem" } }),
+    recordOf({ keys: { kind: "url", url: "https://x.example/jwks", ca: pem } }),
+    recordOf({ keys: { kind: "discovery", ca: pem } }),
+    recordOf({ boundClaims: { a: 1, b: false, c: { glob: "x*" } } }),
     recordOf({
       keys: { kind: "file", path: "/etc/jwks.json" },
       subject: { kind: "kubernetes", accounts: [{ namespace: "a", name: "b", uid: "c" }] },
@@ -61,7 +66,14 @@ const BAD: readonly (readonly [string, unknown])[] = [
   ["keys", { kind: "url", url: "https://a:b@x.example" }],
   ["keys", { kind: "inline", keys: "x" }],
   ["groupsClaim", 1],
-  ["boundClaims", { a: 1 }],
+  ["boundClaims", { a: null }],
+  ["boundClaims", { a: ["b"] }],
+  ["boundClaims", { a: { glob: "" } }],
+  ["boundClaims", { a: { glob: "x", flags: "i" } }],
+  ["issuer", "certificate"],
+  ["issuer", "anonymous"],
+  ["keys", { kind: "url", url: "https://x.example/jwks", ca: "pem" }],
+  ["keys", { kind: "discovery", url: "https://x.example/jwks" }],
   ["audiences", ["coffer"]],
 ];
 for (const [field, value] of BAD) {

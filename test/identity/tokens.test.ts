@@ -33,6 +33,7 @@ for (const alg of ALGORITHMS) {
       expires: NOW_MS + 600_000,
       tokenId: "t1",
       issuedAt: NOW - 10,
+      tenantIds: undefined,
     });
   });
 }
