@@ -4,6 +4,7 @@ import { type LeaseId, leaseId } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import { auditCalls } from "./calls/audit.ts";
 import { historyCalls } from "./calls/history.ts";
+import { issuerCalls } from "./calls/issuers.ts";
 import { policyCalls } from "./calls/policies.ts";
 import { tenantCalls } from "./calls/tenants.ts";
 import { tokenCalls } from "./calls/tokens.ts";
@@ -47,6 +48,7 @@ export function openClusterClient(
     ...tenantCalls(client),
     ...policyCalls(client),
     ...tokenCalls(client),
+    ...issuerCalls(client),
     ...historyCalls(client),
     ...auditCalls(client),
     close: () => client.close(),

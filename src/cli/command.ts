@@ -116,9 +116,11 @@ export function clientCommand<const Table extends OptionTable>(
   const { name, usage, summary, examples, arity } = command;
   const options: OptionTable = { format: formatOption, ...command.options };
   const run = async (argv: readonly string[], context: Context): Promise<ExitCode> => {
-    const parsed = parseCommandLine({ ...options, ...clientOptions }, argv);
+    const parsed = parseCommandLine({ ...clientOptions, ...options }, argv);
     checkArity(command, parsed.positional.length, arity);
-    const config = context.loadClient(parsed.values);
+    // An option of a client's name that the command has itself says nothing about how to connect.
+    const connecting = Object.entries(parsed.values).filter(([field]) => !(field in options));
+    const config = context.loadClient(Object.fromEntries(connecting));
     const client = await context.connect(config);
     try {
       const code = await command.run({

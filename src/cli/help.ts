@@ -44,12 +44,20 @@ export function commandHelp(command: Command): string {
     `Usage: coffer ${name} ${usage}`.trimEnd(),
     "",
     ...section("Options:", optionLines(command.options, name === "server")),
-    ...section("To reach the cluster:", command.isClient ? optionLines(clientOptions, true) : []),
+    ...section(
+      "To reach the cluster:",
+      command.isClient ? optionLines(connecting(command), true) : [],
+    ),
     ...section(
       "Examples:",
       examples.flatMap(([line, effect]) => [`  # ${effect}`, `  ${line}`]),
     ),
   ].join("\n");
+}
+
+/** What the command does not mean otherwise. */
+function connecting({ options }: Command): OptionTable {
+  return Object.fromEntries(Object.entries(clientOptions).filter(([field]) => !(field in options)));
 }
 
 /** `coffer lease --help`. */

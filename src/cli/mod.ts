@@ -11,7 +11,6 @@ export type {
   PolicyRow,
   Reply,
   ReplyHeader,
-  TokenRequest,
 } from "./client-port.ts";
 export type { AuditVerdict, Services, VerifyOrder } from "./command.ts";
 export type { Io } from "./io.ts";

@@ -8,6 +8,7 @@ import { del } from "./commands/del.ts";
 import { diff } from "./commands/diff.ts";
 import { get } from "./commands/get.ts";
 import { history } from "./commands/history.ts";
+import { issuerCommands } from "./commands/issuer.ts";
 import { leaseCommands } from "./commands/lease.ts";
 import { memberCommands } from "./commands/member.ts";
 import { pkiCommands } from "./commands/pki.ts";
@@ -17,6 +18,7 @@ import { policyReviewCommands } from "./commands/policy-review.ts";
 import { put } from "./commands/put.ts";
 import { compact } from "./commands/revisions.ts";
 import { rollback } from "./commands/rollback.ts";
+import { revocationCommands } from "./commands/revocation.ts";
 import { serviceCommands } from "./commands/services.ts";
 import { status } from "./commands/status.ts";
 import { tenantCommands } from "./commands/tenant.ts";
@@ -45,6 +47,8 @@ const commands: readonly Command[] = [
   ...policyInquiryCommands,
   ...policyReviewCommands,
   ...tokenCommands,
+  ...revocationCommands,
+  ...issuerCommands,
   ...auditCommands,
   ...pkiCommands,
   status,

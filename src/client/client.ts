@@ -1,6 +1,7 @@
 import { clusterApi, health, type mvcc, rpc } from "../proto/mod.ts";
 import { type AuditCalls, auditCalls } from "./audit-calls.ts";
 import { type HistoryCalls, historyCalls } from "./history-calls.ts";
+import { type IssuerCalls, issuerCalls } from "./issuer-calls.ts";
 import { type PolicyCalls, policyCalls } from "./policy-calls.ts";
 import { type TenantCalls, tenantCalls } from "./tenant-calls.ts";
 import { type TokenCalls, tokenCalls } from "./token-calls.ts";
@@ -26,7 +27,14 @@ export interface ClientOptions extends ConnectionOptions {
 
 /** Every call rejects with CofferError and nothing else, and leaves the client usable. */
 export interface Client
-  extends TenantCalls, PolicyCalls, TokenCalls, HistoryCalls, AuditCalls, AsyncDisposable {
+  extends
+    TenantCalls,
+    PolicyCalls,
+    TokenCalls,
+    IssuerCalls,
+    HistoryCalls,
+    AuditCalls,
+    AsyncDisposable {
   readonly range: Unary<rpc.RangeRequest, rpc.RangeResponse>;
   readonly put: Unary<rpc.PutRequest, rpc.PutResponse>;
   readonly deleteRange: Unary<rpc.DeleteRangeRequest, rpc.DeleteRangeResponse>;
@@ -77,6 +85,7 @@ export function connect(options: ClientOptions): Client {
     ...tenantCalls(call),
     ...policyCalls(call),
     ...tokenCalls(call),
+    ...issuerCalls(call),
     ...historyCalls(call),
     ...auditCalls(call),
     watch: (callOptions = {}) =>

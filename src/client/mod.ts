@@ -11,6 +11,7 @@ export {
   clusterApi,
   health,
   historyApi,
+  issuerApi,
   mvcc,
   policyApi,
   rpc,

@@ -13,7 +13,7 @@ export interface CommandLine<Table extends OptionTable> {
  * Reads options and positional arguments in any order, as GNU and etcdctl do: `--name value`,
  * `--name=value`, `--switch`, `-w value`, `-wvalue`; all behind `--` is positional, and `-` alone is
  * too. Throws `invalid-argument` for an unknown option, a value that is missing or wrong, or an
- * option given twice.
+ * option given twice that is no list.
  */
 export function parseCommandLine<Table extends OptionTable>(
   table: Table,
@@ -37,10 +37,16 @@ export function parseCommandLine<Table extends OptionTable>(
     const isSwitch = option.parser.kind === "switch";
     const text = inline ?? (isSwitch ? "true" : argv[++at]);
     if (text === undefined) throw usage(`${name} needs a value: ${name} ${placeholder(option)}`);
-    if (Object.hasOwn(values, field)) throw usage(`${name} is given twice`);
-    values[field] = parseValue(option, text, name);
+    const value = parseValue(option, text, name);
+    values[field] = Object.hasOwn(values, field) ? both(values[field], value, name) : value;
   }
   return { values: values as PartialValues<Table>, positional };
+}
+
+/** A list may be given in parts. */
+function both(before: unknown, after: unknown, name: string): unknown {
+  if (Array.isArray(before) && Array.isArray(after)) return [...before, ...after];
+  throw usage(`${name} is given twice`);
 }
 
 function splitWord(word: string): { readonly name: string; readonly inline: string | undefined } {

@@ -6,14 +6,29 @@ export interface TokenRequest {
   readonly groups: readonly string[];
   readonly tenants: readonly string[];
   readonly ttlSeconds: number;
+  /** x5t#S256 of the certificate without which the token is worth nothing; "": it needs none. */
+  readonly certificate: string;
+}
+
+export interface TokenReply {
+  readonly token: string;
+  /** Its `jti`. */
+  readonly tokenId: string;
+  /** Milliseconds since the epoch. */
+  readonly expires: number;
 }
 
 /** Credentials. */
 export interface TokenEdge {
-  tokenIssue(
+  tokenIssue(caller: Caller, request: TokenRequest): Promise<Reply<TokenReply>>;
+  /**
+   * A new key signs from now on. The former ones verify until the last token that they signed has ended,
+   * or with `dropFormer` no more.
+   */
+  tokenRotateKey(
     caller: Caller,
-    request: TokenRequest,
-  ): Promise<Reply<{ readonly token: string; readonly expires: number }>>;
+    request: { readonly dropFormer: boolean },
+  ): Promise<Reply<{ readonly keyId: string }>>;
   /** Who the caller is taken for. */
   whoAmI(
     caller: Caller,

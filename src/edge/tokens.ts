@@ -1,5 +1,5 @@
 import { CofferError } from "../errors.ts";
-import { type Actor, revision } from "../core/types/mod.ts";
+import { type Actor, CLUSTER_SCOPE, revision } from "../core/types/mod.ts";
 import {
   type EdgeDeps,
   NO_TARGET,
@@ -9,11 +9,13 @@ import {
   authoriseOperator,
   linearize,
   mayAdmin,
+  proposeChecked,
+  resultOf,
   runRequest,
 } from "./gate.ts";
 import type { Caller, Reply } from "./requests.ts";
 import { checkTenantName } from "./tenants.ts";
-import type { TokenEdge, TokenRequest } from "./token-requests.ts";
+import type { TokenEdge, TokenReply, TokenRequest } from "./token-requests.ts";
 
 /** A token of the built-in issuer lives at most 30 days. */
 const TOKEN_TTL_SECONDS_MAX = 30 * 24 * 3600;
@@ -21,6 +23,7 @@ const TOKEN_TTL_SECONDS_MAX = 30 * 24 * 3600;
 export function tokenEdge(deps: EdgeDeps): TokenEdge {
   return {
     tokenIssue: (caller, request) => tokenIssue(deps, caller, request),
+    tokenRotateKey: (caller, request) => tokenRotateKey(deps, caller, request.dropFormer),
     whoAmI: (caller) => whoAmI(deps, caller),
   };
 }
@@ -47,7 +50,7 @@ function tokenIssue(
   deps: EdgeDeps,
   caller: Caller,
   request: TokenRequest,
-): Promise<Reply<{ readonly token: string; readonly expires: number }>> {
+): Promise<Reply<TokenReply>> {
   const what = { action: "token-issue", target: { key: request.subject, rangeEnd: "" } };
   return runRequest(deps, caller, what, async (context) => {
     await linearize(context);
@@ -69,9 +72,56 @@ function tokenIssue(
         `a token lives from 1 second to ${TOKEN_TTL_SECONDS_MAX} seconds (30 days)`,
       );
     }
-    const { token, expires } = await deps.tokens.issue({ ...request, tenants });
-    const issued = JSON.stringify({ tenants, groups: request.groups, ttl: ttlSeconds });
+    const tenantIds = tenantIdsOf(deps, tenants);
+    const { token, tokenId, expires } = await deps.tokens.issue({ ...request, tenants, tenantIds });
+    const issued = JSON.stringify({ tenants, groups: request.groups, ttl: ttlSeconds, tokenId });
     context.touched.push({ action: "token-issued", target: { key: issued, rangeEnd: "" } });
-    return { body: { token, expires }, revision: revision(0) };
+    return { body: { token, tokenId, expires }, revision: revision(0) };
+  });
+}
+
+/** Which tenants the names mean now: the token is not for a later one of the same name. */
+function tenantIdsOf(
+  { node }: EdgeDeps,
+  names: readonly string[],
+): Readonly<Record<string, string>> {
+  const named = names.filter((name) => name !== SYSTEM_TENANT_NAME && name !== "*");
+  return Object.fromEntries(
+    named.map((name) => {
+      const id = node.state.tenantByName(name)?.id;
+      if (id === undefined) {
+        throw new CofferError(
+          "not-found",
+          `tenant '${name}'; a token is for one that is there: coffer tenant create`,
+        );
+      }
+      return [name, id];
+    }),
+  );
+}
+
+function tokenRotateKey(
+  deps: EdgeDeps,
+  caller: Caller,
+  dropFormer: boolean,
+): Promise<Reply<{ readonly keyId: string }>> {
+  const what = { action: "token-rotate-key", target: NO_TARGET };
+  return runRequest(deps, caller, what, async (context) => {
+    await linearize(context);
+    context.scope = CLUSTER_SCOPE;
+    let made = "";
+    const result = await proposeChecked(context, async () => {
+      authoriseOperator(context, "token/rotate-key");
+      const { keyId, changes } = await deps.tokens.planRotation(dropFormer);
+      made = keyId;
+      return { kind: "records", changes };
+    }).catch((error: unknown) => {
+      if (!(error instanceof CofferError) || error.code !== "not-found") throw error;
+      throw new CofferError("conflict", "somebody else has just rotated the key");
+    });
+    resultOf(result, "done");
+    const target = { key: JSON.stringify({ keyId: made, dropFormer }), rangeEnd: "" };
+    context.touched.push({ action: "token-key-rotated", target });
+    return { body: { keyId: made }, revision: revision(0) };
   });
 }

@@ -5,6 +5,7 @@
 export * as auditApi from "./gen/coffer/v1/audit.ts";
 export * as clusterApi from "./gen/coffer/v1/cluster.ts";
 export * as historyApi from "./gen/coffer/v1/history.ts";
+export * as issuerApi from "./gen/coffer/v1/issuers.ts";
 export * as policyApi from "./gen/coffer/v1/policies.ts";
 export * as tenantApi from "./gen/coffer/v1/tenants.ts";
 export * as tokenApi from "./gen/coffer/v1/tokens.ts";

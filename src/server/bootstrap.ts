@@ -10,15 +10,11 @@ import {
   tenantId,
 } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
-import {
-  builtinIssuerRecord,
-  createBuiltinIssuer,
-  encodeIssuerRecord,
-  exportIssuerKey,
-} from "../identity/mod.ts";
 import { type PolicyFiles, planPolicyChange } from "../access/mod.ts";
 import type { Node } from "../node/mod.ts";
 import type { Keyring } from "../seal/mod.ts";
+import { processClock } from "./clock.ts";
+import { firstIssuerKey, hasIssuerKey } from "./issuer-keys.ts";
 
 /**
  * The first entries of a new cluster: its keys, the built-in issuer, who runs it, and the tenant
@@ -26,17 +22,9 @@ import type { Keyring } from "../seal/mod.ts";
  * the next start.
  */
 
-export const BUILTIN_ISSUER = "coffer";
-export const TOKEN_AUDIENCE = "coffer";
-/** Record (table `setting`) that holds the built-in issuer's sealed private key. */
-export const ISSUER_KEY_SETTING = "issuer-key/coffer";
-/** The purpose it is sealed under. */
-export const ISSUER_KEY_PURPOSE = "issuer-key";
 /** Record (table `setting`) that says that all steps were done. */
 const DONE_SETTING = "bootstrapped";
 const DEFAULT_TENANT = "default";
-/** The greatest age of a token of the built-in issuer, in seconds: 30 days and a little. */
-const TOKEN_AGE_SECONDS_MAX = 30 * 24 * 3600 + 60;
 
 /** Subjects that run a new cluster and own its default tenant. */
 const FIRST_ADMINS: readonly string[] = ["user:admin", "cert:admin"];
@@ -64,8 +52,10 @@ export async function bootstrap(deps: BootstrapDeps): Promise<void> {
     deps.keyring.invalidate(CLUSTER_SCOPE);
   }
   await deps.keyring.unseal();
-  if (state.record(CLUSTER_SCOPE, "setting", ISSUER_KEY_SETTING) === undefined) {
-    await propose(deps, { kind: "records", changes: await issuerChanges(deps) });
+  if (!hasIssuerKey(deps.node)) {
+    const { keyring } = deps;
+    const changes = await firstIssuerKey({ keyring, clock: processClock });
+    await propose(deps, { kind: "records", changes });
   }
   await listFirstMembers(deps);
   // Once only: whoever takes the first operators or tenants away must not get them back at a start.
@@ -106,23 +96,6 @@ export async function announceMember(
   const urls = (info: MemberInfo): string => info.clientUrls.join(" ");
   if (known !== undefined && known.name === member.name && urls(known) === urls(member)) return;
   await propose(deps, { kind: "member", member });
-}
-
-async function issuerChanges(deps: BootstrapDeps): Promise<readonly RecordChange[]> {
-  const key = await createBuiltinIssuer();
-  const record = builtinIssuerRecord({
-    issuer: BUILTIN_ISSUER,
-    audience: TOKEN_AUDIENCE,
-    keys: [key],
-    maxAgeSeconds: TOKEN_AGE_SECONDS_MAX,
-  });
-  const secret = exportIssuerKey(key);
-  const sealed = deps.keyring.sealSecret(ISSUER_KEY_PURPOSE, secret);
-  secret.fill(0);
-  return [
-    { table: "setting", id: ISSUER_KEY_SETTING, data: sealed, expect: "absent" },
-    { table: "issuer", id: BUILTIN_ISSUER, data: encodeIssuerRecord(record), expect: "absent" },
-  ];
 }
 
 function operatorChanges(): readonly RecordChange[] {

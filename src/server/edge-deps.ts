@@ -54,7 +54,7 @@ export function createEdgeDeps(parts: {
   });
   return {
     node,
-    identity: identity.identity,
+    ...identity.ports,
     access: {
       ...access,
       planPolicyChange,
@@ -70,9 +70,6 @@ export function createEdgeDeps(parts: {
       newTenantKeys: (tenant) => keyring.newTenantKeys(tenant),
     },
     audit: auditPort(audit),
-    tokens: identity.tokens,
-    revocations: identity.revocations,
-    issuers: identity.issuers,
     random: {
       // Positive, as etcd draws them, and never 0.
       leaseId: () => leaseId(randomBytes(8).readBigUInt64BE() & 0x7fffffffffffffffn || 1n),

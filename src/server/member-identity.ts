@@ -1,32 +1,22 @@
-import { readFileSync } from "node:fs";
 import type { Audit } from "../audit/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
 import { CLUSTER_SCOPE } from "../core/types/mod.ts";
-import { CofferError } from "../errors.ts";
-import {
-  type Identity,
-  type IssuedToken,
-  type IssuerRecord,
-  createIdentity,
-  importIssuerKey,
-  issueToken,
-  parseIssuerRecord,
-} from "../identity/mod.ts";
+import type { EdgeParts } from "../edge/mod.ts";
+import { type Identity, type IssuedToken, createIdentity } from "../identity/mod.ts";
 import type { Node } from "../node/mod.ts";
 import type { Keyring } from "../seal/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import {
-  BUILTIN_ISSUER,
-  ISSUER_KEY_PURPOSE,
-  ISSUER_KEY_SETTING,
-  TOKEN_AUDIENCE,
-} from "./bootstrap.ts";
-import { processClock } from "./clock.ts";
-import { memberEvent } from "./member-event.ts";
+import { processClock, processScheduler } from "./clock.ts";
+import { planKeyRotation, rotateByAge } from "./issuer-keys.ts";
+import { followIssuers, issuerPort } from "./member-issuers.ts";
+import { openMemberRevocations, rechecker, revocationPort } from "./member-revocations.ts";
+import { type TokenOrder, signToken, tenantIdsOf } from "./member-tokens.ts";
 
 /** Who callers are, by the issuers of the cluster and of the configuration; and the built-in issuer. */
 export interface MemberIdentity {
   readonly identity: Identity;
+  /** For the edge. */
+  readonly ports: Pick<EdgeParts, "identity" | "tokens" | "revocations" | "issuers">;
   issueToken(order: {
     readonly subject: string;
     readonly groups: readonly string[];
@@ -38,88 +28,79 @@ export interface MemberIdentity {
   close(): void;
 }
 
-export function openMemberIdentity(deps: {
+interface Deps {
   readonly config: ServerConfig;
   readonly node: Node;
   readonly keyring: Keyring;
   readonly log: Logger;
-}): MemberIdentity {
+}
+
+export function openMemberIdentity(deps: Deps): MemberIdentity {
   const { config, node, keyring, log } = deps;
-  const configured = readIssuersFile(config.issuersFile);
-  let issuers: readonly IssuerRecord[] | undefined;
-  const endListening = node.onRecords(({ table }) => {
-    if (table === "issuer") issuers = undefined;
-  });
-  const endReplacing = node.onStateReplaced(() => {
-    issuers = undefined;
-  });
-  const readIssuers = (): readonly IssuerRecord[] => [
-    ...node.state.records(CLUSTER_SCOPE, "issuer").map(({ data }) => parseIssuerRecord(data)),
-    ...configured,
-  ];
+  const timing = { clock: processClock, scheduler: processScheduler };
+  // First, so that what is revoked is in its index before anything else hears of it.
+  const revoked = openMemberRevocations({ node, log, ...timing });
+  const issuers = followIssuers(deps);
   const identity = createIdentity({
-    issuers: () => (issuers ??= readIssuers()),
+    issuers: issuers.all,
     clock: processClock,
     log,
     anonymousAs: config.anonymousAs,
+    newest: () => node.readIndex() ?? Promise.resolve(),
+    isRevoked: revoked.index.isRevoked,
+    isCertificateRevoked: (thumbprint) =>
+      revoked.index.isCertificateRevoked(CLUSTER_SCOPE, thumbprint),
   });
+  const keys = { node, keyring, clock: processClock };
+  const endRotation = rotateByAge({ ...keys, node, log, scheduler: processScheduler });
+  const issue = (order: TokenOrder): Promise<IssuedToken> => signToken(keys, revoked.index, order);
+  const port: EdgeParts["identity"] = {
+    authenticate: (credentials) => identity.authenticate(credentials),
+    recheck: rechecker(identity, revoked),
+    onRevoked: (listener) => {
+      const endRevoked = revoked.onRevoked(listener);
+      const endChanged = issuers.onChanged(() => listener(CLUSTER_SCOPE));
+      return () => {
+        endRevoked();
+        endChanged();
+      };
+    },
+  };
   return {
     identity,
-    issueToken: async (order) => {
-      const sealed = node.state.record(CLUSTER_SCOPE, "setting", ISSUER_KEY_SETTING);
-      if (sealed === undefined) throw new CofferError("not-found", "the built-in issuer's key");
-      const secret = keyring.openSecret(ISSUER_KEY_PURPOSE, sealed);
-      try {
-        const key = await importIssuerKey(secret);
-        return await issueToken(key, {
-          ...order,
-          issuer: BUILTIN_ISSUER,
-          audience: TOKEN_AUDIENCE,
-          now: processClock.now(),
-        });
-      } finally {
-        secret.fill(0);
-      }
+    ports: {
+      identity: port,
+      tokens: { issue, planRotation: (dropFormer) => planKeyRotation(keys, dropFormer) },
+      revocations: revocationPort(revoked, issuers.all),
+      issuers: issuerPort(issuers, identity),
     },
+    issueToken: (order) => issue({ ...order, tenantIds: tenantIdsOf(node, order.tenants) }),
     auditRefusedConnection: (audit, reason, address) => {
       audit
-        .append(
-          memberEvent({
-            subject: "",
-            peerAddress: address,
-            action: "connect",
-            outcome: "refused",
-            reason,
-          }),
-        )
+        .append({
+          tenant: "",
+          revision: 0,
+          policyRevision: 0,
+          requestId: "",
+          issuer: "",
+          subject: "",
+          groups: [],
+          tokenId: "",
+          certThumbprint: "",
+          peerAddress: address,
+          action: "connect",
+          key: "",
+          rangeEnd: "",
+          outcome: "refused",
+          reason,
+        })
         .catch((cause: unknown) => log.warn("Refused connection was not recorded", { cause }));
     },
     close: () => {
-      endListening();
-      endReplacing();
+      endRotation();
+      issuers.close();
       identity.close();
+      revoked.close();
     },
   };
-}
-
-/** A JSON array of issuer records. */
-function readIssuersFile(path: string | undefined): readonly IssuerRecord[] {
-  if (path === undefined) return [];
-  const bad = (problem: string, cause: unknown): CofferError =>
-    new CofferError("invalid-argument", `--issuers-file ${path} ${problem}`, { cause });
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(readFileSync(path, "utf8"));
-  } catch (cause) {
-    throw bad("cannot be read as JSON", cause);
-  }
-  if (!Array.isArray(parsed)) throw bad("is not a JSON array of issuer records", undefined);
-  return parsed.map((one: unknown, i) => {
-    try {
-      return parseIssuerRecord(new TextEncoder().encode(JSON.stringify(one)));
-    } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : "it is not an issuer record";
-      throw bad(`record ${i + 1}: ${reason}`, cause);
-    }
-  });
 }

@@ -22,8 +22,11 @@ import type {
   Caller,
   Edge,
   HealthResult,
+  IssuerInfo,
   Reply,
   ReplyHeader,
+  Revocation,
+  RevocationTarget,
   WatchSession,
 } from "../../src/edge/mod.ts";
 import { CofferError } from "../../src/errors.ts";
@@ -308,7 +311,6 @@ export class FakeEdge implements Edge {
       allowed: action === "read",
       row: action === "read" ? ["p", "user:alice", "/*", "read", "allow"] : undefined,
     }));
-
   policyWhoCan: Edge["policyWhoCan"] = (caller, { after }) =>
     this.#enter("policyWhoCan", caller, () => ({
       holders: [{ subject: "user:alice", row: ["p", "user:alice", "/*", "read", "allow"] }],
@@ -350,7 +352,35 @@ export class FakeEdge implements Edge {
     }));
 
   tokenIssue: Edge["tokenIssue"] = (caller, { ttlSeconds }) =>
-    this.#enter("tokenIssue", caller, () => ({ token: "t.t.t", expires: ttlSeconds * 1000 }));
+    this.#enter("tokenIssue", caller, () => {
+      return { token: "t.t.t", tokenId: "jti-1", expires: ttlSeconds * 1000 };
+    });
+  tokenRotateKey: Edge["tokenRotateKey"] = (caller, { dropFormer }) =>
+    this.#enter("tokenRotateKey", caller, () => ({ keyId: dropFormer ? "only" : "next" }));
+  tokenRevoke: Edge["tokenRevoke"] = (caller, { target, certificateEnds }) =>
+    this.#enter("tokenRevoke", caller, () => {
+      return { tenant: "", revocation: revocationOf(target, certificateEnds) };
+    });
+  tokenRevocations: Edge["tokenRevocations"] = (caller, { after }) =>
+    this.#enter("tokenRevocations", caller, () => {
+      const target = { kind: "certificate", thumbprint: `after ${after}` } as const;
+      return { tenant: "blue", revocations: [revocationOf(target, 0)], next: after ? "" : "id" };
+    });
+  tokenUnrevoke: Edge["tokenUnrevoke"] = (caller, id) =>
+    this.#enter("tokenUnrevoke", caller, () => {
+      const target = { kind: "token", issuer: "coffer", tokenId: id } as const;
+      return { tenant: "blue", revocation: revocationOf(target, 0) };
+    });
+
+  issuerAdd: Edge["issuerAdd"] = (caller, { record, replace }) =>
+    this.#enter("issuerAdd", caller, () => issuerOf(Buffer.from(record).toString(), replace));
+  issuerList: Edge["issuerList"] = (caller) =>
+    this.#enter("issuerList", caller, () => [issuerOf("{}", false)]);
+  issuerShow: Edge["issuerShow"] = (caller, issuer) =>
+    this.#enter("issuerShow", caller, () => issuerOf(JSON.stringify({ issuer }), false));
+  issuerRemove: Edge["issuerRemove"] = (caller) =>
+    this.#enter("issuerRemove", caller, () => undefined);
+
   whoAmI: Edge["whoAmI"] = (caller) =>
     this.#enter("whoAmI", caller, () => ({
       actor: { issuer: "test", subject: "user:alice", requestId: caller.requestId },
@@ -377,6 +407,14 @@ export class FakeEdge implements Edge {
     }));
   auditCheckpoints: Edge["auditCheckpoints"] = (caller) =>
     this.#enter("auditCheckpoints", caller, () => ["{}"]);
+}
+
+function revocationOf(target: RevocationTarget, certificateEnds: number): Revocation {
+  return { id: "id", target, by: "user:alice", created: 1000, expires: 2000 + certificateEnds };
+}
+
+function issuerOf(record: string, isBuiltin: boolean): IssuerInfo {
+  return { issuer: "https://id.example", record, isBuiltin, keys: 2, failure: "down" };
 }
 
 /** Watches of one stream, with everything queued until it is pulled. */

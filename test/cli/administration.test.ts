@@ -3,7 +3,7 @@ import test, { describe } from "node:test";
 import { memberId } from "../../src/core/types/mod.ts";
 import { CofferError } from "../../src/errors.ts";
 import type { VerifyOrder } from "../../src/cli/mod.ts";
-import { answer, headerText, kv, run } from "./harness.ts";
+import { answer, headerText, run } from "./harness.ts";
 
 const actor = { issuer: "https://issuer", subject: "user:alice", requestId: "r-1" };
 

@@ -73,7 +73,9 @@ test("the services of coffer.v1", async () => {
   assert.deepEqual(tried.problems, ["g,user:alice,role:reader"]);
   assert.deepEqual([tried.records, tried.judged, tried.moved, tried.cut], [9n, 0n, 1n, 2n]);
   assert.deepEqual(tried.changes[0]?.key, bytes("/a\xff"));
-  assert.equal((await client.tokenIssue({ ttlSeconds: 60 })).expires, 60_000n);
+  const issued = await client.tokenIssue({ ttlSeconds: 60 });
+  assert.deepEqual([issued.expires, issued.tokenId], [60_000n, "jti-1"]);
+  assert.equal((await client.tokenRotateKey({ dropFormer: true })).keyId, "only");
   await client.put({ key: bytes("h"), value: bytes("x") });
   const { items, valuesWithheld } = await client.history({ key: bytes("h") });
   assert.deepEqual([items[0]?.kv?.value, items[0]?.valueBytes], [bytes(""), 1n]);

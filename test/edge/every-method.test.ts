@@ -27,6 +27,9 @@ interface Row {
 const DENIED = "permission-denied";
 const key = bytes("/k");
 const ID = 0x7001n;
+const revokeEve = {
+  target: { target: { $case: "token" as const, value: { issuer: "", tokenId: "eve" } } },
+};
 const row = { fields: ["p", "user:eve", "*", "*", "allow"] };
 
 /** One reply of a stream, or its failure. */
@@ -220,6 +223,54 @@ const METHODS: { readonly [method in Request]: Row } = {
   tokenIssue: {
     call: (c) => c.tokenIssue({ subject: "user:eve", ttlSeconds: 60n }),
     action: "token-issue",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  tokenRotateKey: {
+    call: (c) => c.tokenRotateKey(),
+    action: "token-rotate-key",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  tokenRevoke: {
+    call: (c) => c.tokenRevoke(revokeEve),
+    action: "token-revoke",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  tokenRevocations: {
+    call: (c) => c.tokenRevocations(),
+    action: "token-revocations",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  tokenUnrevoke: {
+    call: (c) => c.tokenUnrevoke({ id: "0" }),
+    action: "token-unrevoke",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  issuerAdd: {
+    call: (c) => c.issuerAdd({ record: bytes("{}") }),
+    action: "issuer-add",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  issuerList: {
+    call: (c) => c.issuerList(),
+    action: "issuer-list",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  issuerShow: {
+    call: (c) => c.issuerShow({ issuer: "coffer" }),
+    action: "issuer-show",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  issuerRemove: {
+    call: (c) => c.issuerRemove({ issuer: "coffer" }),
+    action: "issuer-remove",
     stranger: DENIED,
     reader: DENIED,
   },

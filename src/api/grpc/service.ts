@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 
-import type { Edge } from "../../edge/mod.ts";
+import type { Edge, PeerCertificate } from "../../edge/mod.ts";
 import { type GrpcStatus, grpcStatus } from "../../errors.ts";
 import type { Logger } from "../../telemetry/mod.ts";
 import { type CallContext, ServerCall } from "./call.ts";
@@ -10,12 +10,14 @@ import { clusterStatusMethods } from "./cluster-status.ts";
 import { MESSAGE_BYTES_MAX } from "./fault.ts";
 import { healthMethods } from "./health.ts";
 import { historyMethods } from "./history.ts";
+import { issuerMethods } from "./issuers.ts";
 import { kvMethods } from "./kv.ts";
 import { leaseMethods } from "./lease.ts";
 import { maintenanceMethods } from "./maintenance.ts";
 import { type Peer, callerOf } from "./metadata.ts";
 import type { Method } from "./method.ts";
 import { policyMethods } from "./policies.ts";
+import { revocationMethods } from "./revocations.ts";
 import { ProtocolError } from "./status.ts";
 import { tenantMethods } from "./tenants.ts";
 import { tokenMethods } from "./tokens.ts";
@@ -39,8 +41,11 @@ export interface GrpcService {
   /** Whether the content type of a request says gRPC. */
   accepts(headers: IncomingHttpHeaders): boolean;
   handle(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, peer: Peer): void;
-  /** Ends every open stream with `error`; unary calls in flight go on. */
-  endStreams(error: unknown): void;
+  /**
+   * Ends open streams with `error`: all, or those of connections that `certificate` came over. Unary
+   * calls in flight go on.
+   */
+  endStreams(error: unknown, certificate?: PeerCertificate): void;
   close(): void;
 }
 
@@ -68,8 +73,12 @@ export function createGrpcService(options: GrpcServiceOptions): GrpcService {
       else if (method.kind === "unary") call.serveUnary(method, headers);
       else call.serveStream(method, headers);
     },
-    endStreams: (error) => {
-      for (const call of context.streams) call.finish(error);
+    endStreams: (error, certificate) => {
+      for (const call of context.streams) {
+        if (certificate === undefined || call.caller.certificate === certificate) {
+          call.finish(error);
+        }
+      }
     },
     close: () => clearInterval(sweep),
   };
@@ -86,6 +95,8 @@ function methodTable(edge: Edge): ReadonlyMap<string, Method> {
     ...tenantMethods(edge),
     ...policyMethods(edge),
     ...tokenMethods(edge),
+    ...revocationMethods(edge),
+    ...issuerMethods(edge),
     ...historyMethods(edge),
     ...auditMethods(edge),
   ];

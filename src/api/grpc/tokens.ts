@@ -8,10 +8,19 @@ export function tokenMethods(edge: Edge): readonly Method[] {
     unary(
       "/coffer.v1.Tokens/Issue",
       { request: tokenApi.TokenIssueRequest, response: tokenApi.TokenIssueResponse },
-      async (caller, { subject, groups, tenants: names, ttlSeconds }) => {
-        const request = { subject, groups, tenants: names, ttlSeconds: clamp(ttlSeconds) };
+      async (caller, { subject, groups, tenants, ttlSeconds, certificate }) => {
+        const request = { subject, groups, tenants, ttlSeconds: clamp(ttlSeconds), certificate };
         const { header, body } = await edge.tokenIssue(caller, request);
-        return { header: headerOf(header), token: body.token, expires: whole(body.expires) };
+        const { token, tokenId } = body;
+        return { header: headerOf(header), token, tokenId, expires: whole(body.expires) };
+      },
+    ),
+    unary(
+      "/coffer.v1.Tokens/RotateKey",
+      { request: tokenApi.TokenRotateKeyRequest, response: tokenApi.TokenRotateKeyResponse },
+      async (caller, { dropFormer }) => {
+        const { header, body } = await edge.tokenRotateKey(caller, { dropFormer });
+        return { header: headerOf(header), keyId: body.keyId };
       },
     ),
     unary(

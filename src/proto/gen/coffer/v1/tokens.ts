@@ -20,6 +20,8 @@ export interface TokenIssueRequest {
   groups: string[];
   tenants: string[];
   ttlSeconds: bigint;
+  /** SHA-256 in base64url (x5t#S256) of the certificate without which the token is worth nothing. */
+  certificate: string;
 }
 
 export interface TokenIssueResponse {
@@ -27,6 +29,98 @@ export interface TokenIssueResponse {
   token: string;
   /** Milliseconds since the Unix epoch. */
   expires: bigint;
+  /** The token's jti. */
+  tokenId: string;
+}
+
+export interface TokenRotateKeyRequest {
+  /** Former keys verify no more, and every token that they signed ends. */
+  dropFormer: boolean;
+}
+
+export interface TokenRotateKeyResponse {
+  header: ResponseHeader | undefined;
+  keyId: string;
+}
+
+/** What is revoked. Times in whole seconds since the Unix epoch; that second itself counts as before. */
+export interface RevocationTarget {
+  target: { $case: "token"; value: RevokedToken } | { $case: "subject"; value: RevokedSubject } | {
+    $case: "issuer";
+    value: RevokedIssuer;
+  } | //
+  /** SHA-256 in base64url (x5t#S256). */
+  { $case: "certificate"; value: string } | undefined;
+}
+
+export interface RevokedToken {
+  /** "": the built-in one. */
+  issuer: string;
+  tokenId: string;
+}
+
+export interface RevokedSubject {
+  /** "": any. */
+  issuer: string;
+  subject: string;
+  /** 0: now. */
+  issuedBefore: bigint;
+}
+
+export interface RevokedIssuer {
+  issuer: string;
+  /** 0: now. */
+  issuedBefore: bigint;
+}
+
+export interface Revocation {
+  id: string;
+  target:
+    | RevocationTarget
+    | undefined;
+  /** The subject that revoked. */
+  by: string;
+  /** Milliseconds since the Unix epoch. */
+  created: bigint;
+  /** When it is forgotten, as all that it names must have ended by then. */
+  expires: bigint;
+}
+
+export interface TokenRevokeRequest {
+  target:
+    | RevocationTarget
+    | undefined;
+  /** When the certificate ends, in milliseconds since the Unix epoch; 0: unknown. */
+  certificateEnds: bigint;
+}
+
+export interface TokenRevokeResponse {
+  header: ResponseHeader | undefined;
+  revocation:
+    | Revocation
+    | undefined;
+  /** The tenant in which it holds; "": all. */
+  tenant: string;
+}
+
+export interface TokenRevocationsRequest {
+  /** The id after which to go on; "": from the first. */
+  after: string;
+}
+
+export interface TokenRevocationsResponse {
+  header:
+    | ResponseHeader
+    | undefined;
+  /** In order of id. */
+  revocations: Revocation[];
+  tenant: string;
+  /** Where to go on; "": these are the last. */
+  next: string;
+}
+
+export interface TokenUnrevokeRequest {
+  id: string;
 }
 
 export interface WhoAmIRequest {
@@ -40,7 +134,7 @@ export interface WhoAmIResponse {
 }
 
 function createBaseTokenIssueRequest(): TokenIssueRequest {
-  return { subject: "", groups: [], tenants: [], ttlSeconds: 0n };
+  return { subject: "", groups: [], tenants: [], ttlSeconds: 0n, certificate: "" };
 }
 
 export const TokenIssueRequest: MessageFns<TokenIssueRequest> = {
@@ -59,6 +153,9 @@ export const TokenIssueRequest: MessageFns<TokenIssueRequest> = {
         throw new globalThis.Error("value provided for field message.ttlSeconds of type int64 too large");
       }
       writer.uint32(32).int64(message.ttlSeconds);
+    }
+    if (message.certificate !== "") {
+      writer.uint32(42).string(message.certificate);
     }
     return writer;
   },
@@ -108,6 +205,14 @@ export const TokenIssueRequest: MessageFns<TokenIssueRequest> = {
             message.ttlSeconds = reader.int64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.certificate = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -131,12 +236,13 @@ export const TokenIssueRequest: MessageFns<TokenIssueRequest> = {
     message.ttlSeconds = (object.ttlSeconds !== undefined && object.ttlSeconds !== null)
       ? BigInt(object.ttlSeconds)
       : 0n;
+    message.certificate = object.certificate ?? "";
     return message;
   },
 };
 
 function createBaseTokenIssueResponse(): TokenIssueResponse {
-  return { header: undefined, token: "", expires: 0n };
+  return { header: undefined, token: "", expires: 0n, tokenId: "" };
 }
 
 export const TokenIssueResponse: MessageFns<TokenIssueResponse> = {
@@ -152,6 +258,9 @@ export const TokenIssueResponse: MessageFns<TokenIssueResponse> = {
         throw new globalThis.Error("value provided for field message.expires of type int64 too large");
       }
       writer.uint32(24).int64(message.expires);
+    }
+    if (message.tokenId !== "") {
+      writer.uint32(34).string(message.tokenId);
     }
     return writer;
   },
@@ -193,6 +302,14 @@ export const TokenIssueResponse: MessageFns<TokenIssueResponse> = {
             message.expires = reader.int64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.tokenId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -215,6 +332,940 @@ export const TokenIssueResponse: MessageFns<TokenIssueResponse> = {
       : undefined;
     message.token = object.token ?? "";
     message.expires = (object.expires !== undefined && object.expires !== null) ? BigInt(object.expires) : 0n;
+    message.tokenId = object.tokenId ?? "";
+    return message;
+  },
+};
+
+function createBaseTokenRotateKeyRequest(): TokenRotateKeyRequest {
+  return { dropFormer: false };
+}
+
+export const TokenRotateKeyRequest: MessageFns<TokenRotateKeyRequest> = {
+  encode(message: TokenRotateKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dropFormer !== false) {
+      writer.uint32(8).bool(message.dropFormer);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenRotateKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenRotateKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.dropFormer = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TokenRotateKeyRequest>): TokenRotateKeyRequest {
+    return TokenRotateKeyRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TokenRotateKeyRequest>): TokenRotateKeyRequest {
+    const message = createBaseTokenRotateKeyRequest();
+    message.dropFormer = object.dropFormer ?? false;
+    return message;
+  },
+};
+
+function createBaseTokenRotateKeyResponse(): TokenRotateKeyResponse {
+  return { header: undefined, keyId: "" };
+}
+
+export const TokenRotateKeyResponse: MessageFns<TokenRotateKeyResponse> = {
+  encode(message: TokenRotateKeyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    if (message.keyId !== "") {
+      writer.uint32(18).string(message.keyId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenRotateKeyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenRotateKeyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = ResponseHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.keyId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TokenRotateKeyResponse>): TokenRotateKeyResponse {
+    return TokenRotateKeyResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TokenRotateKeyResponse>): TokenRotateKeyResponse {
+    const message = createBaseTokenRotateKeyResponse();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? ResponseHeader.fromPartial(object.header)
+      : undefined;
+    message.keyId = object.keyId ?? "";
+    return message;
+  },
+};
+
+function createBaseRevocationTarget(): RevocationTarget {
+  return { target: undefined };
+}
+
+export const RevocationTarget: MessageFns<RevocationTarget> = {
+  encode(message: RevocationTarget, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.target?.$case) {
+      case "token":
+        RevokedToken.encode(message.target.value, writer.uint32(10).fork()).join();
+        break;
+      case "subject":
+        RevokedSubject.encode(message.target.value, writer.uint32(18).fork()).join();
+        break;
+      case "issuer":
+        RevokedIssuer.encode(message.target.value, writer.uint32(26).fork()).join();
+        break;
+      case "certificate":
+        writer.uint32(34).string(message.target.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevocationTarget {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevocationTarget();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.target = { $case: "token", value: RevokedToken.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = { $case: "subject", value: RevokedSubject.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.target = { $case: "issuer", value: RevokedIssuer.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.target = { $case: "certificate", value: reader.string() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RevocationTarget>): RevocationTarget {
+    return RevocationTarget.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RevocationTarget>): RevocationTarget {
+    const message = createBaseRevocationTarget();
+    switch (object.target?.$case) {
+      case "token": {
+        if (object.target?.value !== undefined && object.target?.value !== null) {
+          message.target = { $case: "token", value: RevokedToken.fromPartial(object.target.value) };
+        }
+        break;
+      }
+      case "subject": {
+        if (object.target?.value !== undefined && object.target?.value !== null) {
+          message.target = { $case: "subject", value: RevokedSubject.fromPartial(object.target.value) };
+        }
+        break;
+      }
+      case "issuer": {
+        if (object.target?.value !== undefined && object.target?.value !== null) {
+          message.target = { $case: "issuer", value: RevokedIssuer.fromPartial(object.target.value) };
+        }
+        break;
+      }
+      case "certificate": {
+        if (object.target?.value !== undefined && object.target?.value !== null) {
+          message.target = { $case: "certificate", value: object.target.value };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseRevokedToken(): RevokedToken {
+  return { issuer: "", tokenId: "" };
+}
+
+export const RevokedToken: MessageFns<RevokedToken> = {
+  encode(message: RevokedToken, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.issuer !== "") {
+      writer.uint32(10).string(message.issuer);
+    }
+    if (message.tokenId !== "") {
+      writer.uint32(18).string(message.tokenId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokedToken {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokedToken();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.issuer = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tokenId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RevokedToken>): RevokedToken {
+    return RevokedToken.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RevokedToken>): RevokedToken {
+    const message = createBaseRevokedToken();
+    message.issuer = object.issuer ?? "";
+    message.tokenId = object.tokenId ?? "";
+    return message;
+  },
+};
+
+function createBaseRevokedSubject(): RevokedSubject {
+  return { issuer: "", subject: "", issuedBefore: 0n };
+}
+
+export const RevokedSubject: MessageFns<RevokedSubject> = {
+  encode(message: RevokedSubject, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.issuer !== "") {
+      writer.uint32(10).string(message.issuer);
+    }
+    if (message.subject !== "") {
+      writer.uint32(18).string(message.subject);
+    }
+    if (message.issuedBefore !== 0n) {
+      if (BigInt.asIntN(64, message.issuedBefore) !== message.issuedBefore) {
+        throw new globalThis.Error("value provided for field message.issuedBefore of type int64 too large");
+      }
+      writer.uint32(24).int64(message.issuedBefore);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokedSubject {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokedSubject();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.issuer = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.issuedBefore = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RevokedSubject>): RevokedSubject {
+    return RevokedSubject.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RevokedSubject>): RevokedSubject {
+    const message = createBaseRevokedSubject();
+    message.issuer = object.issuer ?? "";
+    message.subject = object.subject ?? "";
+    message.issuedBefore = (object.issuedBefore !== undefined && object.issuedBefore !== null)
+      ? BigInt(object.issuedBefore)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseRevokedIssuer(): RevokedIssuer {
+  return { issuer: "", issuedBefore: 0n };
+}
+
+export const RevokedIssuer: MessageFns<RevokedIssuer> = {
+  encode(message: RevokedIssuer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.issuer !== "") {
+      writer.uint32(10).string(message.issuer);
+    }
+    if (message.issuedBefore !== 0n) {
+      if (BigInt.asIntN(64, message.issuedBefore) !== message.issuedBefore) {
+        throw new globalThis.Error("value provided for field message.issuedBefore of type int64 too large");
+      }
+      writer.uint32(16).int64(message.issuedBefore);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokedIssuer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokedIssuer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.issuer = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.issuedBefore = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RevokedIssuer>): RevokedIssuer {
+    return RevokedIssuer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RevokedIssuer>): RevokedIssuer {
+    const message = createBaseRevokedIssuer();
+    message.issuer = object.issuer ?? "";
+    message.issuedBefore = (object.issuedBefore !== undefined && object.issuedBefore !== null)
+      ? BigInt(object.issuedBefore)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseRevocation(): Revocation {
+  return { id: "", target: undefined, by: "", created: 0n, expires: 0n };
+}
+
+export const Revocation: MessageFns<Revocation> = {
+  encode(message: Revocation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.target !== undefined) {
+      RevocationTarget.encode(message.target, writer.uint32(18).fork()).join();
+    }
+    if (message.by !== "") {
+      writer.uint32(26).string(message.by);
+    }
+    if (message.created !== 0n) {
+      if (BigInt.asIntN(64, message.created) !== message.created) {
+        throw new globalThis.Error("value provided for field message.created of type int64 too large");
+      }
+      writer.uint32(32).int64(message.created);
+    }
+    if (message.expires !== 0n) {
+      if (BigInt.asIntN(64, message.expires) !== message.expires) {
+        throw new globalThis.Error("value provided for field message.expires of type int64 too large");
+      }
+      writer.uint32(40).int64(message.expires);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Revocation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevocation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = RevocationTarget.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.by = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.created = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.expires = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Revocation>): Revocation {
+    return Revocation.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Revocation>): Revocation {
+    const message = createBaseRevocation();
+    message.id = object.id ?? "";
+    message.target = (object.target !== undefined && object.target !== null)
+      ? RevocationTarget.fromPartial(object.target)
+      : undefined;
+    message.by = object.by ?? "";
+    message.created = (object.created !== undefined && object.created !== null) ? BigInt(object.created) : 0n;
+    message.expires = (object.expires !== undefined && object.expires !== null) ? BigInt(object.expires) : 0n;
+    return message;
+  },
+};
+
+function createBaseTokenRevokeRequest(): TokenRevokeRequest {
+  return { target: undefined, certificateEnds: 0n };
+}
+
+export const TokenRevokeRequest: MessageFns<TokenRevokeRequest> = {
+  encode(message: TokenRevokeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.target !== undefined) {
+      RevocationTarget.encode(message.target, writer.uint32(10).fork()).join();
+    }
+    if (message.certificateEnds !== 0n) {
+      if (BigInt.asIntN(64, message.certificateEnds) !== message.certificateEnds) {
+        throw new globalThis.Error("value provided for field message.certificateEnds of type int64 too large");
+      }
+      writer.uint32(16).int64(message.certificateEnds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenRevokeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenRevokeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.target = RevocationTarget.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.certificateEnds = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TokenRevokeRequest>): TokenRevokeRequest {
+    return TokenRevokeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TokenRevokeRequest>): TokenRevokeRequest {
+    const message = createBaseTokenRevokeRequest();
+    message.target = (object.target !== undefined && object.target !== null)
+      ? RevocationTarget.fromPartial(object.target)
+      : undefined;
+    message.certificateEnds = (object.certificateEnds !== undefined && object.certificateEnds !== null)
+      ? BigInt(object.certificateEnds)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseTokenRevokeResponse(): TokenRevokeResponse {
+  return { header: undefined, revocation: undefined, tenant: "" };
+}
+
+export const TokenRevokeResponse: MessageFns<TokenRevokeResponse> = {
+  encode(message: TokenRevokeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    if (message.revocation !== undefined) {
+      Revocation.encode(message.revocation, writer.uint32(18).fork()).join();
+    }
+    if (message.tenant !== "") {
+      writer.uint32(26).string(message.tenant);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenRevokeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenRevokeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = ResponseHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.revocation = Revocation.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TokenRevokeResponse>): TokenRevokeResponse {
+    return TokenRevokeResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TokenRevokeResponse>): TokenRevokeResponse {
+    const message = createBaseTokenRevokeResponse();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? ResponseHeader.fromPartial(object.header)
+      : undefined;
+    message.revocation = (object.revocation !== undefined && object.revocation !== null)
+      ? Revocation.fromPartial(object.revocation)
+      : undefined;
+    message.tenant = object.tenant ?? "";
+    return message;
+  },
+};
+
+function createBaseTokenRevocationsRequest(): TokenRevocationsRequest {
+  return { after: "" };
+}
+
+export const TokenRevocationsRequest: MessageFns<TokenRevocationsRequest> = {
+  encode(message: TokenRevocationsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== "") {
+      writer.uint32(10).string(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenRevocationsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenRevocationsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TokenRevocationsRequest>): TokenRevocationsRequest {
+    return TokenRevocationsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TokenRevocationsRequest>): TokenRevocationsRequest {
+    const message = createBaseTokenRevocationsRequest();
+    message.after = object.after ?? "";
+    return message;
+  },
+};
+
+function createBaseTokenRevocationsResponse(): TokenRevocationsResponse {
+  return { header: undefined, revocations: [], tenant: "", next: "" };
+}
+
+export const TokenRevocationsResponse: MessageFns<TokenRevocationsResponse> = {
+  encode(message: TokenRevocationsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.revocations) {
+      Revocation.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.tenant !== "") {
+      writer.uint32(26).string(message.tenant);
+    }
+    if (message.next !== "") {
+      writer.uint32(34).string(message.next);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenRevocationsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenRevocationsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = ResponseHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.revocations.push(Revocation.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.next = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TokenRevocationsResponse>): TokenRevocationsResponse {
+    return TokenRevocationsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TokenRevocationsResponse>): TokenRevocationsResponse {
+    const message = createBaseTokenRevocationsResponse();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? ResponseHeader.fromPartial(object.header)
+      : undefined;
+    message.revocations = object.revocations?.map((e) => Revocation.fromPartial(e)) || [];
+    message.tenant = object.tenant ?? "";
+    message.next = object.next ?? "";
+    return message;
+  },
+};
+
+function createBaseTokenUnrevokeRequest(): TokenUnrevokeRequest {
+  return { id: "" };
+}
+
+export const TokenUnrevokeRequest: MessageFns<TokenUnrevokeRequest> = {
+  encode(message: TokenUnrevokeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenUnrevokeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenUnrevokeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TokenUnrevokeRequest>): TokenUnrevokeRequest {
+    return TokenUnrevokeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TokenUnrevokeRequest>): TokenUnrevokeRequest {
+    const message = createBaseTokenUnrevokeRequest();
+    message.id = object.id ?? "";
     return message;
   },
 };

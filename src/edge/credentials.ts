@@ -1,0 +1,28 @@
+import { CLUSTER_SCOPE } from "../core/types/mod.ts";
+import { CofferError } from "../errors.ts";
+import type { RequestContext } from "./gate.ts";
+
+/**
+ * Why the caller's credentials are not good, or not any more, in the scope that was found: revoked
+ * there or everywhere, or given out for an earlier tenant of that name (refusal 17). undefined: good.
+ */
+export function credentialFailure(context: RequestContext): CofferError | undefined {
+  const { deps, caller, principal, scope } = context;
+  const revoked = deps.identity.recheck(principal, caller.certificate?.thumbprint, scope);
+  return revoked ?? formerFailure(context);
+}
+
+function formerFailure({ deps, principal, scope }: RequestContext): CofferError | undefined {
+  if (scope === CLUSTER_SCOPE || principal.tenants === "*") return undefined;
+  const id = principal.tenantIds?.get(principal.tenant);
+  if (id !== undefined) return id === scope ? undefined : formerTenant();
+  const left = deps.formerTenants.lastOf(principal.tenant);
+  if (left === undefined || principal.issuer === "anonymous") return undefined;
+  // Both in whole seconds: one of the same second may be from before.
+  return Math.floor(principal.issuedAt ?? 0) <= left ? formerTenant() : undefined;
+}
+
+function formerTenant(): CofferError {
+  const cause = "the credentials are of an earlier tenant of that name";
+  return new CofferError("permission-denied", undefined, { cause });
+}
