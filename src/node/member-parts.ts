@@ -96,6 +96,7 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
     ...hooks,
     ...base,
     self: options.memberId,
+    rules,
     requestTimeoutMs: times.requestTimeoutMs,
     electionMs: times.electionMs,
     confState: () => entryApplier.confState,

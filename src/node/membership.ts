@@ -25,6 +25,7 @@ import { refuseChange } from "./member-rules.ts";
 import type { ProposalQueue } from "./proposal-queue.ts";
 import type { Proposer } from "./proposer.ts";
 import type { Requests } from "./requests.ts";
+import type { NodeRules } from "./rules.ts";
 import type { Waits } from "./waits.ts";
 
 /** Milliseconds before something that could not be done right now is tried again. */
@@ -44,6 +45,7 @@ export interface MembershipDeps {
   readonly leadership: LeaderWatch;
   readonly requests: Requests;
   readonly changeMark: ChangeMark;
+  readonly rules: NodeRules;
   readonly requestTimeoutMs: number;
   readonly electionMs: number;
   confState(): ConfState;
@@ -173,9 +175,9 @@ export class Membership {
    * clock would lose a little each time.
    */
   #mayGiveWay(): boolean {
-    const { clock, leadership, requestTimeoutMs } = this.#deps;
-    const isAgain = clock.now() - this.#gaveWayAt < requestTimeoutMs;
-    return !isAgain && leadership.successor() !== undefined;
+    const { clock, leadership, requestTimeoutMs, rules } = this.#deps;
+    const since = clock.now() - this.#gaveWayAt;
+    return rules.mayGiveWay(since, requestTimeoutMs) && leadership.successor() !== undefined;
   }
 
   /** Why it was not appended; resolves once it is applied. */

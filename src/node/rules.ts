@@ -14,6 +14,8 @@ export interface NodeRules {
   stamp(data: Uint8Array, time: number, leaseTime: number): void;
   /** A leader gives times once it has applied an entry of its own term, and so all before it. */
   mayStamp(readableTerm: number, term: number): boolean;
+  /** A leader that is to go hands over once within a request's time. */
+  mayGiveWay(sinceMs: number, requestTimeoutMs: number): boolean;
 }
 
 export const NODE_RULES: NodeRules = {
@@ -21,4 +23,5 @@ export const NODE_RULES: NodeRules = {
   takes: (batchTerm, term) => batchTerm === term,
   stamp: (data, time, leaseTime) => stampTimes(data, time, leaseTime),
   mayStamp: (readableTerm, term) => readableTerm === term,
+  mayGiveWay: (sinceMs, requestTimeoutMs) => sinceMs >= requestTimeoutMs,
 };

@@ -265,9 +265,11 @@ export class Life implements Station {
         if (!this.isAlive || node === undefined) return;
         const { role, term, leader } = node.status();
         world.engine.note(`${this.name} is ${role} in term ${term}, led by ${leader}`);
-        if (role === "leader") coverage.add("leaders");
         member.look(node);
         world.truth.raft.became(member, { role, term, leader });
+        if (role !== "leader") return;
+        coverage.add("leaders");
+        world.truth.led();
       },
       pending: () => undefined,
       proposalsFailed: (count) => coverage.add("proposals out of time", count),

@@ -80,6 +80,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     needs: ["pause", "crash", "transfer", "partition", "slow-net"],
     nodeRules: { ...NODE_RULES, mayStamp: () => true },
   },
+  "hands over each time that it is to be removed": {
+    needs: ["replace"],
+    isHasty: true,
+    members: 3,
+    nodeRules: { ...NODE_RULES, mayGiveWay: () => true },
+  },
   "takes the wall clock for the clock of leases": { needs: ["wall-clock"], wallClock: true },
   "forgets the configuration that it has applied": {
     needs: ["crash", "replace", "add"],

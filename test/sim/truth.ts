@@ -75,6 +75,9 @@ interface TrueTenant {
   isDeleted: boolean;
 }
 
+/** Changes of leader within a second that faults may explain; in some hundred seeds there are four. */
+const LEADERS_PER_SECOND_MAX = 8;
+
 export class Truth {
   readonly raft: Checks = createChecks();
   readonly ops: Map<string, Op> = new Map();
@@ -89,6 +92,8 @@ export class Truth {
   readonly #confs: { readonly index: number; readonly bytes: Uint8Array }[] = [];
   /** When an entry was first in any log: "index/term". */
   readonly #firstSaved = new Map<string, number>();
+  /** When members came to lead, within the last second. */
+  #ledAt: number[] = [];
 
   constructor(engine: Engine, coverage: Coverage, voters: readonly MemberId[]) {
     this.#engine = engine;
@@ -119,6 +124,14 @@ export class Truth {
       if (!this.#firstSaved.has(name)) this.#firstSaved.set(name, this.#engine.moment);
     }
     this.raft.saved(member, entries);
+  }
+
+  /** A member leads from now on. */
+  led(): void {
+    const { now } = this.#engine;
+    this.#ledAt = [...this.#ledAt.filter((at) => at > now - 1000), now];
+    const { length } = this.#ledAt;
+    check(length <= LEADERS_PER_SECOND_MAX, () => `liveness: ${length} leaders within a second`);
   }
 
   /** Entries were applied by a member, to `fsm`. */
