@@ -20,7 +20,7 @@ export {
   path,
   text,
 } from "./parsers.ts";
-export { type Environment, loadConfig } from "./server-config.ts";
+export { autoCompactionOf, type Environment, loadConfig } from "./server-config.ts";
 export {
   configFileOption,
   type LogLevel,

@@ -1,3 +1,5 @@
+import type { TenantCompaction } from "../core/types/mod.ts";
+import { parseRetention } from "./auto-compaction.ts";
 import { type CommandLine, parseCommandLine, parseValue, usage } from "./command-line.ts";
 import { parseConfigFile, type ReadFile, readConfigFile } from "./config-file.ts";
 import { suggestion } from "./nearest.ts";
@@ -114,6 +116,8 @@ function withDefaults(given: Given): ServerConfig {
     electionMs: given.electionMs ?? 1000,
     quotaBytes: given.quotaBytes ?? 2 * 2 ** 30,
     snapshotEntries: given.snapshotEntries ?? 10_000,
+    autoCompactionMode: given.autoCompactionMode ?? "periodic",
+    autoCompactionRetention: given.autoCompactionRetention ?? "0",
     logLevel: given.logLevel ?? "info",
   };
 }
@@ -122,9 +126,18 @@ function withDefaults(given: Given): ServerConfig {
 function checkConfig(config: ServerConfig): void {
   checkListeners(config);
   checkCluster(config);
+  autoCompactionOf(config);
   if (config.electionMs < 5 * config.heartbeatMs) {
     throw usage("--election-ms must be at least five times --heartbeat-ms");
   }
+}
+
+/** What the cluster compacts of tenants without a compaction of their own. */
+export function autoCompactionOf(config: ServerConfig): TenantCompaction {
+  const { autoCompactionMode: mode, autoCompactionRetention: text } = config;
+  const parsed = parseRetention(mode, text);
+  if (parsed.ok) return parsed.value;
+  throw usage(`--auto-compaction-retention ${JSON.stringify(text)} ${parsed.error}`);
 }
 
 /** Names stand in NATS subjects and in DNS names of certificates. */

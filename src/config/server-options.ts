@@ -1,3 +1,4 @@
+import { type AutoCompactionMode, retention } from "./auto-compaction.ts";
 import type { Option } from "./option.ts";
 import {
   type Address,
@@ -52,6 +53,10 @@ export interface ServerConfig {
   readonly quotaBytes: number;
   /** Log entries between snapshots. */
   readonly snapshotEntries: number;
+  /** How `autoCompactionRetention` is meant. */
+  readonly autoCompactionMode: AutoCompactionMode;
+  /** History kept of tenants without a compaction of their own: see `parseRetention`. */
+  readonly autoCompactionRetention: string;
   readonly logLevel: LogLevel;
 }
 
@@ -147,6 +152,16 @@ export const serverOptions: ServerOptions = {
     name: "snapshot-entries",
     parser: integer({ min: 1 }),
     help: "log entries between snapshots (10000)",
+  },
+  autoCompactionMode: {
+    name: "auto-compaction-mode",
+    parser: oneOf(["periodic", "revision"]),
+    help: "what --auto-compaction-retention counts: time or revisions (periodic)",
+  },
+  autoCompactionRetention: {
+    name: "auto-compaction-retention",
+    parser: retention,
+    help: "history kept of tenants that set none themselves, such as 1h, 0: all of it (0)",
   },
   logLevel: {
     name: "log-level",

@@ -308,7 +308,10 @@ export class MemberNode implements Node {
     this.#parts.events.pump();
     observer.pending(this.#parts.queue.size);
     this.#recoverState();
-    if (this.#isReadable() && this.#blocked === undefined) this.#parts.leases.tick();
+    if (this.#isReadable() && this.#blocked === undefined) {
+      this.#parts.leases.tick();
+      this.#parts.autoCompaction.tick();
+    }
     if (this.#isLeader() && this.#blocked !== undefined) this.#handOver();
     this.#parts.fleet.tick();
     if (this.#isRemoved && !this.#isEnding) this.#parts.fleet.poke();

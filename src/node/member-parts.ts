@@ -8,9 +8,17 @@ import {
   type SnapshotMeta,
   createRaft,
 } from "../core/raft/mod.ts";
-import type { ApplyResult, MemberId, Proposal } from "../core/types/mod.ts";
+import type {
+  Actor,
+  ApplyResult,
+  Command,
+  MemberId,
+  Proposal,
+  TenantId,
+} from "../core/types/mod.ts";
 import { type BatchHeader, encodeProposals } from "../wire/mod.ts";
 import { Applier } from "./applier.ts";
+import { AUTO_COMPACTION_ACTOR, AutoCompaction } from "./auto-compaction.ts";
 import { BatchNumbers } from "./batch-numbers.ts";
 import { ChangeMark } from "./change-mark.ts";
 import { Directory } from "./directory.ts";
@@ -47,6 +55,7 @@ export interface Parts {
   readonly loop: ReadyLoop;
   readonly leaseClock: LeaseClock;
   readonly leases: LeaseKeeper;
+  readonly autoCompaction: AutoCompaction;
   readonly leadership: LeaderWatch;
   readonly waits: Waits;
   readonly directory: Directory;
@@ -108,13 +117,8 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
   const appendEmpty = (): void => {
     if (hooks.isReadable()) raft.propose(encodeProposals(nextHeader(), []));
   };
-  const leases = new LeaseKeeper({
-    ...shared,
-    leaseClock,
-    propose: (tenant, command) =>
-      hooks.propose({ tenant, policyRevision: undefined, actor: LEASE_ACTOR, command }),
-    carryOn: appendEmpty,
-  });
+  const propose = proposeAs(hooks, LEASE_ACTOR);
+  const leases = new LeaseKeeper({ ...shared, leaseClock, propose, carryOn: appendEmpty });
   const membership = new Membership({ ...shared, state: machine.reader });
   const members = (): ReturnType<Membership["members"]> => membership.members();
   const fleet = new Fleet({ ...shared, members });
@@ -142,6 +146,7 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
     ...base,
     appendEmpty,
     leases,
+    autoCompaction: autoCompactionOf(options, hooks),
     membership,
     fleet,
     snapshots,
@@ -156,6 +161,19 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
       isConnected: (member) => base.leadership.isConnected(member),
     }),
   };
+}
+
+/** Proposes what the cluster does by itself, which no policy is asked about. */
+function proposeAs(
+  hooks: PartHooks,
+  actor: Actor,
+): (tenant: TenantId, command: Command) => Promise<ApplyResult> {
+  return (tenant, command) => hooks.propose({ tenant, policyRevision: undefined, actor, command });
+}
+
+function autoCompactionOf(options: NodeOptions, hooks: PartHooks): AutoCompaction {
+  const propose = proposeAs(hooks, AUTO_COMPACTION_ACTOR);
+  return new AutoCompaction({ ...options, state: options.machine.reader, propose });
 }
 
 type Base = Pick<

@@ -1,4 +1,4 @@
-import type { ClusterId, MemberId } from "../core/types/mod.ts";
+import type { ClusterId, MemberId, TenantCompaction } from "../core/types/mod.ts";
 import type { ConfState } from "../core/raft/mod.ts";
 import type { Clock, Prng, Scheduler } from "../stdx/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
@@ -35,6 +35,8 @@ export interface NodeOptions {
   readonly times: NodeTimes;
   /** Applied entries after which the log is compacted. */
   readonly snapshotEntries: number;
+  /** The compaction of tenants that have none of their own. None unless given. */
+  readonly autoCompaction?: TenantCompaction;
   readonly observer: NodeObserver;
   readonly logger: Logger;
   /** What is told to other members that ask. */

@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import type { ServerConfig } from "../config/mod.ts";
+import { type ServerConfig, autoCompactionOf } from "../config/mod.ts";
 import type { Fsm } from "../core/fsm/mod.ts";
 import type { MemberId } from "../core/types/mod.ts";
 import { MemberNode, confStateAtStart } from "../node/mod.ts";
@@ -84,6 +84,7 @@ export function createNode(parts: NodeParts, machine: Fsm, ends: End[]): MemberN
       progressIntervalMs: PROGRESS_INTERVAL_MS,
     },
     snapshotEntries: config.snapshotEntries,
+    autoCompaction: autoCompactionOf(config),
     observer: nodeObserver(parts, idOf),
     logger: host.log,
     report: () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test, { describe } from "node:test";
 import fc from "fast-check";
 import {
+  autoCompactionOf,
   loadConfig,
   parseDevConfig,
   type ServerConfig,
@@ -66,6 +67,8 @@ describe("server configuration", () => {
       rootKeyFile: "root.key",
       issuersFile: undefined,
       anonymousAs: undefined,
+      autoCompactionMode: "periodic",
+      autoCompactionRetention: "0",
       heartbeatMs: 100,
       electionMs: 1000,
       quotaBytes: 2147483648,
@@ -323,5 +326,36 @@ describe("dev configuration", () => {
     assert.throws(() => parseDevConfig(["--members", "2"]), /is not one of 1, 3/);
     assert.throws(() => parseDevConfig(["--client-port", "70000"]), /above the most allowed/);
     assert.throws(() => parseDevConfig(["now"]), /takes options only/);
+  });
+});
+
+describe("automatic compaction", () => {
+  const meant = (...argv: readonly string[]): unknown => autoCompactionOf(load({ argv }));
+  const retention = "--auto-compaction-retention";
+
+  test("in etcd's words", () => {
+    assert.deepEqual(meant(), { kind: "none" });
+    assert.deepEqual(meant(retention, "0"), { kind: "none" });
+    assert.deepEqual(meant(retention, "2"), { kind: "age", seconds: 7200 });
+    assert.deepEqual(meant(retention, "1h30m"), { kind: "age", seconds: 5400 });
+    assert.deepEqual(meant("--auto-compaction-mode", "periodic", retention, "5m"), {
+      kind: "age",
+      seconds: 300,
+    });
+    const byCount = ["--auto-compaction-mode", "revision", retention];
+    assert.deepEqual(meant(...byCount, "1000"), { kind: "count", revisions: 1000 });
+    assert.deepEqual(meant(...byCount, "0"), { kind: "none" });
+    const file = "auto-compaction-mode: revision\nauto-compaction-retention: 7\n";
+    assert.deepEqual(autoCompactionOf(load({ file })), { kind: "count", revisions: 7 });
+    const env = { COFFER_AUTO_COMPACTION_RETENTION: "30m" };
+    assert.deepEqual(autoCompactionOf(load({ env })), { kind: "age", seconds: 1800 });
+  });
+
+  test("what is meant otherwise is refused, saying why", () => {
+    assert.match(refused({ argv: [retention, "soon"] }), /"soon" is neither hours nor a duration/);
+    assert.match(refused({ argv: [retention, "-1h"] }), /"-1h" is neither hours/);
+    assert.match(refused({ argv: [retention, "9007199254740991"] }), /is too large/);
+    const byCount = ["--auto-compaction-mode", "revision", retention, "1h"];
+    assert.match(refused({ argv: byCount }), /"1h" is not a number of revisions/);
   });
 });
