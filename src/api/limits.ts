@@ -12,6 +12,10 @@ export interface ServerLimits {
   readonly firstRequestMs: number;
   /** A connection that neither has an open stream nor sends anything is closed after it. */
   readonly idleMs: number;
+  /** A quiet HTTP/2 connection is asked by a ping after it whether its client is still there. */
+  readonly pingMs: number;
+  /** A connection that has not answered a ping by then is cut. */
+  readonly pongMs: number;
   /** Memory of one HTTP/2 connection in MiB: beyond it new streams are refused. */
   readonly sessionMebibytesMax: number;
   /** Bytes that a client may send on one stream before it must wait for us. */
@@ -29,6 +33,8 @@ export const DEFAULT_LIMITS: ServerLimits = {
   handshakeMs: 10_000,
   firstRequestMs: 10_000,
   idleMs: 300_000,
+  pingMs: 60_000,
+  pongMs: 20_000,
   sessionMebibytesMax: 64,
   streamWindowBytes: 1024 * 1024,
   connectionWindowBytes: 4 * 1024 * 1024,

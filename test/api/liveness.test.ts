@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import http2 from "node:http2";
+import net from "node:net";
+import { test } from "node:test";
+
+import {
+  FLAG_ACK,
+  FLAG_END_HEADERS,
+  clientHello,
+  frame,
+  frameType,
+} from "../bench/http2-frames.ts";
+import { ca, startServer } from "./harness.ts";
+
+const SOON = { pingMs: 50, pongMs: 50 };
+
+test("a client that answers no ping is cut, one that does keeps its stream", async () => {
+  await using server = await startServer({ limits: SOON });
+  const alive = http2.connect(`https://127.0.0.1:${String(server.port)}`, { ca: ca.pem });
+  const stream = alive.request({
+    ":method": "POST",
+    ":path": "/etcdserverpb.Watch/Watch",
+    "content-type": "application/grpc",
+    te: "trailers",
+  });
+  stream.on("error", () => undefined);
+  await once(stream, "response");
+  const pings: Buffer[] = [];
+  alive.on("ping", (payload: Buffer) => pings.push(payload));
+  const gone = net.connect(server.plainPort, "127.0.0.1");
+  gone.write(clientHello());
+  gone.write(frame(frameType.settings, FLAG_ACK, 0, Buffer.alloc(0)));
+  gone.resume();
+  await once(gone, "close");
+  if (pings.length === 0) await once(alive, "ping");
+  assert.equal(alive.closed, false);
+  assert.equal(stream.closed, false);
+  alive.destroy();
+});
+
+test("a connection that a protocol error has ended is not kept", async () => {
+  await using server = await startServer({ limits: SOON });
+  const socket = net.connect(server.plainPort, "127.0.0.1");
+  const received: Buffer[] = [];
+  socket.on("data", (chunk) => received.push(chunk));
+  // An index that the dynamic table does not have (RFC 7541 §2.3.3).
+  const block = Buffer.from([0xff, 0x7f]);
+  socket.end(Buffer.concat([clientHello(), frame(frameType.headers, FLAG_END_HEADERS, 1, block)]));
+  await once(socket, "close");
+  const goaway = Buffer.concat(received).subarray(-17);
+  assert.equal(goaway[3], frameType.goaway);
+  assert.equal(goaway.readUInt32BE(13), http2.constants.NGHTTP2_COMPRESSION_ERROR);
+});
