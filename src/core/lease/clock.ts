@@ -9,6 +9,9 @@ import { assert } from "../../stdx/mod.ts";
  * - A leader's runs on by itself. It does not go back to its own entries as they come back applied, or it
  *   would lose the time of each commit and, under load, stand still.
  * - A member that was down begins at what it had applied: nothing passes while no member runs.
+ * - A change of leader loses what the newest stamp took to be applied at the next one, about as long as
+ *   a commit: by so much longer a lease lasts, for each change. In etcd it has its whole TTL again
+ *   (server/lease/lessor.go Promote).
  *
  * A member leads, in the sense of this clock, from when it has applied an entry of its own term; it must
  * not stamp before. Until then a stamp may come from a leader whose clock was behind this one's, and
