@@ -4,10 +4,16 @@ import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
+import { setImmediate as nextTurn } from "node:timers/promises";
+
+import type { PeerCertificate } from "../edge/mod.ts";
+import { CofferError } from "../errors.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { type GrpcService, type Peer, callerOf } from "./grpc/mod.ts";
 import type { Web, WebResponse } from "./http/mod.ts";
 import type { ServerLimits } from "./limits.ts";
+import { slowableConnection } from "./slow-down.ts";
+import { endWhenGone } from "./liveness.ts";
 
 export interface ConnectionsOptions {
   readonly grpc: GrpcService;
@@ -19,24 +25,37 @@ export interface ConnectionsOptions {
 /** Speaks HTTP on accepted sockets and hands each request to gRPC or to the plain endpoints. */
 export interface Connections {
   accept(socket: Socket, protocol: "h2" | "http/1.1", peer: Peer): void;
+  /**
+   * Asks `problemOf` about every connection with a client certificate. Those that it names a problem
+   * of get GOAWAY, their streams end with `invalid-token`, calls under way are answered, and what is
+   * left is cut after drainMs; `onEnded` is told of each.
+   */
+  recheck(
+    problemOf: (certificate: PeerCertificate) => string | undefined,
+    onEnded: (problem: string, peer: Peer) => void,
+  ): Promise<void>;
   /** GOAWAY to all, `endStreams` for what would never end, then what is left is cut after drainMs. */
   close(endStreams: () => void): Promise<void>;
 }
+
+/** Each question costs a signature, a tenth of a millisecond. */
+const ASKED_IN_A_TURN = 16;
 
 /**
  * Neither HTTP server listens: sockets come from the listeners, verified and told apart. That keeps
  * `request` listeners, whose compatibility objects cost as much as a call, away from HTTP/2.
  */
 export function createConnections(options: ConnectionsOptions): Connections {
-  const sessions = new Set<http2.ServerHttp2Session>();
+  const sessions = new Map<http2.ServerHttp2Session, Peer>();
   const plainSockets = new Set<Socket>();
   const peers = new WeakMap<Socket, Peer>();
   const plain = createPlainServer(options, peers);
   const h2 = http2.createServer(h2Options(options.limits));
   let accepting: { readonly peer: Peer } | undefined;
   h2.on("session", (session) => {
-    if (accepting !== undefined) startSession(session, accepting.peer, options);
-    sessions.add(session);
+    if (accepting === undefined) return session.destroy();
+    startSession(session, accepting.peer, options);
+    sessions.set(session, accepting.peer);
     session.on("close", () => sessions.delete(session));
   });
   h2.on("sessionError", (error) => options.log.debug("HTTP/2 connection failed", { error }));
@@ -57,13 +76,28 @@ export function createConnections(options: ConnectionsOptions): Connections {
         socket.on("close", () => plainSockets.delete(socket));
       }
     },
+    recheck: async (problemOf, onEnded) => {
+      // Those that come meanwhile have been judged by the new context.
+      const open = [...sessions];
+      let asked = 0;
+      for (const [session, peer] of open) {
+        const { certificate } = peer;
+        if (certificate === undefined || session.closed) continue;
+        const problem = problemOf(certificate);
+        if (problem !== undefined) {
+          onEnded(problem, peer);
+          endSession(session, certificate, options);
+        }
+        if (++asked % ASKED_IN_A_TURN === 0) await nextTurn();
+      }
+    },
     close: async (endStreams) => {
       closing = true;
-      const closed = [...sessions].map(closeSession);
+      const closed = [...sessions.keys()].map(closeSession);
       endStreams();
       for (const socket of plainSockets) socket.destroySoon();
       await withinTime(Promise.all(closed), options.limits.drainMs);
-      for (const session of sessions) session.destroy();
+      for (const session of sessions.keys()) session.destroy();
       for (const socket of plainSockets) socket.destroy();
     },
   };
@@ -92,19 +126,17 @@ function startSession(
   const timer = setTimeout(() => session.destroy(), limits.firstRequestMs);
   session.once("remoteSettings", () => clearTimeout(timer));
   session.on("close", () => clearTimeout(timer));
-  let openStreams = 0;
-  // Clients take up a connection again by themselves; one that nobody uses is not theirs to keep.
-  session.setTimeout(limits.idleMs, () => {
-    if (openStreams === 0) session.close();
-  });
+  endWhenGone(session, limits);
   session.on("error", (error) => log.debug("HTTP/2 connection failed", { error }));
+  const connection = slowableConnection(session, limits.streamsMax);
+  const by = { ...peer, connection };
   session.on("stream", (stream, headers) => {
-    openStreams++;
-    stream.on("close", () => openStreams--);
     if (headers[":method"] === "POST" && grpc.accepts(headers)) {
-      grpc.handle(stream, headers, peer);
+      if (grpc.handle(stream, headers, by) === "unary") return;
+      connection.lasting(1);
+      stream.on("close", () => connection.lasting(-1));
     } else {
-      void answerPlain(stream, { headers, peer, web });
+      void answerPlain(stream, { headers, peer: by, web });
     }
   });
 }
@@ -115,6 +147,8 @@ async function answerPlain(
   request: { readonly headers: http2.IncomingHttpHeaders; readonly peer: Peer; readonly web: Web },
 ): Promise<void> {
   stream.on("error", () => undefined);
+  // A body that is not read keeps its stream open for ever.
+  stream.resume();
   const { headers, peer, web } = request;
   const method = headers[":method"] ?? "";
   const target = headers[":path"] ?? "";
@@ -172,6 +206,19 @@ function acceptPlain(server: http.Server, socket: Socket, limits: ServerLimits):
   const timer = setTimeout(() => socket.destroy(), limits.firstRequestMs);
   socket.on("close", () => clearTimeout(timer));
   server.emit("connection", socket);
+}
+
+/** Nothing more may come to a client whose certificate is no longer good. */
+function endSession(
+  session: http2.ServerHttp2Session,
+  certificate: PeerCertificate,
+  { grpc, limits }: ConnectionsOptions,
+): void {
+  session.close();
+  grpc.endStreams(new CofferError("invalid-token"), certificate);
+  const timer = setTimeout(() => session.destroy(), limits.drainMs);
+  timer.unref();
+  session.once("close", () => clearTimeout(timer));
 }
 
 function closeSession(session: http2.ServerHttp2Session): Promise<void> {

@@ -2,7 +2,7 @@ import type { AddressInfo } from "node:net";
 import net from "node:net";
 import tls from "node:tls";
 
-import type { Edge } from "../edge/mod.ts";
+import type { Edge, PeerCertificate } from "../edge/mod.ts";
 import { CofferError, type GrpcStatus } from "../errors.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { type Connections, createConnections } from "./connections.ts";
@@ -10,7 +10,14 @@ import { createGrpcService } from "./grpc/mod.ts";
 import { type Versions, createWeb } from "./http/mod.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./limits.ts";
 import { routePlaintext } from "./plaintext.ts";
-import { type TlsOptions, secureContextOptions, tlsServerOptions, verifyPeer } from "./tls.ts";
+import {
+  type TlsOptions,
+  type Verdict,
+  describeCertificate,
+  secureContextOptions,
+  tlsServerOptions,
+  verifyPeer,
+} from "./tls.ts";
 
 export interface ListenAddress {
   /** `http` is accepted on loopback addresses only. */
@@ -32,18 +39,39 @@ export interface ServerOptions {
   readonly limits?: Partial<ServerLimits>;
   /** Called once per answer to /health. */
   readonly onHealth?: (isHealthy: boolean) => void;
-  /** A connection was refused before any request; `reason` holds nothing secret. */
-  readonly onRefusedConnection?: (reason: string, address: string) => void;
+  /**
+   * A connection was refused before any request, or ended since its certificate is no longer good.
+   * Holds nothing secret.
+   */
+  readonly onRefusedConnection?: (refused: RefusedConnection) => void;
   /** Called once per gRPC call with its status and duration in milliseconds. */
   readonly onHandled?: (path: string, status: GrpcStatus, milliseconds: number) => void;
 }
+
+export interface RefusedConnection {
+  /** Whether it had been accepted before. */
+  readonly kind: "refused" | "ended";
+  readonly reason: string;
+  /** "address:port". */
+  readonly address: string;
+  /** x5t#S256 of its certificate; "" without one. */
+  readonly thumbprint: string;
+}
+
+/** Asks whether a certificate that TLS accepted earlier is still good, and why not. */
+export type ProblemOf = (certificate: PeerCertificate) => string | undefined;
 
 /** The client port. `close` may be called again and again. */
 export interface Server extends AsyncDisposable {
   /** Binds all listeners, or none. Rejects with CofferError `unavailable` causes such as EADDRINUSE. */
   listen(): Promise<readonly ListenAddress[]>;
-  /** New certificates and client CAs for the connections to come. */
-  setSecureContext(tls: TlsOptions): void;
+  /**
+   * New certificates, client CAs and revocation lists for the handshakes to come. Connections whose
+   * client certificate has a problem now are ended, and so are handshakes that began before; the rest
+   * live on. Throws what node:tls says of bad ones, and nothing has changed then. Resolves when all
+   * connections were asked about.
+   */
+  setSecureContext(tls: TlsOptions, problemOf: ProblemOf): Promise<void>;
   /** Stops listening, sends GOAWAY, ends streams, waits for open requests up to `drainMs`. */
   close(): Promise<void>;
 }
@@ -69,13 +97,13 @@ export function createServer(options: ServerOptions): Server {
   };
   return {
     listen: () => listeners.listen(),
-    setSecureContext: (tlsOptions) => listeners.setSecureContext(tlsOptions),
+    setSecureContext: (tlsOptions, problemOf) => listeners.setSecureContext(tlsOptions, problemOf),
     close: () => (closing ??= close()),
     [Symbol.asyncDispose]: () => (closing ??= close()),
   };
 }
 
-/** The bound sockets. Invariant: `#tls` is what connections that come now are verified against. */
+/** The bound sockets. Invariant: `#tls` is what handshakes that begin now are verified against. */
 class Listeners {
   readonly #options: ServerOptions;
   readonly #limits: ServerLimits;
@@ -84,6 +112,11 @@ class Listeners {
   /** Below TLS: what the listeners wait for when they close. */
   readonly #sockets = new Set<net.Socket>();
   #tls: TlsOptions | undefined;
+  #problemOf: ProblemOf = () => undefined;
+  /** Counts the secure contexts. */
+  #context = 0;
+  /** The context that a handshake began under, by the two ends of its connection. */
+  readonly #contextOf = new Map<string, number>();
 
   constructor(options: ServerOptions, limits: ServerLimits, connections: Connections) {
     this.#options = options;
@@ -103,11 +136,22 @@ class Listeners {
     return bound;
   }
 
-  setSecureContext(options: TlsOptions): void {
+  async setSecureContext(options: TlsOptions, problemOf: ProblemOf): Promise<void> {
+    const context = secureContextOptions(options);
+    // Once before, so that a bad one is found while all listeners have the former.
+    tls.createSecureContext(context);
     for (const server of this.#servers) {
-      if (server instanceof tls.Server) server.setSecureContext(secureContextOptions(options));
+      if (server instanceof tls.Server) server.setSecureContext(context);
     }
     this.#tls = options;
+    this.#problemOf = problemOf;
+    this.#context++;
+    await this.#connections.recheck(problemOf, (problem, { address, certificate }) => {
+      if (certificate === undefined) return;
+      const reason = `${describeCertificate(certificate)} is no longer good: ${problem}`;
+      const { thumbprint } = certificate;
+      this.#options.onRefusedConnection?.({ kind: "ended", reason, address, thumbprint });
+    });
   }
 
   async close(): Promise<void> {
@@ -125,8 +169,13 @@ class Listeners {
     const server = address.scheme === "https" ? this.#secure() : this.#plaintext(address.host);
     server.maxConnections = this.#limits.connectionsMax;
     server.on("connection", (socket: net.Socket) => {
+      const ends = endsOf(socket);
       this.#sockets.add(socket);
-      socket.on("close", () => this.#sockets.delete(socket));
+      this.#contextOf.set(ends, this.#context);
+      socket.on("close", () => {
+        this.#sockets.delete(socket);
+        this.#contextOf.delete(ends);
+      });
     });
     server.on("drop", (data) => {
       const from = `${data?.remoteAddress ?? "?"}:${String(data?.remotePort ?? "?")}`;
@@ -149,10 +198,10 @@ class Listeners {
     const server = tls.createServer(tlsServerOptions(options, this.#limits));
     server.on("secureConnection", (socket) => {
       const address = addressOf(socket);
-      const verdict = verifyPeer(socket, this.#tls ?? options);
+      const verdict = this.#verify(socket, options);
       if (!verdict.ok) {
         socket.destroy();
-        return this.#refused(verdict.reason, address);
+        return this.#refused(verdict.reason, address, verdict.thumbprint);
       }
       const { certificate } = verdict;
       const protocol = socket.alpnProtocol === "h2" ? "h2" : "http/1.1";
@@ -165,6 +214,18 @@ class Listeners {
       this.#refused(`TLS handshake failed: ${error.code ?? error.message}`, address);
     });
     return server;
+  }
+
+  /** TLS went by the context that the handshake began under; meanwhile there may be another. */
+  #verify(socket: tls.TLSSocket, options: TlsOptions): Verdict {
+    const verdict = verifyPeer(socket, this.#tls ?? options);
+    if (!verdict.ok || verdict.certificate === undefined) return verdict;
+    const { certificate } = verdict;
+    if (this.#contextOf.get(endsOf(socket)) === this.#context) return verdict;
+    const problem = this.#problemOf(certificate);
+    if (problem === undefined) return verdict;
+    const reason = `${describeCertificate(certificate)} refused: ${problem}`;
+    return { ok: false, reason, thumbprint: certificate.thumbprint };
   }
 
   #plaintext(host: string): net.Server {
@@ -182,8 +243,8 @@ class Listeners {
     });
   }
 
-  #refused(reason: string, address: string): void {
-    this.#options.onRefusedConnection?.(reason, address);
+  #refused(reason: string, address: string, thumbprint = ""): void {
+    this.#options.onRefusedConnection?.({ kind: "refused", reason, address, thumbprint });
   }
 }
 
@@ -200,6 +261,10 @@ function bindError(address: ListenAddress, cause: NodeJS.ErrnoException): Coffer
 
 function addressOf(socket: net.Socket): string {
   return `${socket.remoteAddress ?? "?"}:${String(socket.remotePort ?? "?")}`;
+}
+
+function endsOf(socket: net.Socket): string {
+  return `${addressOf(socket)} ${socket.localAddress ?? "?"}:${String(socket.localPort ?? "?")}`;
 }
 
 function isLoopback(host: string): boolean {

@@ -1,4 +1,4 @@
-import { constants, createHash } from "node:crypto";
+import { constants, createHash, X509Certificate } from "node:crypto";
 import type { TLSSocket, TlsOptions as NodeTlsOptions } from "node:tls";
 
 import type { PeerCertificate } from "../edge/mod.ts";
@@ -13,8 +13,8 @@ export interface TlsOptions {
   readonly clientCa?: string | undefined;
   /** Refuse clients without a certificate. */
   readonly clientCertAuth?: boolean | undefined;
-  /** Revocation lists, one for every signer in `clientCa`. */
-  readonly crl?: string | undefined;
+  /** Revocation lists, each a PEM text of its own: one for every signer in `clientCa`. */
+  readonly crl?: readonly string[] | undefined;
 }
 
 /** TLS 1.2 suites with forward secrecy and authenticated encryption only (RFC 9113 §9.2.2). */
@@ -36,7 +36,7 @@ export function secureContextOptions(tls: TlsOptions): NodeTlsOptions {
     cert: tls.cert,
     key: tls.key,
     ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa }),
-    ...(tls.crl === undefined ? {} : { crl: tls.crl }),
+    ...(tls.crl === undefined ? {} : { crl: [...tls.crl] }),
     ciphers: CIPHERS,
     honorCipherOrder: true,
     minVersion: "TLSv1.2",
@@ -62,7 +62,7 @@ export function tlsServerOptions(tls: TlsOptions, limits: ServerLimits): NodeTls
 
 export type Verdict =
   | { readonly ok: true; readonly certificate: PeerCertificate | undefined }
-  | { readonly ok: false; readonly reason: string };
+  | { readonly ok: false; readonly reason: string; readonly thumbprint: string };
 
 /** Whether the peer of a finished handshake may go on, and its certificate if it showed one. */
 export function verifyPeer(socket: TLSSocket, tls: TlsOptions): Verdict {
@@ -70,15 +70,34 @@ export function verifyPeer(socket: TLSSocket, tls: TlsOptions): Verdict {
   const peer = socket.getPeerX509Certificate();
   if (peer === undefined) {
     return tls.clientCertAuth === true
-      ? { ok: false, reason: "no client certificate was presented, and one is required" }
+      ? {
+          ok: false,
+          reason: "no client certificate was presented, and one is required",
+          thumbprint: "",
+        }
       : { ok: true, certificate: undefined };
   }
-  if (!socket.authorized) {
-    const error: unknown = socket.authorizationError;
-    const code = error instanceof Error ? error.message : String(error);
-    const until = peer.validTo;
-    return { ok: false, reason: `client certificate refused: ${code} (valid to ${until})` };
-  }
   const thumbprint = createHash("sha256").update(peer.raw).digest("base64url");
-  return { ok: true, certificate: { raw: peer.raw, thumbprint } };
+  if (socket.authorized) return { ok: true, certificate: { raw: peer.raw, thumbprint } };
+  const error: unknown = socket.authorizationError;
+  const code = error instanceof Error ? error.message : String(error);
+  return { ok: false, reason: `${described(peer)} refused: ${code}`, thumbprint };
+}
+
+const SUBJECT_CHARS_MAX = 256;
+
+/** Subject and dates, for the log and the audit record. */
+export function describeCertificate({ raw }: PeerCertificate): string {
+  return described(new X509Certificate(raw));
+}
+
+function described({ subject, validFrom, validTo }: X509Certificate): string {
+  const name = subject.split("\n").join(", ").slice(0, SUBJECT_CHARS_MAX);
+  return `client certificate of ${name} (${dateText(validFrom)} to ${dateText(validTo)})`;
+}
+
+/** To the second, as certificates have it. */
+function dateText(text: string): string {
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? text : new Date(ms).toISOString().replace(".000Z", "Z");
 }

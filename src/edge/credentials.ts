@@ -8,7 +8,7 @@ import type { RequestContext } from "./gate.ts";
  */
 export function credentialFailure(context: RequestContext): CofferError | undefined {
   const { deps, caller, principal, scope } = context;
-  const revoked = deps.identity.recheck(principal, caller.certificate?.thumbprint, scope);
+  const revoked = deps.identity.recheck(principal, caller.certificate, scope);
   return revoked ?? formerFailure(context);
 }
 

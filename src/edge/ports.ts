@@ -48,11 +48,11 @@ export interface IdentityPort {
   authenticate(credentials: Credentials): Principal | Promise<Principal>;
   /**
    * Why credentials that were verified are not good any more in a scope: revoked, or of an issuer that is
-   * gone; undefined: they are. `thumbprint` is that of the connection's certificate.
+   * gone, or of a certificate that other rules name otherwise; undefined: they are.
    */
   recheck(
     principal: Principal,
-    thumbprint: string | undefined,
+    certificate: PeerCertificate | undefined,
     scope: TenantId,
   ): CofferError | undefined;
   /** Calls back after more may be revoked in a scope; returns what ends it. */

@@ -181,8 +181,7 @@ class GatedWatchSession implements WatchSession {
   /** Ends the stream whose credentials are revoked, or of an issuer that is gone. */
   #recheckCredentials(): void {
     const { deps, caller, principal } = this.#context;
-    const { thumbprint } = caller.certificate ?? {};
-    const failure = deps.identity.recheck(principal, thumbprint, this.#tenant);
+    const failure = deps.identity.recheck(principal, caller.certificate, this.#tenant);
     if (failure === undefined || this.ended !== undefined) return;
     this.#end(failure);
     this.#note({ key: "", rangeEnd: "" }, failure);

@@ -37,6 +37,14 @@ export interface Identity {
   hasIssuer(issuer: string): boolean;
   /** What is known of an issuer's keys now; undefined: no record, or two, have that issuer. */
   issuerKeys(issuer: string): IssuerKeyState | undefined;
+  /**
+   * Why a certificate no longer makes the principal that it made: the rules have changed; undefined:
+   * it does.
+   */
+  recheckCertificate(
+    principal: Pick<Principal, "subject" | "groups" | "tenant">,
+    certificate: PeerCertificate,
+  ): CofferError | undefined;
   /** Who a certificate would be under these rules; its chain is not looked at. */
   judgeCertificate(
     certificate: PeerCertificate,
@@ -154,6 +162,16 @@ export function createIdentity(options: IdentityOptions): Identity {
       const keys = issuers.byIssuer(issuer)?.keys;
       return keys && { keys: keys.known?.keys ?? 0, failure: keys.failure };
     },
+    recheckCertificate(principal, certificate) {
+      try {
+        const now = pickTenant(certificates.verify(certificate), principal.tenant);
+        const isSame = now.subject === principal.subject && sameGroups(now, principal);
+        return isSame ? undefined : refused("the rules of certificates name another now");
+      } catch (error) {
+        if (error instanceof CofferError) return error;
+        throw error;
+      }
+    },
     judgeCertificate: (certificate, rules) => certificates.judge(certificate, rules),
     get cachedTokens() {
       return tokens.cached;
@@ -166,6 +184,12 @@ export function createIdentity(options: IdentityOptions): Identity {
       issuers.close();
     },
   };
+}
+
+type Grouped = Pick<Principal, "groups">;
+
+function sameGroups({ groups }: Grouped, other: Grouped): boolean {
+  return groups === other.groups || groups.join("\n") === other.groups.join("\n");
 }
 
 function anonymousOf(subject: string | undefined, tenant: string): Identified | undefined {

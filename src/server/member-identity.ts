@@ -1,4 +1,3 @@
-import type { Audit } from "../audit/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
 import { CLUSTER_SCOPE } from "../core/types/mod.ts";
 import type { EdgeParts } from "../edge/mod.ts";
@@ -8,8 +7,14 @@ import type { Keyring } from "../seal/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { processClock, processScheduler } from "./clock.ts";
 import { planKeyRotation, rotateByAge } from "./issuer-keys.ts";
+import { followCertificateRules } from "./member-certificate-rules.ts";
 import { followIssuers, issuerPort } from "./member-issuers.ts";
-import { openMemberRevocations, rechecker, revocationPort } from "./member-revocations.ts";
+import {
+  endTokens,
+  openMemberRevocations,
+  rechecker,
+  revocationPort,
+} from "./member-revocations.ts";
 import { type TokenOrder, signToken, tenantIdsOf } from "./member-tokens.ts";
 
 /** Who callers are, by the issuers of the cluster and of the configuration; and the built-in issuer. */
@@ -23,8 +28,6 @@ export interface MemberIdentity {
     readonly tenants: readonly string[];
     readonly ttlSeconds: number;
   }): Promise<IssuedToken>;
-  /** A connection that got no further than the handshake still has its record. */
-  auditRefusedConnection(audit: Audit, reason: string, address: string): void;
   close(): void;
 }
 
@@ -41,8 +44,10 @@ export function openMemberIdentity(deps: Deps): MemberIdentity {
   // First, so that what is revoked is in its index before anything else hears of it.
   const revoked = openMemberRevocations({ node, log, ...timing });
   const issuers = followIssuers(deps);
+  const rules = followCertificateRules(deps);
   const identity = createIdentity({
     issuers: issuers.all,
+    certificateRules: rules.all,
     clock: processClock,
     log,
     anonymousAs: config.anonymousAs,
@@ -60,7 +65,9 @@ export function openMemberIdentity(deps: Deps): MemberIdentity {
     onRevoked: (listener) => {
       const endRevoked = revoked.onRevoked(listener);
       const endChanged = issuers.onChanged(() => listener(CLUSTER_SCOPE));
+      const endRules = rules.onChanged(() => listener(CLUSTER_SCOPE));
       return () => {
+        endRules();
         endRevoked();
         endChanged();
       };
@@ -70,35 +77,21 @@ export function openMemberIdentity(deps: Deps): MemberIdentity {
     identity,
     ports: {
       identity: port,
-      tokens: { issue, planRotation: (dropFormer) => planKeyRotation(keys, dropFormer) },
+      tokens: {
+        issue,
+        planRotation: async (dropFormer) => {
+          const { keyId, changes } = await planKeyRotation(keys, dropFormer);
+          return { keyId, changes: [...changes, ...(dropFormer ? endTokens(revoked) : [])] };
+        },
+      },
       revocations: revocationPort(revoked, issuers.all),
       issuers: issuerPort(issuers, identity),
     },
     issueToken: (order) => issue({ ...order, tenantIds: tenantIdsOf(node, order.tenants) }),
-    auditRefusedConnection: (audit, reason, address) => {
-      audit
-        .append({
-          tenant: "",
-          revision: 0,
-          policyRevision: 0,
-          requestId: "",
-          issuer: "",
-          subject: "",
-          groups: [],
-          tokenId: "",
-          certThumbprint: "",
-          peerAddress: address,
-          action: "connect",
-          key: "",
-          rangeEnd: "",
-          outcome: "refused",
-          reason,
-        })
-        .catch((cause: unknown) => log.warn("Refused connection was not recorded", { cause }));
-    },
     close: () => {
       endRotation();
       issuers.close();
+      rules.close();
       identity.close();
       revoked.close();
     },

@@ -1,4 +1,4 @@
-import { CLUSTER_SCOPE, type TenantId } from "../core/types/mod.ts";
+import { CLUSTER_SCOPE, type RecordChange, type TenantId } from "../core/types/mod.ts";
 import type { EdgeParts } from "../edge/mod.ts";
 import {
   type Identity,
@@ -125,12 +125,28 @@ class FollowedRevocations implements MemberRevocations {
   }
 }
 
+/** The changes that end every token of the built-in issuer, and what runs on one. */
+export function endTokens({ index }: MemberRevocations): readonly RecordChange[] {
+  const now = processClock.now();
+  const issuedBefore = Math.floor(now / 1000);
+  const order = {
+    target: { kind: "issuer", issuer: BUILTIN_ISSUER, issuedBefore } as const,
+    by: "system:rotate-key",
+    now,
+    maxAgeSeconds: undefined,
+    certificateEnds: undefined,
+    // Not to be kept from it by what is revoked already.
+    recordsMax: Number.POSITIVE_INFINITY,
+  };
+  return planRevocation(order, index.known(CLUSTER_SCOPE)).changes;
+}
+
 /** See IdentityPort.recheck of the edge. */
 export function rechecker(
   identity: Identity,
   { index }: MemberRevocations,
 ): EdgeParts["identity"]["recheck"] {
-  return (principal, thumbprint, scope) => {
+  return (principal, certificate, scope) => {
     const { issuer, subject, tokenId, issuedAt } = principal;
     const isToken = issuer !== "certificate" && issuer !== "anonymous";
     if (isToken && !identity.hasIssuer(issuer)) return refused("the issuer is not known any more");
@@ -138,10 +154,13 @@ export function rechecker(
     if (index.isRevoked(question) || index.isRevokedIn(scope, question)) {
       return refused("the credentials are revoked");
     }
-    const isCertificateRevoked =
-      thumbprint !== undefined &&
-      [CLUSTER_SCOPE, scope].some((one) => index.isCertificateRevoked(one, thumbprint));
-    return isCertificateRevoked ? refused("the certificate is revoked") : undefined;
+    if (certificate === undefined) return undefined;
+    const { thumbprint } = certificate;
+    const scopes = [CLUSTER_SCOPE, scope];
+    if (scopes.some((one) => index.isCertificateRevoked(one, thumbprint))) {
+      return refused("the certificate is revoked");
+    }
+    return isToken ? undefined : identity.recheckCertificate(principal, certificate);
   };
 }
 

@@ -1,19 +1,21 @@
 import { createHash } from "node:crypto";
 import { type PolicyFiles, findPolicyFolder, loadPolicyFiles } from "../access/mod.ts";
-import { type ListenAddress, createServer } from "../api/mod.ts";
+import { type ListenAddress, type Server, createServer } from "../api/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
 import { createFsm } from "../core/fsm/mod.ts";
 import { createEdge } from "../edge/mod.ts";
 import { CLUSTER_SCOPE } from "../core/types/mod.ts";
 import type { IssuedToken } from "../identity/mod.ts";
 import type { MemberNode } from "../node/mod.ts";
+import { watchFiles } from "../pki/mod.ts";
 import { type Keyring, createKeyring, keyFileProvider } from "../seal/mod.ts";
 import { type Logger, type Metrics, createMetrics } from "../telemetry/mod.ts";
 import { keepMarks, refuseMixedFiles, refuseOlderLog, refuseOlderState } from "./acknowledged.ts";
 import { peerUrlsOf } from "./bootstrap.ts";
-import { listenAddress, readTls } from "./client-port.ts";
-import { warnOfExpiry } from "./certificate-expiry.ts";
+import { type FileEnd, expiryMetrics, readEnds, warnOfExpiry } from "./certificate-expiry.ts";
+import { type ClientTls, listenAddress, readTls } from "./client-port.ts";
 import { processClock, processScheduler } from "./clock.ts";
+import { recordConnection } from "./connection-audit.ts";
 import { type NodeParts, createNode } from "./create-node.ts";
 import { createEdgeDeps } from "./edge-deps.ts";
 import { type End, endAll } from "./ends.ts";
@@ -25,6 +27,7 @@ import type { Network } from "./network.ts";
 import { type Place, findPlace, meetOthers } from "./place.ts";
 import { announce, awaitBootstrap, awaitReadable } from "./readiness.ts";
 import { ensureRootKey } from "./root-key.ts";
+import { keepTls } from "./renewed-tls.ts";
 import { versionsOf } from "./versions.ts";
 
 /** A running member. */
@@ -222,29 +225,49 @@ async function openClientPort(
     }),
   );
   ends.push(() => edge.close());
-  const tls = readTls(config);
-  if (tls !== undefined && config.tlsCert !== undefined) {
-    const certificate = { pem: tls.cert, path: config.tlsCert };
-    const clock = processClock;
-    ends.push(warnOfExpiry(certificate, { log: host.log, clock, scheduler: processScheduler }));
-  }
+  const clientTls = readTls(config);
   const server = createServer({
     edge,
     log: host.log,
-    tls,
+    tls: clientTls?.tls,
     listen: config.listenClientUrls.map(listenAddress),
     versions: versionsOf(host.version),
     metricsText: () => metrics.text(),
     onHealth: (isHealthy) => (isHealthy ? metrics.healthSuccesses : metrics.healthFailures).inc(),
-    onRefusedConnection: (reason, address) => {
-      host.log.warn("Connection refused", { reason, address });
-      identity.auditRefusedConnection(files.audit, reason, address);
+    onRefusedConnection: (refused) => {
+      recordConnection(refused, { audit: files.audit, log: host.log });
     },
   });
   ends.push(() => server.close());
+  ends.push(keepCertificates({ config, host, metrics }, clientTls, server));
   return {
     listening: await server.listen(),
     issueToken: (order) => identity.issueToken({ ...order, groups: [] }),
+  };
+}
+
+/** Follows the files of certificates, and tells when they end. */
+function keepCertificates(
+  { config, host, metrics }: Pick<Parts, "config" | "host" | "metrics">,
+  clientTls: ClientTls | undefined,
+  server: Server,
+): End {
+  const { log } = host;
+  let fileEnds = readEnds(config);
+  metrics.observe({ certificateEnds: () => expiryMetrics(fileEnds) });
+  const clock = processClock;
+  const read = (): readonly FileEnd[] => (fileEnds = readEnds(config));
+  const endWarning = warnOfExpiry(read, { log, clock, scheduler: processScheduler });
+  const endWatching = watchFiles(
+    fileEnds.map(({ path }) => path),
+    read,
+  );
+  const parts = { config, server, log, clock };
+  const endKeeping = clientTls === undefined ? undefined : keepTls(clientTls, parts);
+  return () => {
+    endKeeping?.();
+    endWatching();
+    endWarning();
   };
 }
 

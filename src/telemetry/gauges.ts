@@ -1,5 +1,13 @@
 import type { Registry } from "prom-client";
-import { gauge } from "./tally.ts";
+import { gauge, gaugeFamily } from "./tally.ts";
+
+/** A file of certificates or revocation lists, by the name of its option. */
+export interface CertificateEnd {
+  readonly file: string;
+  readonly kind: "server" | "client-ca" | "crl" | "nats";
+  /** Since the epoch. */
+  readonly seconds: number;
+}
 
 /** What is read when somebody scrapes. Each must be cheap: it runs on the request thread. */
 export interface GaugeSources {
@@ -25,11 +33,15 @@ export interface GaugeSources {
   readonly connections?: () => number;
   /** Other members that are heard of now. */
   readonly activePeers?: () => number;
+  /** When the files of certificates that this member was given end. */
+  readonly certificateEnds?: () => readonly CertificateEnd[];
   /** Whether there is a connection to NATS. */
   readonly natsConnected?: () => boolean;
 }
 
-const rows: readonly (readonly [keyof GaugeSources, string, string])[] = [
+type Plain = Exclude<keyof GaugeSources, "certificateEnds">;
+
+const rows: readonly (readonly [Plain, string, string])[] = [
   ["hasLeader", "etcd_server_has_leader", "Whether a leader is known: 1 or 0."],
   ["isLeader", "etcd_server_is_leader", "Whether this member leads: 1 or 0."],
   ["isLearner", "etcd_server_is_learner", "Whether this member is a learner: 1 or 0."],
@@ -61,4 +73,11 @@ export function registerGauges(registry: Registry, sources: () => GaugeSources):
       return value === undefined ? undefined : Number(value);
     });
   }
+  const name = "coffer_certificate_expiry_timestamp_seconds";
+  const help = "When the first certificate or revocation list of a file ends.";
+  gaugeFamily({ registry, name, help, labelNames: ["file", "kind"] }, () =>
+    (sources().certificateEnds?.() ?? []).map(({ file, kind, seconds }) => {
+      return { labels: { file, kind }, value: seconds };
+    }),
+  );
 }

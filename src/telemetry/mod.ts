@@ -1,5 +1,5 @@
 /** Logs, metrics, redaction. */
-export type { GaugeSources } from "./gauges.ts";
+export type { CertificateEnd, GaugeSources } from "./gauges.ts";
 export { type LogFields, type Logger, silentLogger } from "./logger.ts";
 export {
   createMetrics,

@@ -69,6 +69,24 @@ export function gauge(text: MetricText, read: () => number | undefined): void {
   text.registry.registerMetric(metric);
 }
 
+/** A gauge of several series, which `read` names when scraped. */
+export function gaugeFamily(
+  text: MetricText & { readonly labelNames: readonly string[] },
+  read: () => readonly { readonly labels: Labels; readonly value: number }[],
+): void {
+  const metric = new Gauge({
+    name: text.name,
+    help: text.help,
+    labelNames: text.labelNames,
+    registers: [],
+    collect() {
+      this.reset();
+      for (const { labels, value } of read()) this.set(labels, value);
+    },
+  });
+  text.registry.registerMetric(metric);
+}
+
 /** A gauge that is always 1 and tells something in its labels. */
 export function infoGauge(text: MetricText, labels: Labels): void {
   const labelNames = Object.keys(labels);

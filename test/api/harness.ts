@@ -16,6 +16,7 @@ export interface TestServer extends AsyncDisposable {
   readonly port: number;
   readonly plainPort: number;
   readonly refused: string[];
+  readonly ended: string[];
   readonly handled: { readonly path: string; readonly status: number }[];
   readonly logged: string[];
   /** What was told of each answer to /health. */
@@ -26,6 +27,7 @@ export interface TestServer extends AsyncDisposable {
 export async function startServer(options: Partial<ServerOptions> = {}): Promise<TestServer> {
   const edge = new FakeEdge();
   const refused: string[] = [];
+  const ended: string[] = [];
   const handled: { path: string; status: number }[] = [];
   const logged: string[] = [];
   const health: boolean[] = [];
@@ -40,7 +42,8 @@ export async function startServer(options: Partial<ServerOptions> = {}): Promise
     versions: { etcd: "3.6.14", cluster: "3.6.0", coffer: "0.1.0" },
     metricsText: () => "# HELP up 1\nup 1\n",
     onHealth: (isHealthy) => void health.push(isHealthy),
-    onRefusedConnection: (reason) => void refused.push(reason),
+    onRefusedConnection: ({ kind, reason }) =>
+      void (kind === "ended" ? ended : refused).push(reason),
     onHandled: (path, status) => void handled.push({ path, status }),
     ...options,
   });
@@ -51,6 +54,7 @@ export async function startServer(options: Partial<ServerOptions> = {}): Promise
     port: bound[0]?.port ?? 0,
     plainPort: bound[1]?.port ?? 0,
     refused,
+    ended,
     handled,
     logged,
     health,

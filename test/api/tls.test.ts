@@ -157,7 +157,7 @@ test("new certificates serve the connections to come", async () => {
   const otherCa = createCa("next CA");
   const { server: api } = server;
   const next = ca.issue({ name: "renewed", use: "serverAuth" });
-  api.setSecureContext({ ...next, clientCa: otherCa.pem });
+  await api.setSecureContext({ ...next, clientCa: otherCa.pem }, () => undefined);
   const socket = tls.connect({ port: server.port, host: "127.0.0.1", ca: ca.pem });
   await once(socket, "secureConnect");
   assert.equal(socket.getPeerCertificate().subject.CN, "renewed");

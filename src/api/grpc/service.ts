@@ -40,7 +40,12 @@ export interface GrpcServiceOptions {
 export interface GrpcService {
   /** Whether the content type of a request says gRPC. */
   accepts(headers: IncomingHttpHeaders): boolean;
-  handle(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, peer: Peer): void;
+  /** Tells whether it is a call of one message each way, or one that may last. */
+  handle(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    peer: Peer,
+  ): "unary" | "stream";
   /**
    * Ends open streams with `error`: all, or those of connections that `certificate` came over. Unary
    * calls in flight go on.
@@ -72,6 +77,7 @@ export function createGrpcService(options: GrpcServiceOptions): GrpcService {
       if (method === undefined) call.refuse(unknownMethod(path, services));
       else if (method.kind === "unary") call.serveUnary(method, headers);
       else call.serveStream(method, headers);
+      return method?.kind ?? "unary";
     },
     endStreams: (error, certificate) => {
       for (const call of context.streams) {
