@@ -21,6 +21,11 @@ export async function write(io: Io, data: string | Uint8Array): Promise<void> {
   if (!io.stdout.write(data)) await once(io.stdout, "drain", { signal: io.signal });
 }
 
+/** Whether a person sees what is written to stdout, so that it must not steer the terminal. */
+export function isShown({ stdout }: Io): boolean {
+  return "isTTY" in stdout && stdout.isTTY === true;
+}
+
 /** Whether whoever read our output has gone. */
 export function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "EPIPE";

@@ -3,7 +3,6 @@ import type { Key } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { Reply } from "./client-port.ts";
 import { type Call, waitFor } from "./command.ts";
-import { mistake } from "./keys.ts";
 import type { KeyState } from "./value-diff.ts";
 
 /** What `key` held at `revision`; 0: now. */
@@ -45,7 +44,7 @@ export async function lastChange(
     revision: kv.modRevision,
     kv: type === "put" ? kv : undefined,
   }));
-  if (to === undefined) throw mistake("the key has no revisions that are still kept");
+  if (to === undefined) throw new CofferError("not-found", "a revision of the key");
   if (from !== undefined) return { header, body: { from, to } };
   // The first version of a key comes after nothing; of any other what was before is gone.
   if (to.kv?.version !== 1) throw new CofferError("compacted");

@@ -58,9 +58,14 @@ export function hunksOf(from: KeyState, to: KeyState): readonly Hunk[] | undefin
   // Values seldom end in a line end; it is worth telling only where it is the difference.
   const endAlike = before.endsWith("\n") === after.endsWith("\n");
   return patch?.hunks.map(({ oldStart, oldLines, newStart, newLines, lines }) => ({
-    header: `@@ -${oldStart},${oldLines} +${newStart},${newLines} @@`,
+    header: `@@ -${partText(oldStart, oldLines)} +${partText(newStart, newLines)} @@`,
     lines: endAlike ? lines.filter((line) => !line.startsWith("\\")) : lines,
   }));
+}
+
+/** The part of one side; an empty one is named by the line before it (POSIX diff -u). */
+function partText(start: number, lines: number): string {
+  return `${lines === 0 ? start - 1 : start},${lines}`;
 }
 
 // oxlint-disable-next-line no-control-regex -- what is not found in text

@@ -47,7 +47,7 @@ export async function run(argv: readonly string[], session: Session = {}): Promi
   };
   const io: Io = {
     stdin: Readable.from(session.stdin === undefined ? [] : [Buffer.from(session.stdin)]),
-    stdout: stdout.stream,
+    stdout: Object.assign(stdout.stream, { isTTY: session.isTty ?? false }),
     stderr: stderr.stream,
     env: session.env ?? {},
     isTty: session.isTty ?? false,
@@ -127,6 +127,10 @@ const refusingClient: CofferClient = {
   issuerList: unexpected,
   issuerShow: unexpected,
   issuerRemove: unexpected,
+  certificateRuleAdd: unexpected,
+  certificateRuleList: unexpected,
+  certificateRuleRemove: unexpected,
+  certificateTest: unexpected,
   whoAmI: unexpected,
   history: unexpected,
   auditSearch: unexpected,

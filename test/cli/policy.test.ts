@@ -114,8 +114,11 @@ describe("files of changes", () => {
     assert.deepEqual([again.code, again.stdout], [1, diff.stdout]);
     const json = await run(["policy", "diff", "-w", "json"], { client, stdin: text });
     assert.deepEqual(JSON.parse(json.stdout), { policy_revision: 4, equal: false, ...change });
-    const seen = await run(["policy", "diff"], { client, stdin: text, isTty: true });
-    assert.match(seen.stdout, /line\nend/, "rows that are listed are shown as they are");
+    const steering = `${text}p, user:a, /\u001b, read\n`;
+    const seen = await run(["policy", "diff"], { client, stdin: steering, isTty: true });
+    assert.match(seen.stdout, /\+ p, user:a, \/\\x1b, read, allow\n/);
+    const kept = await run(["policy", "diff"], { client, stdin: steering });
+    assert.ok(kept.stdout.includes("+ p, user:a, /\u001b, read, allow\n"));
     const whole = await run(["policy", "export"], { client });
     const equal = await run(["policy", "diff"], { client, stdin: whole.stdout });
     assert.deepEqual([equal.code, equal.stdout], [0, ""]);
@@ -282,7 +285,7 @@ describe("who-can and explain", () => {
         ["list", "/a", "/d"],
       ),
       'no: user:a may not list the keys from "/a" up to "/d", which is not among them\n' +
-        'no row allows all keys that start with "/b"\n' +
+        'allowed by no row: all keys that start with "/b"\n' +
         "what comes before that is allowed by:\n  p, role:r, /a*, read, allow\n",
     );
     const denied = { row: ["p", "user:a", "/x", "*", "deny"], via: ["user:a"] };

@@ -136,7 +136,7 @@ describe("diff", () => {
     );
     assert.match(await last([item(now, "put")]), /^--- k revision 4 \(does not exist\)/);
     assert.match(await last([item({ ...now, version: 4 }, "put")]), /compacted/);
-    assert.match(await last([]), /no revisions/);
+    assert.match(await last([]), /not found: a revision of the key/);
     assert.match(await last([item(now, "put")], true), /permission denied/);
   });
 });

@@ -170,25 +170,37 @@ describe("rights on followers", () => {
     }
   });
 
-  test("a watch on a follower ends when its right is taken away through the leader", async () => {
-    await at(leader).policyChange({
-      add: [{ fields: ["p", "user:eve", "/secret", "watch", "allow"] }],
-    });
-    const eve = await as("user:eve", followers[0]);
-    const watch = watching(eve);
-    watch.create({ key });
-    const created = await watch.until((response) => response.created);
-    assert.equal(created.canceled, false);
-    await at(leader).policyChange({
-      remove: [{ fields: ["p", "user:eve", "/secret", "watch", "allow"] }],
-    });
-    const canceled = await watch.until((response) => response.canceled);
-    assert.match(canceled.cancelReason, /permission denied/);
-    await watch[Symbol.asyncDispose]();
-    await eve.close();
+  test("refusal 46: a watch on one member ends when its right is taken away through another", async () => {
+    const [one, two] = followers;
+    const watch = { fields: ["p", "user:eve", "/secret", "watch", "allow"] };
+    const pairs = [
+      [one, leader],
+      [leader, one],
+      [one, two],
+    ] as const;
+    for (const [watched, changed] of pairs) {
+      await at(changed).policyChange({ add: [watch] });
+      const eve = await as("user:eve", watched);
+      const stream = watching(eve);
+      stream.create({ key });
+      const created = await stream.until((response) => response.created);
+      assert.equal(created.canceled, false);
+      await at(changed).policyChange({ remove: [watch] });
+      // The removal was answered before this is proposed, so it stands before it in the log.
+      await at(changed).put({ key, value: bytes("not for eve") });
+      const canceled = await stream.until((response) => response.canceled);
+      assert.match(canceled.cancelReason, /permission denied/);
+      assert.deepEqual(
+        stream.responses.flatMap(({ events }) => events),
+        [],
+        `on ${watched}, through ${changed}`,
+      );
+      await stream[Symbol.asyncDispose]();
+      await eve.close();
+    }
   });
 
-  test("a follower that is behind neither refuses by an old policy nor allows by it", async () => {
+  test("refusal 47: a follower that is behind neither refuses by an old policy nor allows by it", async () => {
     const eve = await as("user:eve", followers[1]);
     for (let round = 0; round < 3; round++) {
       const grant = (): Promise<unknown> => at(leader).policyChange({ add: [row, write] });

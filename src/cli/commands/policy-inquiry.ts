@@ -101,7 +101,7 @@ function explanationText(body: PolicyExplanation, action: string, target: Target
   const lines = [`${allowed ? "yes" : "no"}: ${who} ${may} ${action} ${rangeText(target)}`];
   if (reason === "row-denies") lines.push("denied, whatever else allows it, by:");
   if (reason === "no-row-allows") {
-    lines.push(`no row allows ${rangeText(missing)}`);
+    lines.push(`allowed by no row: ${rangeText(missing)}`);
     if (grounds.length > 0) lines.push("what comes before that is allowed by:");
   }
   if (reason === "malformed-question") {

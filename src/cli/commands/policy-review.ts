@@ -2,7 +2,7 @@ import { integer } from "../../config/mod.ts";
 import { exitCode } from "../../errors.ts";
 import type { PolicyTrial, PolicyTrialChange } from "../client-port.ts";
 import { clientCommand, type Command, waitFor } from "../command.ts";
-import { write } from "../io.ts";
+import { isShown, write } from "../io.ts";
 import { headerJson, type Json, jsonText } from "../json.ts";
 import { base64OfKey } from "../keys.ts";
 import { planOf, planText, replaceOption } from "../policy-plan.ts";
@@ -27,7 +27,7 @@ const diff: Command = clientCommand({
     const isEqual = add.length + remove.length === 0;
     const json = jsonText({ policy_revision, equal: isEqual, add, remove });
     // A terminal gets what cannot steer it; a file must be read again as it was.
-    const simple = call.io.isTty ? safeLines(planText(plan)) : planText(plan);
+    const simple = isShown(call.io) ? safeLines(planText(plan)) : planText(plan);
     await write(call.io, call.format === "json" ? `${json}\n` : simple);
     return isEqual ? exitCode.ok : exitCode.failed;
   },
