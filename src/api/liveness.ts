@@ -22,8 +22,9 @@ export function endWhenGone(
   });
   session.on("close", () => clearTimeout(late));
   const waitMs = Math.min(limits.idleMs, limits.pingMs);
-  // Anything received counts, the answer to a ping too, which so leads to the next one.
-  session.setTimeout(waitMs, () => {
+  session.setTimeout(waitMs);
+  // Given to setTimeout, a listener would hear of the first time only.
+  session.on("timeout", () => {
     quietMs += waitMs;
     // Clients take up a connection again by themselves; one that nobody uses is not theirs to keep.
     if (openStreams === 0 && quietMs >= limits.idleMs) {
@@ -35,6 +36,8 @@ export function endWhenGone(
       if (error !== null) return; // It could not be sent, and so not be answered.
       clearTimeout(late);
       late = undefined;
+      // Node does not count the answer as something received, and stays silent after one timeout.
+      session.setTimeout(waitMs);
     });
   });
 }

@@ -39,6 +39,22 @@ test("a client that answers no ping is cut, one that does keeps its stream", asy
   alive.destroy();
 });
 
+test("a client is asked again and again, until it is gone or nobody has used it for long", async () => {
+  await using server = await startServer({ limits: { ...SOON, idleMs: 400 } });
+  const idle = http2.connect(`https://127.0.0.1:${String(server.port)}`, { ca: ca.pem });
+  let pings = 0;
+  idle.on("ping", () => pings++);
+  await once(idle, "close");
+  assert.ok(pings > 2, `${String(pings)} pings`);
+  const gone = net.connect(server.plainPort, "127.0.0.1");
+  gone.resume();
+  gone.write(clientHello());
+  gone.write(frame(frameType.settings, FLAG_ACK, 0, Buffer.alloc(0)));
+  // The first ping is answered, the second is not.
+  await answerOnePing(gone);
+  await once(gone, "close");
+});
+
 test("a connection that a protocol error has ended is not kept", async () => {
   await using server = await startServer({ limits: SOON });
   const socket = net.connect(server.plainPort, "127.0.0.1");
@@ -52,3 +68,18 @@ test("a connection that a protocol error has ended is not kept", async () => {
   assert.equal(goaway[3], frameType.goaway);
   assert.equal(goaway.readUInt32BE(13), http2.constants.NGHTTP2_COMPRESSION_ERROR);
 });
+
+/** Answers the first ping that comes, when nothing else does any more. */
+function answerOnePing(socket: net.Socket): Promise<void> {
+  let received = Buffer.alloc(0);
+  return new Promise((resolve) => {
+    const listener = (chunk: Buffer): void => {
+      received = Buffer.concat([received, chunk]);
+      const ping = received.subarray(-17);
+      if (ping[3] !== frameType.ping || ping[4] !== 0) return;
+      socket.off("data", listener);
+      socket.write(frame(frameType.ping, FLAG_ACK, 0, ping.subarray(9)), () => resolve());
+    };
+    socket.on("data", listener);
+  });
+}
