@@ -8,6 +8,8 @@ import { singleKey } from "./object.ts";
  */
 export type AdminMatter =
   | "audit/read"
+  | "certificate-rule/change"
+  | "certificate-rule/read"
   | "compact"
   | "issuer/change"
   | "issuer/read"

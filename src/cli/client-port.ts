@@ -21,11 +21,12 @@ import type {
   WatchCreateRequest,
   WatchResponse,
 } from "../core/types/mod.ts";
+import type { CertificatePort } from "./certificate-port.ts";
 import type { IssuerPort, TokenPort } from "./token-port.ts";
 
 /** What the commands need of a cluster. All methods reject with CofferError. */
 export interface CofferClient
-  extends TenantPort, PolicyPort, TokenPort, IssuerPort, HistoryPort, AuditPort {
+  extends TenantPort, PolicyPort, TokenPort, IssuerPort, CertificatePort, HistoryPort, AuditPort {
   range(request: RangeRequest): Promise<Reply<RangeResult>>;
   put(request: PutRequest): Promise<Reply<PutResult>>;
   deleteRange(request: DeleteRangeRequest): Promise<Reply<DeleteRangeResult>>;

@@ -3,6 +3,7 @@ import type { ClientConfig } from "../config/mod.ts";
 import { type LeaseId, leaseId } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import { auditCalls } from "./calls/audit.ts";
+import { certificateCalls } from "./calls/certificates.ts";
 import { historyCalls } from "./calls/history.ts";
 import { issuerCalls } from "./calls/issuers.ts";
 import { policyCalls } from "./calls/policies.ts";
@@ -49,6 +50,7 @@ export function openClusterClient(
     ...policyCalls(client),
     ...tokenCalls(client),
     ...issuerCalls(client),
+    ...certificateCalls(client),
     ...historyCalls(client),
     ...auditCalls(client),
     close: () => client.close(),

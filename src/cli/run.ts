@@ -11,6 +11,7 @@ import { history } from "./commands/history.ts";
 import { issuerCommands } from "./commands/issuer.ts";
 import { leaseCommands } from "./commands/lease.ts";
 import { memberCommands } from "./commands/member.ts";
+import { pkiRuleCommands } from "./commands/pki-rule.ts";
 import { pkiCommands } from "./commands/pki.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { policyInquiryCommands } from "./commands/policy-inquiry.ts";
@@ -51,6 +52,7 @@ const commands: readonly Command[] = [
   ...issuerCommands,
   ...auditCommands,
   ...pkiCommands,
+  ...pkiRuleCommands,
   status,
   ...memberCommands,
 ];
@@ -110,12 +112,16 @@ export async function runCli(
   }
 }
 
-/** The name of the command, of one word or two, and the rest. */
+/** The name of the command, or of a group of them within a group, and the rest. */
 function commandWords(argv: readonly string[]): readonly [string, readonly string[]] {
-  const [first = "", second = ""] = argv;
-  const two = `${first} ${second}`;
-  if (commands.some((command) => command.name === two)) return [two, argv.slice(2)];
-  return [aliases[first] ?? first, argv.slice(1)];
+  for (const words of [3, 2]) {
+    const name = argv.slice(0, words).join(" ");
+    const isName = commands.some((command) => command.name === name);
+    const isGroup = commands.some((command) => command.name.startsWith(`${name} `));
+    if (argv.length >= words && (isName || isGroup)) return [name, argv.slice(words)];
+  }
+  const [first = "", ...rest] = argv;
+  return [aliases[first] ?? first, rest];
 }
 
 async function dispatch(

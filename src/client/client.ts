@@ -1,5 +1,6 @@
 import { clusterApi, health, type mvcc, rpc } from "../proto/mod.ts";
 import { type AuditCalls, auditCalls } from "./audit-calls.ts";
+import { type CertificateCalls, certificateCalls } from "./certificate-calls.ts";
 import { type HistoryCalls, historyCalls } from "./history-calls.ts";
 import { type IssuerCalls, issuerCalls } from "./issuer-calls.ts";
 import { type PolicyCalls, policyCalls } from "./policy-calls.ts";
@@ -32,6 +33,7 @@ export interface Client
     PolicyCalls,
     TokenCalls,
     IssuerCalls,
+    CertificateCalls,
     HistoryCalls,
     AuditCalls,
     AsyncDisposable {
@@ -86,6 +88,7 @@ export function connect(options: ClientOptions): Client {
     ...policyCalls(call),
     ...tokenCalls(call),
     ...issuerCalls(call),
+    ...certificateCalls(call),
     ...historyCalls(call),
     ...auditCalls(call),
     watch: (callOptions = {}) =>

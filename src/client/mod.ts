@@ -8,6 +8,7 @@ export type { WatchStream } from "./watch.ts";
 /** The messages of the API, as the calls take and give them. */
 export {
   auditApi,
+  certificateApi,
   clusterApi,
   health,
   historyApi,

@@ -1,4 +1,5 @@
 import { auditEdge } from "./audit.ts";
+import { certificateRuleEdge } from "./certificate-rules.ts";
 import type { EdgeParts } from "./gate.ts";
 import { followFormerTenants } from "./former-tenants.ts";
 import { historyEdge } from "./history.ts";
@@ -70,6 +71,7 @@ export function createEdge(parts: EdgeParts): Edge & { close(): void } {
     ...tokenEdge(deps),
     ...revocationEdge(deps),
     ...issuerEdge(deps),
+    ...certificateRuleEdge(deps),
     ...historyEdge(deps),
     ...auditEdge(deps),
   };

@@ -22,6 +22,7 @@ import type {
   AdminMatter,
   AuditEvent,
   AuditPort,
+  CertificateRulePort,
   ChainAt,
   CheckTxn,
   Clock,
@@ -53,6 +54,7 @@ export interface EdgeDeps {
   readonly tokens: TokenPort;
   readonly revocations: RevocationPort;
   readonly issuers: IssuerPort;
+  readonly certificateRules: CertificateRulePort;
   readonly random: EdgeRandom;
   readonly clock: Clock;
   readonly limits: EdgeLimits;

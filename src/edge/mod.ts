@@ -5,6 +5,7 @@ export type * from "./ports.ts";
 export type * from "./requests.ts";
 export type * from "./audit-requests.ts";
 export type * from "./history-requests.ts";
+export type * from "./certificate-rule-requests.ts";
 export type * from "./issuer-requests.ts";
 export type * from "./policy-requests.ts";
 export type * from "./revocation-requests.ts";

@@ -12,6 +12,7 @@ import type {
 } from "../core/types/mod.ts";
 import type { AuditFound, AuditSearch } from "./audit-requests.ts";
 import type { AccessExplanation, PolicyRow } from "./policy-requests.ts";
+import type { CertificateVerdict } from "./certificate-rule-requests.ts";
 import type { PeerCertificate } from "./requests.ts";
 import type { Revocation, RevocationTarget } from "./revocation-requests.ts";
 import type { TokenRequest } from "./token-requests.ts";
@@ -64,6 +65,8 @@ export type Action = "read" | "list" | "watch" | "write" | "delete" | "lease" | 
 /** What `admin` can be about: its objects are these names instead of keys (policies/). */
 export type AdminMatter =
   | "audit/read"
+  | "certificate-rule/change"
+  | "certificate-rule/read"
   | "compact"
   | "member/change"
   | "member/move-leader"
@@ -225,6 +228,21 @@ export interface RevocationPort {
   read(record: StoredRecord): Revocation | undefined;
 }
 
+export interface CertificateRulePort {
+  /**
+   * The rule in JSON as it is to be stored, with the authority of that thumbprint if it is not "".
+   * Throws `invalid-argument` naming the field.
+   */
+  check(
+    record: Uint8Array,
+    authority: string,
+  ): { readonly name: string; readonly data: Uint8Array };
+  /** The name of another rule that the same certificates meet. */
+  twinOf(data: Uint8Array, others: readonly Uint8Array[]): string | undefined;
+  /** Who a certificate (DER) would be under these rules. */
+  judge(certificate: Uint8Array, rules: readonly Uint8Array[]): CertificateVerdict;
+}
+
 export interface IssuerPort {
   /** The name of the built-in issuer. */
   readonly builtin: string;
@@ -233,9 +251,7 @@ export interface IssuerPort {
   /** Whether this member's configuration has a record of its own for the issuer. */
   isConfigured(issuer: string): boolean;
   /** What this member knows of its keys; undefined: its record is not in use. */
-  keys(
-    issuer: string,
-  ): { readonly keys: number; readonly failure: string | undefined } | undefined;
+  keys(issuer: string): { readonly keys: number; readonly failure: string | undefined } | undefined;
 }
 
 /** The random draws of the edge, injected so that tests can replay them. */

@@ -18,6 +18,7 @@ import type {
 } from "../core/types/mod.ts";
 import type { CofferError } from "../errors.ts";
 import type { AuditEdge } from "./audit-requests.ts";
+import type { CertificateRuleEdge } from "./certificate-rule-requests.ts";
 import type { HistoryEdge } from "./history-requests.ts";
 import type { IssuerEdge } from "./issuer-requests.ts";
 import type { PolicyEdge } from "./policy-requests.ts";
@@ -48,11 +49,16 @@ export interface Caller {
   readonly userAgent: string;
   /** Metadata `hasleader: true`. */
   readonly requireLeader: boolean;
-  /**
-   * Asks the protocol to read nothing more of the caller's connection for that many milliseconds;
-   * undefined where it cannot.
-   */
-  readonly leaveUnread?: ((ms: number) => void) | undefined;
+  /** Undefined where each request has one of its own. */
+  readonly connection?: CallerConnection | undefined;
+}
+
+/** A connection that many requests come by. */
+export interface CallerConnection {
+  /** Whose requests came by it, noted by the edge; undefined: none yet, "": more than one scope's. */
+  scope: string | undefined;
+  /** Has the client ask less at once for some seconds, by means of the protocol. */
+  slowDown(): void;
 }
 
 /** etcd's ResponseHeader. */
@@ -143,6 +149,7 @@ export interface Edge
     TokenEdge,
     RevocationEdge,
     IssuerEdge,
+    CertificateRuleEdge,
     HistoryEdge,
     AuditEdge {
   range(caller: Caller, request: RangeRequest): Promise<Reply<RangeResult>>;

@@ -59,13 +59,26 @@ const TEXT_CONDITIONS = ["cn", "o", "ou"] as const;
 
 /** The rule in a stored JSON text. Throws `invalid-argument` naming the field. */
 export function parseCertificateRule(bytes: Uint8Array): CertificateRule {
+  return validateCertificateRule(readJson(bytes));
+}
+
+function readJson(bytes: Uint8Array): JsonObject {
   if (bytes.length > RECORD_BYTES_MAX) throw wrong("", "is longer than 32 KiB");
   try {
-    return validateCertificateRule(parseStrictJson(bytes));
+    return parseStrictJson(bytes);
   } catch (cause) {
-    if (cause instanceof CofferError) throw cause;
     throw wrong("", cause instanceof Error ? `is ${cause.message}` : "is not JSON");
   }
+}
+
+/** The same text with the certificate (DER) of an authority among its conditions. */
+export function withCertificateAuthority(bytes: Uint8Array, authority: Uint8Array): Uint8Array {
+  const json = readJson(bytes);
+  const { match } = json;
+  const conditions = isJsonObject(match) ? match : {};
+  const base64 = Buffer.from(authority).toString("base64");
+  const text = JSON.stringify({ ...json, match: { ...conditions, authority: base64 } });
+  return new TextEncoder().encode(text);
 }
 
 /** The bytes that `parseCertificateRule` reads. */
@@ -74,7 +87,7 @@ export function encodeCertificateRule(rule: CertificateRule): Uint8Array {
 }
 
 /** Checks every field; unknown ones are refused. Throws `invalid-argument`. */
-export function validateCertificateRule(json: JsonObject): CertificateRule {
+function validateCertificateRule(json: JsonObject): CertificateRule {
   const known = ["version", "name", "match", "subject", "groupsFrom", "groups", "tenants"];
   allowOnly("", json, known);
   if (json["version"] !== 1) throw wrong("version", "must be 1, the only one this Coffer knows");

@@ -162,16 +162,8 @@ export function createIdentity(options: IdentityOptions): Identity {
       const keys = issuers.byIssuer(issuer)?.keys;
       return keys && { keys: keys.known?.keys ?? 0, failure: keys.failure };
     },
-    recheckCertificate(principal, certificate) {
-      try {
-        const now = pickTenant(certificates.verify(certificate), principal.tenant);
-        const isSame = now.subject === principal.subject && sameGroups(now, principal);
-        return isSame ? undefined : refused("the rules of certificates name another now");
-      } catch (error) {
-        if (error instanceof CofferError) return error;
-        throw error;
-      }
-    },
+    recheckCertificate: (principal, certificate) =>
+      recheck(() => certificates.verify(certificate), principal),
     judgeCertificate: (certificate, rules) => certificates.judge(certificate, rules),
     get cachedTokens() {
       return tokens.cached;
@@ -184,6 +176,20 @@ export function createIdentity(options: IdentityOptions): Identity {
       issuers.close();
     },
   };
+}
+
+function recheck(
+  verify: () => Identified,
+  former: Pick<Principal, "subject" | "groups" | "tenant">,
+): CofferError | undefined {
+  try {
+    const now = pickTenant(verify(), former.tenant);
+    const isSame = now.subject === former.subject && sameGroups(now, former);
+    return isSame ? undefined : refused("the rules of certificates name another now");
+  } catch (error) {
+    if (error instanceof CofferError) return error;
+    throw error;
+  }
 }
 
 type Grouped = Pick<Principal, "groups">;

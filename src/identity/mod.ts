@@ -14,12 +14,10 @@ export {
 } from "./builtin-issuer.ts";
 export { isSameMatch } from "./certificate-match.ts";
 export {
-  type CertificateMatch,
   type CertificateRule,
-  type CertificateSubject,
   encodeCertificateRule,
   parseCertificateRule,
-  validateCertificateRule,
+  withCertificateAuthority,
 } from "./certificate-rule.ts";
 export type { CertificateJudgement, PeerCertificate } from "./certificates.ts";
 export {

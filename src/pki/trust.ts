@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import { CofferError } from "../errors.ts";
 import { DER_TAG, derParts, readDer } from "../stdx/mod.ts";
 import { certificateTexts, oneLine, parseCertificate } from "./inspect.ts";
@@ -16,6 +16,8 @@ export interface Trust {
    * for no better reason connects again, and TLS decides.
    */
   problemOf(raw: Uint8Array, now: number): string | undefined;
+  /** The authority of the file (DER) with that x5t#S256. */
+  authority(thumbprint: string): Uint8Array | undefined;
   /** Authorities whose list is missing, so that TLS refuses all their certificates: "CN=x". */
   readonly withoutList: readonly string[];
 }
@@ -38,6 +40,7 @@ export function createTrust(files: TrustFiles): Trust {
   const trust = { authorities, lists };
   return {
     problemOf: (raw, now) => problemOf(new X509Certificate(raw), { ...trust, now }),
+    authority: (thumbprint) => authorities.find(({ raw }) => thumbprintOf(raw) === thumbprint)?.raw,
     withoutList:
       lists === undefined
         ? []
@@ -45,6 +48,10 @@ export function createTrust(files: TrustFiles): Trust {
             .filter((authority) => listsOf(lists, namesOf(authority.raw).subject).length === 0)
             .map(({ subject }) => oneLine(subject)),
   };
+}
+
+function thumbprintOf(raw: Uint8Array): string {
+  return createHash("sha256").update(raw).digest("base64url");
 }
 
 interface Question {

@@ -3,6 +3,7 @@
  * a writer of the protobuf wire format for the messages where generated code is too slow.
  */
 export * as auditApi from "./gen/coffer/v1/audit.ts";
+export * as certificateApi from "./gen/coffer/v1/certificates.ts";
 export * as clusterApi from "./gen/coffer/v1/cluster.ts";
 export * as historyApi from "./gen/coffer/v1/history.ts";
 export * as issuerApi from "./gen/coffer/v1/issuers.ts";

@@ -7,7 +7,7 @@ import type { Keyring } from "../seal/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { processClock, processScheduler } from "./clock.ts";
 import { planKeyRotation, rotateByAge } from "./issuer-keys.ts";
-import { followCertificateRules } from "./member-certificate-rules.ts";
+import { certificateRulePort, followCertificateRules } from "./member-certificate-rules.ts";
 import { followIssuers, issuerPort } from "./member-issuers.ts";
 import {
   endTokens,
@@ -21,7 +21,10 @@ import { type TokenOrder, signToken, tenantIdsOf } from "./member-tokens.ts";
 export interface MemberIdentity {
   readonly identity: Identity;
   /** For the edge. */
-  readonly ports: Pick<EdgeParts, "identity" | "tokens" | "revocations" | "issuers">;
+  readonly ports: Pick<
+    EdgeParts,
+    "identity" | "tokens" | "revocations" | "issuers" | "certificateRules"
+  >;
   issueToken(order: {
     readonly subject: string;
     readonly groups: readonly string[];
@@ -86,6 +89,7 @@ export function openMemberIdentity(deps: Deps): MemberIdentity {
       },
       revocations: revocationPort(revoked, issuers.all),
       issuers: issuerPort(issuers, identity),
+      certificateRules: certificateRulePort(config, identity),
     },
     issueToken: (order) => issue({ ...order, tenantIds: tenantIdsOf(node, order.tenants) }),
     close: () => {

@@ -372,6 +372,21 @@ export class FakeEdge implements Edge {
       return { tenant: "blue", revocation: revocationOf(target, 0) };
     });
 
+  certificateRuleAdd: Edge["certificateRuleAdd"] = (caller, { record, authority, replace }) =>
+    this.#enter("certificateRuleAdd", caller, () => {
+      const asked = { name: Buffer.from(record).toString(), authority, replace };
+      return { name: asked.name, record: JSON.stringify(asked) };
+    });
+  certificateRuleList: Edge["certificateRuleList"] = (caller) =>
+    this.#enter("certificateRuleList", caller, () => [{ name: "a", record: "{}" }]);
+  certificateRuleRemove: Edge["certificateRuleRemove"] = (caller) =>
+    this.#enter("certificateRuleRemove", caller, () => undefined);
+  certificateTest: Edge["certificateTest"] = (caller, certificate) =>
+    this.#enter("certificateTest", caller, () => {
+      const subject = `cert:${Buffer.from(certificate).toString()}`;
+      const verdict = { rule: "a", refusal: "", subject, distrust: "far" };
+      return { ...verdict, groups: ["g"], tenants: "*" as const };
+    });
   issuerAdd: Edge["issuerAdd"] = (caller, { record, replace }) =>
     this.#enter("issuerAdd", caller, () => issuerOf(Buffer.from(record).toString(), replace));
   issuerList: Edge["issuerList"] = (caller) =>

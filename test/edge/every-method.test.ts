@@ -250,6 +250,30 @@ const METHODS: { readonly [method in Request]: Row } = {
     stranger: DENIED,
     reader: DENIED,
   },
+  certificateRuleAdd: {
+    call: (c) => c.certificateRuleAdd({ record: bytes("{}") }),
+    action: "certificate-rule-add",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  certificateRuleList: {
+    call: (c) => c.certificateRuleList(),
+    action: "certificate-rule-list",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  certificateRuleRemove: {
+    call: (c) => c.certificateRuleRemove({ name: "default" }),
+    action: "certificate-rule-remove",
+    stranger: DENIED,
+    reader: DENIED,
+  },
+  certificateTest: {
+    call: (c) => c.certificateTest({ certificate: bytes("x") }),
+    action: "certificate-test",
+    stranger: DENIED,
+    reader: DENIED,
+  },
   issuerAdd: {
     call: (c) => c.issuerAdd({ record: bytes("{}") }),
     action: "issuer-add",

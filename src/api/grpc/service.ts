@@ -5,6 +5,7 @@ import { type GrpcStatus, grpcStatus } from "../../errors.ts";
 import type { Logger } from "../../telemetry/mod.ts";
 import { type CallContext, ServerCall } from "./call.ts";
 import { auditMethods } from "./audit.ts";
+import { certificateMethods } from "./certificates.ts";
 import { clusterMethods } from "./cluster.ts";
 import { clusterStatusMethods } from "./cluster-status.ts";
 import { MESSAGE_BYTES_MAX } from "./fault.ts";
@@ -41,11 +42,7 @@ export interface GrpcService {
   /** Whether the content type of a request says gRPC. */
   accepts(headers: IncomingHttpHeaders): boolean;
   /** Tells whether it is a call of one message each way, or one that may last. */
-  handle(
-    stream: ServerHttp2Stream,
-    headers: IncomingHttpHeaders,
-    peer: Peer,
-  ): "unary" | "stream";
+  handle(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, peer: Peer): "unary" | "stream";
   /**
    * Ends open streams with `error`: all, or those of connections that `certificate` came over. Unary
    * calls in flight go on.
@@ -103,6 +100,7 @@ function methodTable(edge: Edge): ReadonlyMap<string, Method> {
     ...tokenMethods(edge),
     ...revocationMethods(edge),
     ...issuerMethods(edge),
+    ...certificateMethods(edge),
     ...historyMethods(edge),
     ...auditMethods(edge),
   ];
