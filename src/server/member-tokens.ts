@@ -2,13 +2,16 @@ import type { TenantId } from "../core/types/mod.ts";
 import type { EdgeParts } from "../edge/mod.ts";
 import { CofferError } from "../errors.ts";
 import { type IssuedToken, type RevocationIndex, issueToken } from "../identity/mod.ts";
-import { processClock } from "./clock.ts";
+import { processClock, processScheduler } from "./clock.ts";
 import {
   BUILTIN_ISSUER,
   type IssuerKeysDeps,
   TOKEN_AUDIENCE,
   openIssuerKey,
 } from "./issuer-keys.ts";
+
+/** Clocks of members may differ by less than that. */
+const WAIT_MS_MAX = 5000;
 
 /** What a token of the built-in issuer is to say. */
 export type TokenOrder = Omit<Parameters<EdgeParts["tokens"]["issue"]>[0], "certificate"> & {
@@ -26,7 +29,7 @@ export async function signToken(
     certificate: order.certificate === "" ? undefined : order.certificate,
     issuer: BUILTIN_ISSUER,
     audience: TOKEN_AUDIENCE,
-    now: issueTime(index, order),
+    now: await issueTime(index, order),
   });
 }
 
@@ -42,10 +45,10 @@ export function tenantIdsOf(
 }
 
 /**
- * Now, or the next second: a token that is issued in the second in which the subject's tokens were
- * revoked would be taken for one of those. Throws `conflict` while a revocation reaches further.
+ * Now, or once this second is over: a token of the second in which the subject's tokens were revoked
+ * would be taken for one of those. Rejects with `conflict` if the revocation reaches further.
  */
-function issueTime(index: RevocationIndex, order: TokenOrder): number {
+async function issueTime(index: RevocationIndex, order: TokenOrder): Promise<number> {
   const isRevokedAt = (time: number): boolean => {
     const issuedAt = Math.floor(time / 1000);
     const { subject } = order;
@@ -53,11 +56,13 @@ function issueTime(index: RevocationIndex, order: TokenOrder): number {
     const scopes = Object.values(order.tenantIds) as TenantId[];
     return index.isRevoked(question) || scopes.some((scope) => index.isRevokedIn(scope, question));
   };
-  const now = processClock.now();
-  if (!isRevokedAt(now)) return now;
-  if (!isRevokedAt(now + 1000)) return now + 1000;
+  const begun = processClock.now();
+  for (let now = begun; now < begun + WAIT_MS_MAX; now = processClock.now()) {
+    if (!isRevokedAt(now)) return now;
+    await new Promise<void>((resolve) => processScheduler.after(1000 - (now % 1000), resolve));
+  }
   throw new CofferError(
     "conflict",
-    "tokens issued now are revoked, until a minute from now at most; see coffer token revocations",
+    "a token issued now would be revoked already, for a minute at most: coffer token revocations",
   );
 }

@@ -109,7 +109,7 @@ test("refusal 35: keys that the document names, behind a redirect", async (conte
   const redirect: Answer = (response) => response.writeHead(307, { location: "/real" }).end();
   const one = await site(context, { [WELL_KNOWN]: document(), "/keys": redirect, "/real": keys });
   assert.match(await one.b.refusal(await sign({ iss: one.issuer })), /answered 307/);
-  assert.deepEqual(one.asked, [WELL_KNOWN, "/keys"]);
+  assert.deepEqual([one.asked[1], one.asked.includes("/real")], ["/keys", false]);
 });
 
 test("a record that no member can use is refused when it is added", async () => {

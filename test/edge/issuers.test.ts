@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { Client } from "../../src/client/mod.ts";
+import { issueCertificate } from "../../src/pki/mod.ts";
+import { keysFor, signText } from "../identity/fixtures.ts";
+import { createWatch } from "./streams.ts";
+import { type World, assertRefused, bytes, failure, startWorld } from "./world.ts";
+
+const ISSUER = "https://id.example";
+const FILE_ISSUER = "https://file.example";
+
+let world: World;
+let operator: Client;
+
+before(async () => {
+  world = await startWorld({ issuers: [recordOf({ issuer: FILE_ISSUER })] });
+  operator = await world.as("user:admin", { tenants: ["system"] });
+  await world.grant(["p", "user:alice", "*", "*", "allow"]);
+});
+
+after(() => world[Symbol.asyncDispose]());
+
+const key = bytes("/k");
+
+function recordOf(changes: Readonly<Record<string, unknown>> = {}): object {
+  return {
+    version: 1,
+    issuer: ISSUER,
+    keys: { kind: "inline", keys: [keysFor("ES256").jwk] },
+    algorithms: ["ES256"],
+    audience: ["coffer"],
+    maxAgeSeconds: 3600,
+    tenants: { kind: "fixed", tenants: ["default", "phoenix"] },
+    ...changes,
+  };
+}
+
+function add(record: object, replace = false): ReturnType<Client["issuerAdd"]> {
+  return operator.issuerAdd({ record: Buffer.from(JSON.stringify(record)), replace });
+}
+
+function tokenOf(changes: Readonly<Record<string, unknown>> = {}): Promise<string> {
+  const iat = Math.floor(Date.now() / 1000);
+  const claims = { iss: ISSUER, sub: "alice", aud: "coffer", iat, exp: iat + 600, jti: "t1" };
+  return signText(JSON.stringify({ ...claims, ...changes }));
+}
+
+test("tokens of an issuer are taken from its adding to its removal", async () => {
+  const client = world.connect({ token: await tokenOf() });
+  await failure(client.put({ key }), "invalid-token");
+  const { issuer } = await add(recordOf());
+  assert.deepEqual([issuer?.issuer, issuer?.keys, issuer?.failure], [ISSUER, 1n, ""]);
+  await client.put({ key });
+  const { watch } = await createWatch(client, { key });
+  const { issuers } = await operator.issuerList();
+  const seen = issuers.map(({ issuer: name, isBuiltin }) => `${name} ${isBuiltin}`);
+  assert.deepEqual(seen, ["coffer true", `${ISSUER} false`]);
+  const shown = await operator.issuerShow({ issuer: ISSUER });
+  assert.equal((JSON.parse(shown.issuer?.record ?? "") as { issuer: string }).issuer, ISSUER);
+  await operator.issuerRemove({ issuer: ISSUER });
+  assert.equal((await watch.ended)?.code, "invalid-token");
+  await failure(client.put({ key }), "invalid-token");
+  await failure(operator.issuerShow({ issuer: ISSUER }), "not-found");
+  await failure(operator.issuerRemove({ issuer: ISSUER }), "not-found");
+});
+
+test("one record for each issuer, which another takes the place of when asked to", async () => {
+  await add(recordOf());
+  const again = await failure(add(recordOf()), "already-exists");
+  assert.match(again.message, /--replace/);
+  const client = world.connect({ token: await tokenOf() });
+  await client.put({ key });
+  await add(recordOf({ audience: ["elsewhere"] }), true);
+  await failure(client.put({ key }), "invalid-token");
+  await add(recordOf(), true);
+  await client.put({ key });
+  await operator.issuerRemove({ issuer: ISSUER });
+});
+
+test("the built-in issuer is neither replaced nor removed", async () => {
+  const builtin = { ...recordOf(), issuer: "coffer" };
+  for (const replace of [false, true]) {
+    const error = await failure(add(builtin, replace), "invalid-argument");
+    assert.match(error.message, /built-in issuer; .*coffer token rotate-key/);
+  }
+  const error = await failure(operator.issuerRemove({ issuer: "coffer" }), "invalid-argument");
+  assert.match(error.message, /built-in issuer stays.*coffer token revoke/);
+});
+
+test("a record that is wrong is refused by the name of its field", async () => {
+  const cases: readonly (readonly [object, RegExp])[] = [
+    [recordOf({ audiences: ["coffer"] }), /unknown field/],
+    [recordOf({ audience: [] }), /audience/],
+    [recordOf({ algorithms: ["HS256"] }), /algorithms/],
+    [recordOf({ keys: { kind: "file", path: "/etc/passwd" } }), /own disk/],
+    [recordOf({ keys: { kind: "url", url: "http://127.0.0.1/jwks" } }), /https/],
+    [recordOf({ issuer: FILE_ISSUER }), /--issuers-file/],
+  ];
+  for (const [record, message] of cases) {
+    await assert.rejects(add(record), { message });
+  }
+  assert.equal((await operator.issuerList()).issuers.length, 1);
+});
+
+test("a tenant's admin has no say over issuers", async () => {
+  const expected = { subject: "user:owner", action: "issuer-add" };
+  await world.grant(["g", "user:owner", "role:owner"]);
+  const owner = await world.as("user:owner");
+  const record = Buffer.from(JSON.stringify(recordOf()));
+  await assertRefused(world, expected, () => owner.issuerAdd({ record }));
+  await failure(owner.issuerList(), "permission-denied");
+  await failure(owner.tokenRotateKey(), "permission-denied");
+});
+
+test("refusal 17: a foreign token or a certificate from before a name was given anew", async () => {
+  await add(recordOf());
+  await operator.tenantCreate({ name: "phoenix", owner: "user:alice" });
+  const old = world.connect({ token: await tokenOf(), tenant: "phoenix" });
+  const issued = issueCertificate(world.authority, {
+    commonName: "alice",
+    organization: "tenant:phoenix",
+    usages: ["client"],
+  });
+  const certificate = world.connect({ cert: issued.certificate, key: issued.privateKey });
+  await old.put({ key });
+  const phoenix = await world.as("user:alice", { tenants: ["phoenix"] });
+  await phoenix.policyChange({ add: [{ fields: ["g", "cert:alice", "role:owner"] }] });
+  await certificate.put({ key });
+  await operator.tenantDelete({ name: "phoenix" });
+  await operator.tenantCreate({ name: "phoenix", owner: "user:alice" });
+  const expected = { subject: "user:alice", action: "put" };
+  const record = await assertRefused(world, expected, () => old.put({ key }));
+  assert.match(record.reason, /earlier tenant/);
+  const anew = await world.as("user:alice", { tenants: ["phoenix"] });
+  await anew.policyChange({ add: [{ fields: ["g", "cert:alice", "role:owner"] }] });
+  await failure(certificate.put({ key }), "permission-denied");
+  // In another tenant they are what they were.
+  await world.connect({ token: await tokenOf(), tenant: "default" }).put({ key });
+  // A second later by the issuer's clock, which may be ahead.
+  const iat = Math.floor(Date.now() / 1000) + 2;
+  const fresh = await tokenOf({ iat, exp: iat + 600, jti: "t2" });
+  await world.connect({ token: fresh, tenant: "phoenix" }).put({ key });
+  await operator.issuerRemove({ issuer: ISSUER });
+});
+
+test("a token for a tenant that is not there is not issued", async () => {
+  const order = { subject: "user:a", tenants: ["nowhere"], ttlSeconds: 60n };
+  const error = await failure(operator.tokenIssue(order), "not-found");
+  assert.match(error.message, /tenant 'nowhere'.*coffer tenant create/);
+});
