@@ -163,7 +163,10 @@ export class Truth {
       stored !== undefined && Buffer.compare(stored, conf.bytes) === 0,
       () => `the configuration stored at entry ${index} is not that of entry ${conf.index}`,
     );
-    for (const tenant of tenants) this.#chain(fsm, tenant);
+    for (const tenant of tenants) {
+      this.#chain(fsm, tenant);
+      if (index === this.#fsm.appliedIndex) this.#info(fsm, tenant);
+    }
   }
 
   /** A proposal was answered. */
@@ -315,6 +318,15 @@ export class Truth {
     check(
       known !== undefined && Buffer.compare(known, point.hash) === 0,
       () => `hash chains differ at revision ${point.revision}`,
+    );
+  }
+
+  /** What is told of the tenant, its usage among it, is what it is for who applied each entry once. */
+  #info(fsm: Fsm, tenant: TenantId): void {
+    const [known, found] = [this.#fsm.reader.tenant(tenant), fsm.reader.tenant(tenant)];
+    check(
+      isDeepStrictEqual(known, found),
+      () => `a tenant is ${JSON.stringify(found)}, and should be ${JSON.stringify(known)}`,
     );
   }
 
