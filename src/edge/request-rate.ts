@@ -2,13 +2,13 @@ import type { TenantLimits } from "../core/types/mod.ts";
 
 /**
  * How many requests of one tenant this member takes: a token bucket, refilled evenly and never over the
- * burst. What is refused leaves paced too: no faster than the tenant's own rate, as long as that holds
- * none of it back for longer than `HELD_MS_MAX`. A client that asks again as soon as it is answered,
+ * burst. What is refused leaves paced too, no faster than the tenant's own rate, as long as that holds
+ * none of it back for longer than `PACED_MS_MAX`. A client that asks again as soon as it is answered,
  * which is what floods are made of, thereby slows itself down to that pace.
  */
 
-/** Milliseconds that a refusal is held back at most. */
-export const HELD_MS_MAX = 1000;
+/** Milliseconds that a refusal is held back at most to keep to the pace. */
+export const PACED_MS_MAX = 1000;
 /** Refusals leave at least this far apart, so that no tenant holds back more than a thousand. */
 const PACE_MS_MIN = 1;
 
@@ -37,12 +37,12 @@ export class RequestRate {
   }
 
   /**
-   * How long the refusal of a request of now is to be held back, in milliseconds; `HELD_MS_MAX`: so many
-   * wait already that it cannot be.
+   * How long the refusal of a request of now is to be held back to keep to the pace, in milliseconds;
+   * undefined: a second's worth waits already, so this is a flood.
    */
-  pace({ requestsPerSecond = 0 }: TenantLimits, at: number): number {
+  pace({ requestsPerSecond = 0 }: TenantLimits, at: number): number | undefined {
     const leaves = Math.max(at, this.#nextRefusal);
-    if (leaves - at >= HELD_MS_MAX) return HELD_MS_MAX;
+    if (leaves - at >= PACED_MS_MAX) return undefined;
     this.#nextRefusal = leaves + Math.max(PACE_MS_MIN, 1000 / requestsPerSecond);
     return leaves - at;
   }

@@ -3,7 +3,7 @@ import type { TenantId, TenantInfo, TenantLimits } from "../core/types/mod.ts";
 import { CofferError, type ErrorCode } from "../errors.ts";
 import type { Node } from "../node/mod.ts";
 import type { Clock } from "./ports.ts";
-import { HELD_MS_MAX, RequestRate } from "./request-rate.ts";
+import { RequestRate } from "./request-rate.ts";
 import type { Caller } from "./requests.ts";
 
 /**
@@ -12,8 +12,14 @@ import type { Caller } from "./requests.ts";
  * they are deleted: names that nobody has cost nothing.
  */
 
-/** Refusals of all tenants together that are held back; each holds a stream of its connection. */
-const HELD_MAX = 4096;
+/** Refusals of one tenant that are held back, each a stream of its connection; past it none is. */
+const HELD_MAX = 1024;
+/** Of all tenants together. */
+const ALL_HELD_MAX = 8192;
+/** Milliseconds that a refusal of a flood is held back, half as much more or less. */
+const FLOOD_HOLD_MS = 1000;
+/** Its multiples, taken modulo 1, spread evenly however many there are. */
+const GOLDEN_RATIO = 0.618_033_988_75;
 
 /** Why requests of a tenant are refused, for its metrics. */
 export type RefusalCause = "rate" | "space" | "quota" | "suspended";
@@ -31,6 +37,8 @@ interface Activity {
   /** Open watch streams, and what ends each. */
   readonly streams: Set<StreamPlace>;
   watches: number;
+  /** Refusals that are held back. */
+  held: number;
 }
 
 /** The place of one watch stream among its tenant's. */
@@ -63,6 +71,7 @@ export class TenantActivity {
   readonly #of = new Map<TenantId, Activity>();
   readonly #unsubscribe: () => void;
   #held = 0;
+  #spread = 0;
 
   constructor(deps: TenantActivityDeps) {
     this.#deps = deps;
@@ -86,14 +95,27 @@ export class TenantActivity {
   }
 
   /** Resolves when the refusal of a request that was over the rate may leave. */
-  async holdRefusal(tenant: TenantId, caller: Caller): Promise<void> {
-    const rate = this.#of.get(tenant)?.rate;
-    const ms = rate?.pace(this.#limitsOf(tenant), this.#deps.clock.now()) ?? HELD_MS_MAX;
-    if (ms >= HELD_MS_MAX || this.#held >= HELD_MAX) return caller.leaveUnread?.(HELD_MS_MAX);
+  async holdRefusal(tenant: TenantId, { connection }: Caller): Promise<void> {
+    const activity = this.#of.get(tenant);
+    if (activity === undefined || activity.held >= HELD_MAX || this.#held >= ALL_HELD_MAX) return;
+    let ms = activity.rate.pace(this.#limitsOf(tenant), this.#deps.clock.now());
+    if (ms === undefined) {
+      ms = this.#floodHoldMs();
+      // One that others share would hold them back as well.
+      if (connection?.scope === tenant) connection.slowDown();
+    }
     if (ms < 1) return;
+    activity.held++;
     this.#held++;
     await delay(ms, undefined, { ref: false });
+    activity.held--;
     this.#held--;
+  }
+
+  /** Spread, so that what came at once does not come back at once. */
+  #floodHoldMs(): number {
+    this.#spread = (this.#spread + GOLDEN_RATIO) % 1;
+    return FLOOD_HOLD_MS * (0.5 + this.#spread);
   }
 
   /** Counts a request of the tenant that failed with `code`. */
@@ -137,7 +159,8 @@ export class TenantActivity {
   #open(tenant: TenantId): Activity {
     let activity = this.#of.get(tenant);
     if (activity === undefined) {
-      activity = { rate: new RequestRate(), refused: new Map(), streams: new Set(), watches: 0 };
+      const counts = { refused: new Map<RefusalCause, number>(), watches: 0, held: 0 };
+      activity = { rate: new RequestRate(), streams: new Set(), ...counts };
       this.#of.set(tenant, activity);
     }
     return activity;

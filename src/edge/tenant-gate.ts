@@ -35,6 +35,7 @@ interface Entering {
  * tenant comes this far, so nobody else can use its rate up.
  */
 export function enterTenant(context: Entering): void {
+  noteScope(context);
   if (context.scope === CLUSTER_SCOPE) return;
   const { activity, node } = context.deps;
   const tenant = node.state.tenant(context.scope);
@@ -48,6 +49,12 @@ export function enterTenant(context: Entering): void {
   }
   if (tenant.suspended) throw new CofferError("tenant-suspended");
   context.limits = tenant.limits;
+}
+
+/** So that nobody is held back for what another asks by the same connection. */
+function noteScope({ scope, caller: { connection } }: Entering): void {
+  if (connection === undefined || connection.scope === scope) return;
+  connection.scope = connection.scope === undefined ? scope : "";
 }
 
 /** Refuses a put of what is larger than the tenant's limits allow. */

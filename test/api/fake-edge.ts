@@ -282,12 +282,10 @@ export class FakeEdge implements Edge {
     this.#enter("tenantList", caller, () => ({ tenants: [this.#tenant], more: false }));
   tenantUpdate: Edge["tenantUpdate"] = (caller, request) => {
     const { newName, suspended = false, limits = {}, compaction = NO_COMPACTION } = request;
-    return this.#enter("tenantUpdate", caller, () => {
-      const set = Object.entries(limits).filter(([, value]) => value !== undefined);
-      const name = newName ?? request.name;
-      const next = { name, suspended, limits: Object.fromEntries(set), compaction };
-      return { ...this.#tenant, ...next };
-    });
+    const set = Object.entries(limits).filter(([, value]) => value !== undefined);
+    const next = { suspended, limits: Object.fromEntries(set), compaction };
+    const name = newName ?? request.name;
+    return this.#enter("tenantUpdate", caller, () => ({ ...this.#tenant, ...next, name }));
   };
   tenantMetrics: Edge["tenantMetrics"] = (caller) =>
     this.#enter("tenantMetrics", caller, () => this.tenantSamples);

@@ -56,6 +56,14 @@ export function clientHello(): Buffer {
   ]);
 }
 
+/** What a SETTINGS frame says of it; undefined: nothing. */
+export function maxConcurrentStreams(settings: Buffer): number | undefined {
+  for (let at = 0; at + 6 <= settings.length; at += 6) {
+    if (settings.readUInt16BE(at) === 0x3) return settings.readUInt32BE(at + 2);
+  }
+  return undefined;
+}
+
 export function windowUpdate(bytes: number): Buffer {
   const payload = Buffer.alloc(4);
   payload.writeUInt32BE(bytes);
@@ -77,6 +85,11 @@ export function headerBlocks(fields: readonly (readonly [string, string])[]): {
   // The newest entry has the lowest index, 62 (RFC 7541 §2.3.3).
   const next = fields.map((_, i) => 0x80 | (62 + fields.length - 1 - i));
   return { first: Buffer.concat(first), next: Buffer.from(next) };
+}
+
+/** A field that no table keeps (RFC 7541 §6.2.2). */
+export function plainField(name: string, value: string): Buffer {
+  return Buffer.concat([Buffer.from([0]), literal(name), literal(value)]);
 }
 
 /** A string literal without Huffman coding (RFC 7541 §5.2). */

@@ -8,6 +8,8 @@ import {
   frame,
   frameType,
   headerBlocks,
+  maxConcurrentStreams,
+  plainField,
   windowUpdate,
   writeFrameHeader,
 } from "./http2-frames.ts";
@@ -31,7 +33,12 @@ export interface LoadConnection {
 export interface LoadPlan {
   /** Such as `/etcdserverpb.KV/Put`. */
   readonly path: string;
+  /** Calls in flight; at most, where they are paced. */
   readonly streams: number;
+  /** Calls that are begun each second, whatever becomes of them; undefined: one as soon as one ends. */
+  readonly perSecond?: number | undefined;
+  /** One more field of the next call's header. */
+  readonly nextField?: (() => readonly [string, string]) | undefined;
   /** The next request's protobuf message; `undefined` when enough have been sent. */
   readonly nextMessage: () => Buffer | undefined;
   /** A call ended; `ok` if a message came back. */
@@ -40,6 +47,8 @@ export interface LoadPlan {
 
 const RECEIVED_BYTES_PER_UPDATE = 1 << 20;
 const GRPC_PREFIX_BYTES = 5;
+/** How often paced calls are begun. */
+const PACE_MS = 2;
 
 interface Call {
   readonly started: number;
@@ -76,6 +85,10 @@ class Calls {
   #received = 0;
   #out: Buffer[] = [];
   #finished = false;
+  #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
+  /** As the server set it. */
+  #streamsMax = Number.MAX_SAFE_INTEGER;
 
   constructor(socket: TLSSocket, target: LoadTarget, plan: LoadPlan, finish: () => void) {
     this.#socket = socket;
@@ -96,7 +109,11 @@ class Calls {
 
   start(): void {
     this.#out.push(clientHello());
-    for (let i = 0; i < this.#plan.streams; i++) this.#call();
+    if (this.#plan.perSecond === undefined) {
+      this.#fill();
+    } else {
+      this.#pace(this.#plan.perSecond);
+    }
     this.#flush();
     this.#socket.on("data", (chunk: Buffer) => {
       this.#take(chunk);
@@ -104,15 +121,41 @@ class Calls {
     });
   }
 
+  #pace(perSecond: number): void {
+    let due = 0;
+    let last = performance.now();
+    this.#timer = setInterval(() => {
+      const now = performance.now();
+      due = Math.min(due + ((now - last) * perSecond) / 1000, perSecond);
+      last = now;
+      // What the server takes no more of is not sent later.
+      for (; due >= 1; due--) if (this.#hasRoom()) this.#call();
+      this.#flush();
+    }, PACE_MS);
+  }
+
+  /** As many calls as are wanted and the server allows. */
+  #fill(): void {
+    while (this.#timer === undefined && !this.#isOver && this.#hasRoom()) this.#call();
+  }
+
+  #hasRoom(): boolean {
+    return this.#calls.size < Math.min(this.#plan.streams, this.#streamsMax);
+  }
+
   #call(): void {
     const message = this.#plan.nextMessage();
     if (message === undefined) {
+      this.#isOver = true;
+      clearInterval(this.#timer);
       if (this.#calls.size === 0) this.#end();
       return;
     }
     const stream = this.#nextStream;
     this.#nextStream += 2;
-    const block = stream === 1 ? this.#blocks.first : this.#blocks.next;
+    const field = this.#plan.nextField?.();
+    const fixed = stream === 1 ? this.#blocks.first : this.#blocks.next;
+    const block = field === undefined ? fixed : Buffer.concat([fixed, plainField(...field)]);
     const body = GRPC_PREFIX_BYTES + message.length;
     const out = Buffer.allocUnsafe(2 * FRAME_HEADER_BYTES + block.length + body);
     let at = writeFrameHeader(out, 0, {
@@ -163,6 +206,8 @@ class Calls {
         break;
       case frameType.settings:
         if ((flags & FLAG_ACK) === 0) {
+          this.#streamsMax = maxConcurrentStreams(payload) ?? this.#streamsMax;
+          this.#fill();
           this.#out.push(frame(frameType.settings, FLAG_ACK, 0, Buffer.alloc(0)));
         }
         return;
@@ -182,7 +227,8 @@ class Calls {
     if (!ends || call === undefined) return;
     this.#calls.delete(stream);
     this.#plan.onAnswer((performance.now() - call.started) / 1000, call.answered);
-    this.#call();
+    if (this.#isOver && this.#calls.size === 0) this.#end();
+    else this.#fill();
   }
 
   #flush(): void {

@@ -22,6 +22,10 @@ export interface LoadJob {
   /** First key number; keys are written in order from it when `sequential`. */
   readonly firstKey: number;
   readonly sequential: boolean;
+  /** Requests begun each second, all connections together; undefined: as soon as one is answered. */
+  readonly perSecond?: number;
+  /** Each request names a tenant of its own that nobody has. */
+  readonly unknownTenants?: boolean;
 }
 
 export interface LoadResult {
@@ -45,6 +49,9 @@ export async function runLoad(job: LoadJob): Promise<LoadResult> {
     startConnection(job.target, {
       path,
       streams: job.streams,
+      perSecond: job.perSecond === undefined ? undefined : job.perSecond / job.connections,
+      nextField:
+        job.unknownTenants === true ? () => ["coffer-tenant", `nobody-${sent}`] : undefined,
       nextMessage: () => {
         const late = (performance.now() - started) / 1000 > job.secondsMax;
         if (sent >= job.requests || late) return undefined;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { HELD_MS_MAX, RequestRate } from "../../src/edge/request-rate.ts";
+import { PACED_MS_MAX, RequestRate } from "../../src/edge/request-rate.ts";
 
 /** The token bucket of one tenant, and the pace at which its refusals leave. */
 
@@ -13,10 +13,8 @@ function taken(limits: Parameters<RequestRate["take"]>[0], ...times: number[]): 
 
 test("the burst at once, then one for each interval", () => {
   const limits = { requestsPerSecond: 10, requestBurst: 2 };
-  assert.deepEqual(taken(limits, 0, 0, 0, 99, 100, 100, 200), [
-    ...[true, true, false],
-    ...[false, true, false, true],
-  ]);
+  const answers = [true, true, false, false, true, false, true];
+  assert.deepEqual(taken(limits, 0, 0, 0, 99, 100, 100, 200), answers);
 });
 
 test("a second's worth may come at once unless a burst is set", () => {
@@ -71,11 +69,11 @@ test("refusals leave at the tenant's own pace, the first at once", () => {
   assert.equal(rate.pace(limits, 10_000), 0);
 });
 
-test("no more wait than a second takes, and so many are never held longer", () => {
+test("no more wait than a second takes; beyond it is a flood", () => {
   const rate = new RequestRate();
   const waits = Array.from({ length: 50 }, () => rate.pace({ requestsPerSecond: 10 }, 0));
-  assert.equal(waits.filter((ms) => ms < HELD_MS_MAX).length, 10);
+  assert.equal(waits.filter((ms) => ms !== undefined).length, 10);
   const fast = new RequestRate();
   const held = Array.from({ length: 5000 }, () => fast.pace({ requestsPerSecond: 1e6 }, 0));
-  assert.equal(held.filter((ms) => ms < HELD_MS_MAX).length, HELD_MS_MAX);
+  assert.equal(held.filter((ms) => ms !== undefined).length, PACED_MS_MAX);
 });

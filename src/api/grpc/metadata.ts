@@ -1,13 +1,14 @@
 import { randomFillSync } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http2";
 
-import type { Caller, PeerCertificate } from "../../edge/mod.ts";
+import type { Caller, CallerConnection, PeerCertificate } from "../../edge/mod.ts";
 
 /** What is known of a connection before its first request. */
 export interface Peer {
   /** "address:port". */
   readonly address: string;
   readonly certificate: PeerCertificate | undefined;
+  readonly connection?: CallerConnection | undefined;
 }
 
 const USER_AGENT_CHARS_MAX = 256;
@@ -31,6 +32,7 @@ export function callerOf(headers: IncomingHttpHeaders, peer: Peer): Caller {
     requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : drawRequestId(),
     userAgent: (headers["user-agent"] ?? "").slice(0, USER_AGENT_CHARS_MAX),
     requireLeader: headers["hasleader"] === "true",
+    connection: peer.connection,
   };
 }
 

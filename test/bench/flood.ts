@@ -1,0 +1,142 @@
+import { readFileSync } from "node:fs";
+import type { LoadTarget } from "./load-connection.ts";
+import type { LoadJob, LoadResult } from "./load-worker.ts";
+import { type Peer, residentBytes, startCoffer } from "./peers.ts";
+import { median, newTenant, operatorOf, runJob, tokenFor } from "./tenant-load.ts";
+
+/**
+ * What the others feel of a tenant at 100 times its quota: p99 of the paced requests of two quiet
+ * tenants, with and without the flood, by turns. The flood comes from a process of its own: once at a
+ * set pace, whatever is answered, and once from a thousand clients that each ask again as soon as they
+ * are answered. Then 1,000,000 requests for tenants that nobody has, and what they leave in memory.
+ */
+
+const QUOTA = 50;
+const FLOOD = 100 * QUOTA;
+const QUIET_PER_SECOND = 200;
+const SECONDS = 10;
+const UNKNOWN = 1_000_000;
+
+interface Flood {
+  readonly name: string;
+  readonly job: Partial<LoadJob>;
+}
+
+const FLOODS: readonly Flood[] = [
+  { name: `${FLOOD} requests/s`, job: { connections: 20, streams: 2000, perSecond: FLOOD } },
+  { name: "1,000 clients", job: { connections: 100, streams: 10 } },
+];
+
+const BASE = {
+  requests: Number.MAX_SAFE_INTEGER,
+  secondsMax: SECONDS,
+  keys: 1000,
+  valueBytes: 256,
+  firstKey: 0,
+  sequential: false,
+};
+
+interface Quiet {
+  readonly put: LoadTarget;
+  readonly get: LoadTarget;
+}
+
+interface Window {
+  readonly put: number;
+  readonly get: number;
+}
+
+export async function benchFlood(rounds: number, unknown: number = UNKNOWN): Promise<void> {
+  const peer = await startCoffer();
+  const operator = operatorOf(peer);
+  try {
+    const limits = { requestsPerSecond: QUOTA };
+    const noisy = await newTenant(operator, peer, { name: "noisy", limits });
+    const quiet: Quiet = {
+      put: await newTenant(operator, peer, { name: "quiet-put" }),
+      get: await newTenant(operator, peer, { name: "quiet-get" }),
+    };
+    await quietWindow(quiet);
+    for (const flood of FLOODS) await compare(peer, { quiet, noisy, flood, rounds });
+    const token = await tokenFor(operator, "user:prober", ["*"]);
+    await floodUnknown(peer, { ...peer.target, token }, unknown);
+  } finally {
+    await operator.close();
+    await peer.stop();
+  }
+}
+
+async function compare(
+  peer: Peer,
+  order: { quiet: Quiet; noisy: LoadTarget; flood: Flood; rounds: number },
+): Promise<void> {
+  const { quiet, noisy, flood, rounds } = order;
+  const calm: Window[] = [];
+  const flooded: Window[] = [];
+  const floods: LoadResult[] = [];
+  const cpu: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    calm.push(await quietWindow(quiet));
+    const before = cpuSeconds(peer.pid);
+    const job = { ...BASE, workload: "put" as const, target: noisy, connections: 1, streams: 1 };
+    const [result, window] = await Promise.all([
+      runJob({ ...job, ...flood.job }),
+      quietWindow(quiet),
+    ]);
+    cpu.push((cpuSeconds(peer.pid) - before) / SECONDS);
+    floods.push(result);
+    flooded.push(window);
+  }
+  const at = (windows: readonly Window[], of: keyof Window): number =>
+    median(windows.map((window) => window[of]));
+  process.stdout.write(`\nflood of ${flood.name} on a quota of ${QUOTA}/s, ${rounds} rounds\n`);
+  for (const of of ["put", "get"] as const) {
+    const [alone, with_] = [at(calm, of), at(flooded, of)];
+    process.stdout.write(
+      `  p99 of a quiet ${of}: ${alone.toFixed(2)} ms alone, ${with_.toFixed(2)} ms beside it: ` +
+        `ratio ${(with_ / alone).toFixed(2)}\n`,
+    );
+  }
+  const answered = median(floods.map(({ perSecond }) => perSecond));
+  const admitted = median(floods.map(({ requests, failed }) => (requests - failed) / SECONDS));
+  process.stdout.write(
+    `  of the flood ${answered.toFixed(0)}/s were answered, ${admitted.toFixed(0)}/s served; ` +
+      `the member used ${(median(cpu) * 100).toFixed(0)} % of a processor\n`,
+  );
+}
+
+/** p99 of both, in milliseconds. */
+async function quietWindow({ put, get }: Quiet): Promise<Window> {
+  const paced = { ...BASE, connections: 2, streams: 100, perSecond: QUIET_PER_SECOND };
+  const [puts, gets] = await Promise.all([
+    runJob({ ...paced, workload: "put", target: put }),
+    runJob({ ...paced, workload: "get", target: get }),
+  ]);
+  if (puts.failed + gets.failed > 0) throw new Error("Requests of a quiet tenant failed");
+  return { put: puts.p99, get: gets.p99 };
+}
+
+async function floodUnknown(peer: Peer, target: LoadTarget, requests: number): Promise<void> {
+  const job = { ...BASE, target, workload: "get" as const, connections: 10, streams: 20 };
+  const run = async (count: number): Promise<void> => {
+    const options = { requests: count, secondsMax: 3600, unknownTenants: true };
+    const { failed } = await runJob({ ...job, ...options });
+    if (failed !== count) throw new Error("A request for a tenant that nobody has was served");
+  };
+  await run(requests / 10);
+  const before = residentBytes(peer.pid) / 2 ** 20;
+  await run(requests);
+  const after = residentBytes(peer.pid) / 2 ** 20;
+  process.stdout.write(
+    `\n${requests} requests for unknown tenants: resident ${before.toFixed(0)} MiB before, ` +
+      `${after.toFixed(0)} MiB after\n`,
+  );
+}
+
+/** Of all threads of the process, and of the children it waited for. */
+function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const TICKS_PER_SECOND = 100;
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
