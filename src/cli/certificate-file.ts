@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { inputFile } from "./input-file.ts";
 import type { Io } from "./io.ts";
 import { mistake } from "./keys.ts";
 
@@ -11,12 +12,7 @@ export interface CertificateFile {
 
 /** The first certificate of a file, PEM or DER. */
 export function readCertificate(io: Io, path: string): CertificateFile {
-  let bytes: Uint8Array;
-  try {
-    bytes = io.readFile(path);
-  } catch (error) {
-    throw mistake(`${path}: cannot be read: ${error instanceof Error ? error.message : "unknown"}`);
-  }
+  const bytes = inputFile(io, path);
   try {
     const certificate = new X509Certificate(bytes);
     const thumbprint = certificate.fingerprint256;

@@ -65,9 +65,10 @@ function keysOf({ discovery, jwksUrl, jwksFile, ca }: IssuerValues, readFile: Re
 }
 
 function keysOfFile(path: string, readFile: ReadFile): readonly unknown[] {
+  const text = Buffer.from(readFile(path)).toString("utf8");
   let set: unknown;
   try {
-    set = JSON.parse(Buffer.from(readFile(path)).toString("utf8"));
+    set = JSON.parse(text);
   } catch {
     throw mistake(`${path}: is not a JWK set in JSON`);
   }

@@ -1,5 +1,6 @@
 import { duration, list, onOff, type Parser, path, text } from "../../config/mod.ts";
 import { type Call, clientCommand, type Command, waitFor } from "../command.ts";
+import { inputFile } from "../input-file.ts";
 import { write } from "../io.ts";
 import { issuerRecordOf } from "../issuer-record.ts";
 import { headerJson, type Json, jsonText } from "../json.ts";
@@ -182,21 +183,13 @@ function recordOf(call: Call<typeof addOptions>): Uint8Array {
   const { file, replace: _, ...values } = call.values;
   if (file === undefined) {
     if (issuer === undefined) throw mistake("issuer add needs the issuer, as its tokens spell it");
-    const record = issuerRecordOf(issuer, values, (path) => read(call, path));
+    const record = issuerRecordOf(issuer, values, (path) => inputFile(call.io, path));
     return Buffer.from(JSON.stringify(record), "utf8");
   }
   if (issuer !== undefined || Object.values(values).some((value) => value !== undefined)) {
     throw mistake("--file holds the whole record: give nothing else but --replace");
   }
-  return read(call, file);
-}
-
-function read(call: Call<typeof addOptions>, path: string): Uint8Array {
-  try {
-    return call.io.readFile(path);
-  } catch (error) {
-    throw mistake(`${path}: cannot be read: ${error instanceof Error ? error.message : "unknown"}`);
-  }
+  return inputFile(call.io, file);
 }
 
 function issuerJson({ issuer, record, isBuiltin, keys, failure }: IssuerRow): Json {

@@ -1,6 +1,7 @@
-import { type OptionTable, type Parser, path, text } from "../../config/mod.ts";
+import { type Parser, path, text } from "../../config/mod.ts";
 import { readCertificate, thumbprintOf } from "../certificate-file.ts";
 import { type Call, clientCommand, type Command, waitFor } from "../command.ts";
+import { inputFile } from "../input-file.ts";
 import { readStdin, write } from "../io.ts";
 import { headerJson, type Json, jsonText } from "../json.ts";
 import { mistake } from "../keys.ts";
@@ -166,7 +167,7 @@ function certificateTarget(call: TargetCall, name: string): Wanted {
 
 /** The token is read, not verified: whoever may revoke may name any. */
 async function tokenTarget(call: TargetCall, file: string): Promise<RevocationTarget> {
-  const token = Buffer.from(file === "-" ? await readStdin(call.io) : readFile(call, file));
+  const token = Buffer.from(file === "-" ? await readStdin(call.io) : inputFile(call.io, file));
   // The token itself must not be in a message.
   const bad = (problem: string): Error => mistake(`${file === "-" ? "stdin" : file}: ${problem}`);
   const payload = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(token.toString("latin1").trim())?.[1];
@@ -183,14 +184,6 @@ async function tokenTarget(call: TargetCall, file: string): Promise<RevocationTa
     throw bad("the token has no jti, so it is revoked by --subject or by --issuer --issued-before");
   }
   return { kind: "token", issuer: iss, tokenId: jti };
-}
-
-function readFile(call: Call<OptionTable>, file: string): Uint8Array {
-  try {
-    return call.io.readFile(file);
-  } catch (error) {
-    throw mistake(`${file}: cannot be read: ${error instanceof Error ? error.message : "unknown"}`);
-  }
 }
 
 function whereOf(tenant: string): string {
