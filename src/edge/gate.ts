@@ -356,8 +356,11 @@ export async function proposeChecked(
   prepare: () => Command | Promise<Command>,
 ): Promise<Exclude<ApplyResult, { kind: "error" } | { kind: "stale-policy" }>> {
   const { deps } = context;
+  const noted = context.rights.length;
   let isNewest = false;
   for (let tries = 0; tries < STALE_POLICY_RETRIES_MAX; tries++) {
+    // The check notes what it asks anew.
+    context.rights.length = noted;
     let command: Command;
     try {
       const prepared = prepare();

@@ -42,10 +42,13 @@ export async function tryChange(
   change: PolicyChange & { readonly last: number },
 ): Promise<TrialResult> {
   const { access, clock } = context.deps;
+  const slices = createSlices(clock);
+  // Each step goes over all rows, up to 5,000 of them, so each has a turn of its own.
+  await slices.next();
   const plan = planOf(context, current, change);
   if (plan.rows === undefined) return { ...NOTHING, problems: plan.problems };
+  await slices.next();
   const now = judgeOf(context, access.trial(context.scope, current));
-  const slices = createSlices(clock);
   await slices.next();
   const then = judgeOf(context, access.trial(context.scope, plan.rows));
   const last = Math.min(change.last > 0 ? change.last : RECORDS_DEFAULT, RECORDS_MAX);
