@@ -9,19 +9,21 @@ import { startCofferCluster, startEtcdCluster } from "./cluster-peers.ts";
 import { benchCompaction } from "./compaction.ts";
 import { benchFlood } from "./flood.ts";
 import { benchPolicy } from "./policy.ts";
+import { benchTenants } from "./tenants.ts";
 import { type Peer, residentBytes, startCoffer, startEtcd } from "./peers.ts";
 import { watchLatency } from "./watch-latency.ts";
 import type { Workload } from "./workloads.ts";
 
 /**
- * `npm run bench [-- --vs etcd] [--rounds N] [--requests N] [--members 3] [--big] [--compaction] [--flood]`:
+ * `npm run bench [-- --vs etcd] [--rounds N] [--requests N] [--members 3] [--big] [--compaction] [--flood] [--tenants]`:
  * runs
  * the same load against this build and Debian's etcd in turn, and prints medians and ratios.
  * `--members 3` measures clusters of three by their leaders instead. `--big` adds the cost of a request
  * at 1,000,000 keys against that at 1,000. Durable on both sides, TLS on both sides; Coffer also checks
  * a token and a policy, seals, and audits. `--compaction` measures instead how long removal holds the
  * event loop: of 100,000 changes, or of 1,000,000 with `--big`. `--flood`: what the others feel of a
- * tenant at 100 times its quota.
+ * tenant at 100 times its quota. `--tenants`: what thousands of them cost, and the deletion of one of
+ * 100,000 keys, or of 1,000,000 with `--big`.
  * `--policy`: what decisions cost with 10,000 rows over 1,000 tenants, against plain casbin.
  */
 
@@ -176,6 +178,7 @@ const { values } = parseArgs({
     compaction: { type: "boolean", default: false },
     policy: { type: "boolean", default: false },
     flood: { type: "boolean", default: false },
+    tenants: { type: "boolean", default: false },
   },
 });
 if (values.vs !== undefined && values.vs !== "etcd") {
@@ -183,6 +186,10 @@ if (values.vs !== undefined && values.vs !== "etcd") {
 }
 if (values.members !== "1" && values.members !== "3") {
   throw new Error(`--members '${values.members}' is not known; it can be 1 or 3`);
+}
+if (values.tenants) {
+  await benchTenants({ bigKeys: values.big ? 1_000_000 : 100_000 });
+  process.exit();
 }
 if (values.flood) {
   await benchFlood(Number(values.rounds));

@@ -27,19 +27,24 @@ export async function startCoffer(): Promise<Peer & { readonly pki: string }> {
   const args = [MAIN, "dev", "--data-dir", folder, "--client-port", String(port)];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   await lineStarting(child, "ready");
+  return {
+    ...coffersIn(folder, port),
+    pid: child.pid ?? 0,
+    pki: join(folder, "pki"),
+    stop: () => stopAndRemove(child, folder),
+  };
+}
+
+/** The way to the member of a folder of `coffer dev`. */
+export function coffersIn(folder: string, port: number): Pick<Peer, "name" | "target"> {
   const env = readEnv(join(folder, "env"));
   const pki = {
     ca: readFileSync(env.get("COFFER_CACERT") ?? "", "utf8"),
     cert: readFileSync(env.get("COFFER_CERT") ?? "", "utf8"),
     key: readFileSync(env.get("COFFER_KEY") ?? "", "utf8"),
   };
-  return {
-    name: "coffer",
-    target: { host: "127.0.0.1", port, ...pki, token: env.get("COFFER_TOKEN") ?? "" },
-    pid: child.pid ?? 0,
-    pki: join(folder, "pki"),
-    stop: () => stopAndRemove(child, folder),
-  };
+  const token = env.get("COFFER_TOKEN") ?? "";
+  return { name: "coffer", target: { host: "127.0.0.1", port, ...pki, token } };
 }
 
 /** etcd with TLS on, serving with the certificate of `like` and asking clients for theirs. */
