@@ -118,6 +118,9 @@ function withDefaults(given: Given): ServerConfig {
     snapshotEntries: given.snapshotEntries ?? 10_000,
     autoCompactionMode: given.autoCompactionMode ?? "periodic",
     autoCompactionRetention: given.autoCompactionRetention ?? "0",
+    auditRetention: given.auditRetention,
+    auditRetentionBytes: given.auditRetentionBytes,
+    auditSink: given.auditSink ?? [],
     logLevel: given.logLevel ?? "info",
   };
 }

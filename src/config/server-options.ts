@@ -1,4 +1,5 @@
 import { type AutoCompactionMode, retention } from "./auto-compaction.ts";
+import { type AuditSinkConfig, auditSink } from "./audit-sink.ts";
 import type { Option } from "./option.ts";
 import {
   type Address,
@@ -57,6 +58,12 @@ export interface ServerConfig {
   readonly autoCompactionMode: AutoCompactionMode;
   /** History kept of tenants without a compaction of their own: see `parseRetention`. */
   readonly autoCompactionRetention: string;
+  /** How long audit files are kept after their last record, in milliseconds; undefined: for ever. */
+  readonly auditRetention: number | undefined;
+  /** How much of them is kept. */
+  readonly auditRetentionBytes: number | undefined;
+  /** Where audit records are sent beside the audit files. */
+  readonly auditSink: readonly AuditSinkConfig[];
   readonly logLevel: LogLevel;
 }
 
@@ -162,6 +169,21 @@ export const serverOptions: ServerOptions = {
     name: "auto-compaction-retention",
     parser: retention,
     help: "history kept of tenants that set none themselves, such as 1h, 0: all of it (0)",
+  },
+  auditRetention: {
+    name: "audit-retention",
+    parser: duration({ min: 60_000 }),
+    help: "age at which audit files go, once checkpoints and sinks have them (never)",
+  },
+  auditRetentionBytes: {
+    name: "audit-retention-bytes",
+    parser: bytes({ min: 1 << 20 }),
+    help: "size of all audit files above which the oldest go likewise (no limit)",
+  },
+  auditSink: {
+    name: "audit-sink",
+    parser: list(auditSink),
+    help: "also send audit records to jsonl:PATH, jsonl+tcp://, syslog+udp://, +tcp:// or +tls://",
   },
   logLevel: {
     name: "log-level",

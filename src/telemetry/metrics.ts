@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { registerGauges, type GaugeSources } from "./gauges.ts";
 import { peerFamilies, type PeerMetrics } from "./peer-metrics.ts";
+import { registerSinks, type SinkFigures } from "./sink-metrics.ts";
 import {
   counter,
   type CounterSeries,
@@ -69,6 +70,9 @@ export interface Metrics {
   /** Frames of the network between members that were refused; each reason is one series. */
   framesRefused(reason: string): CounterSeries;
 
+  /** Gauges of each audit sink, asked for at a scrape. */
+  auditSinks(statuses: () => readonly SinkFigures[]): void;
+
   /** Adds sources of gauges; each is called at a scrape, and one left out gives no sample. */
   observe(sources: GaugeSources): void;
   /** The Prometheus text format, version 0.0.4. */
@@ -105,6 +109,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ...etcdSeries(registry),
     ...cofferSeries(registry),
     framesRefused: refusedFamily(registry),
+    auditSinks: (statuses) => registerSinks(registry, statuses),
     observe: (more) => {
       sources = { ...sources, ...more };
     },
@@ -223,7 +228,10 @@ function refusedFamily(registry: Registry): Metrics["framesRefused"] {
 }
 
 /** The keys of `Metrics` that are plain series, which the two functions below make. */
-type Series = Omit<Metrics, "rpc" | "peer" | "framesRefused" | "observe" | "text" | "contentType">;
+type Series = Omit<
+  Metrics,
+  "rpc" | "peer" | "framesRefused" | "auditSinks" | "observe" | "text" | "contentType"
+>;
 type CofferSeries =
   | "batchProposals"
   | "tokensAccepted"

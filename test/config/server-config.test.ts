@@ -73,6 +73,9 @@ describe("server configuration", () => {
       electionMs: 1000,
       quotaBytes: 2147483648,
       snapshotEntries: 10000,
+      auditRetention: undefined,
+      auditRetentionBytes: undefined,
+      auditSink: [],
       logLevel: "info",
     });
   });
