@@ -90,6 +90,13 @@ export async function* linesBackwards(path: string): AsyncGenerator<readonly str
   }
 }
 
+/** The whole lines of all files, from the newest back. */
+export async function* linesNewestFirst(folder: string): AsyncGenerator<string> {
+  for (const file of (await listAuditFiles(folder)).toReversed()) {
+    for await (const lines of linesBackwards(file.path)) yield* lines;
+  }
+}
+
 /** The length of the whole lines of a file of `bytes` bytes. */
 export async function lastLineEnd(path: string, bytes: number): Promise<number> {
   const file = await open(path, "r");

@@ -34,3 +34,6 @@ export {
   verifyExport,
   verifyFolder,
 } from "./verify.ts";
+export type { SinkTarget } from "./destination.ts";
+export { type AuditSink, type SinkStatus, startSink } from "./sink.ts";
+export { type RemovalPlan, type RetentionRule, planRemoval, removeFile } from "./retention.ts";

@@ -10,10 +10,10 @@ import {
   type LineContext,
   renderLine,
 } from "./record.ts";
-import { type AuditFile, listAuditFiles } from "./files.ts";
+import { type AuditFile, linesNewestFirst, listAuditFiles } from "./files.ts";
 import { writeHeads } from "./heads-file.ts";
 import { recoverChain, type Recovered } from "./recover.ts";
-import { type AuditPage, type AuditQuery, searchLog } from "./search.ts";
+import { type AuditPage, type AuditQuery, lineAt, searchLog } from "./search.ts";
 import { TenantHeads } from "./tenant-heads.ts";
 
 export interface AuditOptions {
@@ -57,6 +57,10 @@ export interface Audit {
   files(): Promise<readonly AuditFile[]>;
   /** One page of the records that match. */
   search(query: AuditQuery): Promise<AuditPage>;
+  /** All lines, the newest first. */
+  newest(): AsyncIterable<string>;
+  /** The line of a record of the member's chain; undefined if no file has it. */
+  lineAt(seq: number): Promise<string | undefined>;
   /** Calls back after records were written; returns what ends it. */
   onWritten(listener: () => void): () => void;
   /**
@@ -191,6 +195,16 @@ class AuditWriter implements Audit {
     this.#flush();
     // What is in the file past it may be a write that failed and is taken back.
     return searchLog(this.folder, query, this.#written.seq);
+  }
+
+  newest(): AsyncIterable<string> {
+    this.#flush();
+    return linesNewestFirst(this.folder);
+  }
+
+  lineAt(seq: number): Promise<string | undefined> {
+    this.#flush();
+    return lineAt(this.folder, seq);
   }
 
   onWritten(listener: () => void): () => void {

@@ -80,6 +80,19 @@ export async function searchLog(
   }
 }
 
+/** The line of one record of the member's chain, from the file that should have it. */
+export async function lineAt(folder: string, seq: number): Promise<string | undefined> {
+  const files = await listAuditFiles(folder);
+  const file = files.findLast(({ firstSeq }) => firstSeq <= seq);
+  if (file === undefined) return undefined;
+  for (let at: LogPosition | undefined; ;) {
+    const slice = await readNewer([file], at);
+    const found = slice.lines.find(({ text }) => seqOf(text) === seq);
+    if (found !== undefined || slice.isEnd) return found?.text;
+    at = slice.next;
+  }
+}
+
 /** How far the time of a file and that of its records may be apart. */
 const FILE_TIME_SLACK_MS = 60_000;
 

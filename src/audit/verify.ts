@@ -173,9 +173,11 @@ class TrailCheck {
     const name = tenant === undefined ? member : `${member} ${tenant}`;
     const known = this.#chains.get(name);
     if (known !== undefined) return known;
-    const checkpoints = this.#checkpoints.filter(
-      (one) => one.member === member && one.tenant === (tenant ?? ""),
-    );
+    // Those of no tenant are of the member's whole chain, and not of its records that reached none.
+    const checkpoints =
+      tenant === ""
+        ? []
+        : this.#checkpoints.filter((one) => one.member === member && one.tenant === (tenant ?? ""));
     // Where the member's own chain begins late, so may those of its tenants.
     const anyBegin = isCovered && (this.#chains.get(member)?.check.first ?? 1) > 1;
     const chain = { member, tenant, check: new ChainCheck({ checkpoints, anyBegin }) };

@@ -2,6 +2,7 @@ import type { Audit, AuditQuery } from "../audit/mod.ts";
 import { CLUSTER_SCOPE, type StateReader, type TenantId } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { Logger } from "../telemetry/mod.ts";
+import { processClock } from "./clock.ts";
 import { memberEvent } from "./member-event.ts";
 
 /**
@@ -18,6 +19,9 @@ import { memberEvent } from "./member-event.ts";
 const MARK_ACTION = "log-mark";
 const MARK_KEY = /^index:(\d{1,16})$/;
 const MARK_MS = 5000;
+/** Entries after which a mark does not wait: what recovery needs is to be in the log still. */
+const MARK_ENTRIES = 400;
+const LOOK_MS = 250;
 /** Records after the last mark that are looked at: some seconds of a loaded member. */
 const RECORDS_MAX = 50_000;
 
@@ -79,7 +83,8 @@ export async function refuseMixedFiles(
   }
 }
 
-async function refuse(deps: AcknowledgedDeps, reason: string): Promise<never> {
+/** Throws `corrupt`, and records it. */
+export async function refuse(deps: AcknowledgedDeps, reason: string): Promise<never> {
   deps.log.error("The data folder is not served", { folder: deps.dataDir, reason });
   await deps.audit.append(memberEvent({ action: "start", outcome: "refused", reason }));
   throw new CofferError("corrupt", `"${deps.dataDir}" is not served: ${reason}`);
@@ -222,11 +227,13 @@ export interface Marks {
 /** Writes marks while the member runs, and the last one when it stops. */
 export function keepMarks({ audit, log }: AcknowledgedDeps, appliedIndex: () => number): Marks {
   let marked = 0;
+  let markedAt = 0;
   let written = 0;
   const mark = async (): Promise<void> => {
     const index = appliedIndex();
     if (index === marked) return;
     marked = index;
+    markedAt = processClock.now();
     try {
       await audit.append(memberEvent({ action: MARK_ACTION, key: `index:${index}` }));
       written++;
@@ -234,7 +241,13 @@ export function keepMarks({ audit, log }: AcknowledgedDeps, appliedIndex: () => 
       log.warn("The place in the log was not recorded, it will be with the next", { cause });
     }
   };
-  const timer = setInterval(() => void mark(), MARK_MS).unref();
+  const look = (): void => {
+    const isLate = processClock.now() - markedAt >= MARK_MS;
+    if (isLate || appliedIndex() - marked >= MARK_ENTRIES) void mark();
+  };
+  const timer = setInterval(look, LOOK_MS).unref();
+  // A boundary: nothing of the time before is under way.
+  void mark();
   return {
     get written() {
       return written;

@@ -23,7 +23,11 @@ export interface Files {
 export async function openFiles(
   { dataDir }: ServerConfig,
   ids: MemberFile,
-  deps: { readonly log: Logger; readonly metrics: Metrics },
+  deps: {
+    readonly log: Logger;
+    readonly metrics: Metrics;
+    readonly openAudit?: typeof openAudit | undefined;
+  },
 ): Promise<Files> {
   const { log, metrics } = deps;
   const raftLog = openRaftLog({
@@ -36,7 +40,7 @@ export async function openFiles(
     completeInstall({ dataDir, raftLog, log });
     const store = openStateStore({ path: join(dataDir, "state.db"), commit: "later" });
     try {
-      const audit = await openAudit({
+      const audit = await (deps.openAudit ?? openAudit)({
         folder: join(dataDir, "audit"),
         memberId: ids.memberId.toString(16),
         clock: processClock,

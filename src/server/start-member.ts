@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { type PolicyFiles, findPolicyFolder, loadPolicyFiles } from "../access/mod.ts";
 import { type ListenAddress, type Server, createServer } from "../api/mod.ts";
+import type { openAudit } from "../audit/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
 import { createFsm } from "../core/fsm/mod.ts";
 import { createEdge } from "../edge/mod.ts";
@@ -10,6 +11,9 @@ import type { MemberNode } from "../node/mod.ts";
 import { watchFiles } from "../pki/mod.ts";
 import { type Keyring, createKeyring, keyFileProvider } from "../seal/mod.ts";
 import { type Logger, type Metrics, createMetrics } from "../telemetry/mod.ts";
+import { refuseOlderAudit } from "./audit-evidence.ts";
+import { startAuditKeeping } from "./audit-keeping.ts";
+import { recoverRecords } from "./audit-recovery.ts";
 import { keepMarks, refuseMixedFiles, refuseOlderLog, refuseOlderState } from "./acknowledged.ts";
 import { peerUrlsOf } from "./bootstrap.ts";
 import { type FileEnd, expiryMetrics, readEnds, warnOfExpiry } from "./certificate-expiry.ts";
@@ -54,6 +58,8 @@ export interface MemberHost {
   readonly onFatal: (error: unknown) => void;
   /** The member was taken out of the cluster and serves no more; it is still to be stopped. */
   readonly onRemoved?: (reason: string) => void;
+  /** Opens the audit log in place of the usual; for tests and benchmarks. */
+  readonly openAudit?: typeof openAudit;
   /** Ends a start that waits for others. */
   readonly signal?: AbortSignal;
 }
@@ -106,7 +112,7 @@ async function serve(start: Start, ends: End[]): Promise<Member> {
     cofferVersion: host.version,
     memberId: ids.memberId.toString(16),
   });
-  const files = await openFiles(config, ids, { log: host.log, metrics });
+  const files = await openFiles(config, ids, { ...host, metrics });
   ends.push(() => closeFiles(files));
   const parts = { ...start, ids, metrics, files };
   const core = await startNode(parts, ends);
@@ -171,9 +177,16 @@ async function startNode(parts: Parts, ends: End[]): Promise<Core> {
   await awaitReadable(node, { network, log: host.log, signal });
   const isAlone = node.status().voters.length === 1;
   await refuseOlderState(acknowledged, { state: machine.reader, isAlone });
+  const ours = { state: machine.reader, member: ids.memberId.toString(16) };
+  await refuseOlderAudit(acknowledged, ours);
+  const recovery = { ...files, log: host.log, state: machine.reader, memberId: ids.memberId };
+  await recoverRecords(recovery, machine.appliedIndex);
   const marks = keepMarks(acknowledged, () => machine.appliedIndex);
   // Ends after the node, which may apply a last batch as it stops.
   ends.splice(ends.indexOf(stopNode), 0, () => marks.stop());
+  const keeping = { ...parts, ...recovery, node, keyring, marksWritten: () => marks.written };
+  // After the last request, and before the node that takes its last checkpoint.
+  ends.push(await startAuditKeeping(keeping));
   observeNode(parts.metrics, node);
   return { keyring, node, network, machine };
 }

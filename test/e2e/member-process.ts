@@ -38,7 +38,7 @@ export class MemberFolder implements Disposable {
     savePem(this.#file("server.key"), server.privateKey);
     const admin = issueCertificate(authority, {
       commonName: "admin",
-      organization: "tenant:default",
+      organization: ["tenant:default", "tenant:system"],
       usages: ["client"],
     });
     savePem(this.#file("admin.crt"), admin.certificate);

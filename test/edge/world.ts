@@ -6,7 +6,7 @@ import { type Client, connect } from "../../src/client/mod.ts";
 import { type ServerConfig, loadConfig } from "../../src/config/mod.ts";
 import { CofferError, type ErrorCode, errorRow } from "../../src/errors.ts";
 import { type Authority, createAuthority, issueCertificate, savePem } from "../../src/pki/mod.ts";
-import { type Member, startMember } from "../../src/server/mod.ts";
+import { type Member, type MemberHost, startMember } from "../../src/server/mod.ts";
 import { createLogger } from "../../src/telemetry/mod.ts";
 
 /** A real member in this process, with its files in a temporary folder and a port of its own. */
@@ -63,6 +63,8 @@ export interface WorldOptions {
   readonly issuers?: readonly unknown[];
   /** What differs from the usual configuration; may make files in the folder. */
   readonly config?: (folder: string, authority: Authority) => Partial<ServerConfig>;
+  /** In place of the usual audit log. */
+  readonly openAudit?: NonNullable<MemberHost["openAudit"]>;
 }
 
 const DEFAULT_TENANT = "default";
@@ -71,7 +73,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), "coffer-world-"));
   const authority = createAuthority({ commonName: "test authority" });
   const config = worldConfig(folder, authority, options);
-  const world = new RunningWorld(folder, authority, config);
+  const world = new RunningWorld(folder, authority, { config, host: options });
   try {
     await world.start();
   } catch (error) {
@@ -127,10 +129,17 @@ class RunningWorld implements World {
   #member: Member | undefined;
   #admin: Client | undefined;
 
-  constructor(folder: string, authority: Authority, config: ServerConfig) {
+  readonly #host: Pick<MemberHost, "openAudit">;
+
+  constructor(
+    folder: string,
+    authority: Authority,
+    { config, host }: { readonly config: ServerConfig; readonly host: WorldOptions },
+  ) {
     this.folder = folder;
     this.authority = authority;
     this.config = config;
+    this.#host = host.openAudit === undefined ? {} : { openAudit: host.openAudit };
   }
 
   get dataDir(): string {
@@ -165,6 +174,7 @@ class RunningWorld implements World {
       destination: { write: (line) => void this.logs.push(line) },
     });
     this.#member = await startMember(this.config, {
+      ...this.#host,
       version: "0.0.0",
       log,
       onFatal: (error) => void this.fatals.push(error),

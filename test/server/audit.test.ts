@@ -1,0 +1,207 @@
+import assert from "node:assert/strict";
+import { cpSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { openAudit } from "../../src/audit/mod.ts";
+import { CofferError } from "../../src/errors.ts";
+import { verifyTrails } from "../../src/server/mod.ts";
+import { type World, type WorldOptions, auditRecords, bytes, startWorld } from "../edge/world.ts";
+
+/** What a member does with its audit log beside writing it. */
+
+async function worldOf(context: TestContext, options: WorldOptions = {}): Promise<World> {
+  const world = await startWorld(options);
+  context.after(() => world[Symbol.asyncDispose]());
+  return world;
+}
+
+async function putSome(world: World, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await world.admin.put({ key: bytes(`/k/${i}`) });
+}
+
+const verify = (world: World, given: Partial<Parameters<typeof verifyTrails>[0]> = {}) => {
+  const none = { file: undefined, checkpoints: undefined, keyId: undefined };
+  return verifyTrails({ dataDir: world.dataDir, ...none, ...given });
+};
+
+interface Shown {
+  readonly checkpoint: string;
+  readonly member: string;
+  readonly tenant: string;
+  readonly seq: number;
+  readonly keyId: string;
+}
+
+/** What `coffer audit checkpoints -w json` prints for operators, or for the tenant. */
+async function checkpoints(
+  world: World,
+  tenant = "system",
+): Promise<{ readonly text: string; readonly list: readonly Shown[] }> {
+  const client = await world.as("user:admin", { tenants: [tenant] });
+  const { checkpoints: lines } = await client.auditCheckpoints();
+  const list = lines.map((line) => JSON.parse(line) as Shown);
+  return { text: JSON.stringify({ checkpoints: list }), list };
+}
+
+/** Starts it and answers why it did not. */
+async function refusal(world: World): Promise<string> {
+  const error: unknown = await world.restart().then(
+    () => assert.fail("it started"),
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(error instanceof CofferError, String(error));
+  assert.equal(error.code, "corrupt");
+  return error.message;
+}
+
+test("refusal 65: a stop signs the ends of all chains, which proves the log to its end", async (context) => {
+  const world = await worldOf(context);
+  await putSome(world, 3);
+  await world.restart();
+  const { list, text } = await checkpoints(world);
+  assert.equal(list.length, 1);
+  const ofTenant = await checkpoints(world, "default");
+  assert.deepEqual(
+    ofTenant.list.map(({ checkpoint }) => checkpoint),
+    ["head"],
+  );
+  const seq = list[0]?.seq ?? 0;
+  await world.stop();
+  const good = await verify(world, { checkpoints: text });
+  assert.equal(good.ok, true, good.notes.join("\n"));
+  assert.match(good.notes.join("\n"), new RegExp(`signed by ${list[0]?.keyId}`));
+  const beside = await verify(world);
+  assert.equal(beside.ok, true);
+  assert.match(beside.notes.join("\n"), /state\.db, beside it/);
+  const strange = await verify(world, { keyId: "0".repeat(32) });
+  assert.deepEqual([strange.ok, strange.records], [false, 0]);
+  const forged = text.replace(`"seq":${seq}`, `"seq":${seq + 1}`);
+  assert.match((await verify(world, { checkpoints: forged })).notes[0] ?? "", /signature is wrong/);
+  const file = join(world.dataDir, "audit", "audit-0000000000000001.000.jsonl");
+  const lines = readFileSync(file, "latin1").split("\n");
+  writeFileSync(file, `${lines.slice(0, seq - 1).join("\n")}\n`, "latin1");
+  const cut = await verify(world, { checkpoints: text });
+  assert.equal(cut.ok, false);
+  const place = `${file}:${seq}: .*ends at record ${seq - 1}, but a checkpoint signed record ${seq}`;
+  assert.match(cut.notes[0] ?? "", new RegExp(place));
+  rmSync(join(world.dataDir, "state.db"));
+  const bare = await verify(world);
+  assert.equal(bare.ok, true);
+  assert.match(bare.notes.join("\n"), /the end is not proven, no checkpoint is known/);
+});
+
+test("refusal 51: an audit log put back to yesterday is refused, and moved away it goes on", async (context) => {
+  const world = await worldOf(context);
+  const audit = join(world.dataDir, "audit");
+  const kept = join(world.folder, "yesterday");
+  await putSome(world, 2);
+  await world.restart(() => cpSync(audit, kept, { recursive: true }));
+  await putSome(world, 3);
+  await world.stop();
+  const newest = join(world.folder, "newest");
+  renameSync(audit, newest);
+  cpSync(kept, audit, { recursive: true });
+  assert.match(
+    await refusal(world),
+    /ends at record \d+, and record \d+ was signed.*move the folder/,
+  );
+  // It stays so, though each refusal is a record that makes the log longer.
+  for (let i = 0; i < 12; i++) await refusal(world);
+  assert.match(await refusal(world), /its record \d+ is another one/);
+  await world.restart(() => renameSync(audit, join(world.folder, "evidence")));
+  const records = auditRecords(world.dataDir);
+  const [first] = records;
+  assert.deepEqual([first?.action, first?.outcome], ["audit-resume", "failed"]);
+  assert.ok((first?.seq ?? 0) > 5);
+  await putSome(world, 1);
+  await world.stop();
+  const verdict = await verify(world);
+  assert.equal(verdict.ok, true, verdict.notes.join("\n"));
+  assert.match(verdict.notes.join("\n"), /begins at record \d+, after a checkpoint/);
+  // And it does not invent records of all that the log of the cluster holds.
+  assert.deepEqual(
+    auditRecords(world.dataDir).filter(({ reason }) => reason.includes("recovered")),
+    [],
+  );
+});
+
+test("refusal 62: a write whose member was killed before its record has one after the start", async (context) => {
+  let lose = false;
+  const lost: string[] = [];
+  const world = await worldOf(context, {
+    openAudit: async (options) => {
+      const audit = await openAudit(options);
+      const append: typeof audit.append = (event) => {
+        if (!lose || event.action !== "put") return audit.append(event);
+        lost.push(event.requestId);
+        return new Promise(() => undefined);
+      };
+      return new Proxy(audit, {
+        get: (of, name) => {
+          const value: unknown = name === "append" ? append : Reflect.get(of, name, of);
+          return typeof value === "function" ? value.bind(of) : value;
+        },
+      });
+    },
+  });
+  await putSome(world, 2);
+  lose = true;
+  const hanging = world.admin.put({ key: bytes("/lost"), value: bytes("v") });
+  hanging.catch(() => undefined);
+  while (lost.length === 0) await new Promise(setImmediate);
+  lose = false;
+  // What is on the disk while the member runs is what a kill leaves.
+  const killed = join(world.folder, "killed");
+  cpSync(world.dataDir, killed, { recursive: true });
+  await world.restart(() => {
+    rmSync(world.dataDir, { recursive: true });
+    cpSync(killed, world.dataDir, { recursive: true });
+  });
+  const written = () =>
+    auditRecords(world.dataDir).filter(({ action, key }) => action === "put" && key === "/lost");
+  const found = written();
+  assert.equal(found.length, 1);
+  const [record] = found;
+  assert.deepEqual(
+    [record?.action, record?.outcome, record?.actor.subject],
+    ["put", "ok", "user:admin"],
+  );
+  const { kvs } = await world.admin.range({ key: bytes("/lost") });
+  assert.equal(record?.revision, Number(kvs[0]?.modRevision));
+  assert.match(record.reason, /recovered from log entry \d+/);
+  await world.restart();
+  assert.equal(written().length, 1);
+});
+
+test("old files go when checkpoints have them, and the rest verifies for operators and tenants", async (context) => {
+  const world = await worldOf(context, {
+    openAudit: (options) => openAudit({ ...options, fileBytesMax: 5000 }),
+    config: () => ({ auditRetentionBytes: 15_000 }),
+  });
+  const first = join(world.dataDir, "audit", "audit-0000000000000001.000.jsonl");
+  await putSome(world, 40);
+  assert.ok(existsSync(first));
+  await world.restart();
+  const isRemoved = (): boolean =>
+    auditRecords(world.dataDir).some((r) => r.action === "audit-remove");
+  while (!isRemoved() || existsSync(first)) await new Promise((done) => setTimeout(done, 10));
+  await putSome(world, 2);
+  const begin = (await checkpoints(world)).list.filter((one) => one.checkpoint === "begin");
+  assert.equal(begin.length, 1);
+  assert.equal((await checkpoints(world, "default")).list[0]?.checkpoint, "head");
+  assert.ok((await checkpoints(world, "default")).list.some((one) => one.checkpoint === "begin"));
+  await world.stop();
+  const verdict = await verify(world);
+  assert.equal(verdict.ok, true, verdict.notes.join("\n"));
+  assert.match(verdict.notes.join("\n"), /begins at record \d+, after a checkpoint/);
+});
+
+test("the checkpoints of a chain are few, however many were made", async (context) => {
+  const world = await worldOf(context);
+  for (let i = 0; i < 20; i++) {
+    await putSome(world, 1);
+    await world.restart();
+  }
+  assert.equal((await checkpoints(world)).list.length, 16);
+  assert.equal((await checkpoints(world, "default")).list.length, 8);
+});
