@@ -108,7 +108,7 @@ const add: Command = clientCommand({
     ],
     [
       "coffer issuer add https://kubernetes.default.svc --jwks-file jwks.json " +
-        "--audience coffer --algorithms RS256 --tenants blue " +
+        "--audience coffer --algorithms RS256 --tenants blue --max-age 2h " +
         "--kubernetes-account app/web/0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0",
       "one service account; made anew under its name it is another",
     ],
