@@ -9,6 +9,9 @@ import tls from "node:tls";
 import { connect } from "../../src/client/mod.ts";
 import { createServer } from "../../src/api/mod.ts";
 import { silentLogger } from "../../src/telemetry/mod.ts";
+import type { Authority } from "../../src/pki/mod.ts";
+import { encodeName } from "../../src/pki/name.ts";
+import { forge, intermediate, openRoot } from "../pki/forged.ts";
 import { createCa } from "./certificates.ts";
 import { FakeEdge } from "./fake-edge.ts";
 import { ca, serverCertificate, startServer } from "./harness.ts";
@@ -64,6 +67,30 @@ test("refusals 37, 38, 39: certificates of another CA, expired, not yet valid, o
     assert.match(server.refused[0] ?? "", reason);
   }
   assert.deepEqual(server.edge.calls, []);
+});
+
+test("refusal 40: below an intermediate without basicConstraints, and below a client", async () => {
+  const root = openRoot("root");
+  const chainOf = (middle: Authority): { readonly cert: string; readonly key: string } => {
+    const leaf = forge(middle, "alice");
+    return { cert: leaf.certificate + middle.certificate, key: leaf.privateKey };
+  };
+  await using server = await startServer({
+    tls: { ...serverCertificate, clientCa: root.certificate },
+  });
+  await using good = clientOf(server.port, chainOf(intermediate(root, "middle", "with")));
+  await good.status();
+  await using without = clientOf(server.port, chainOf(intermediate(root, "none", "without")));
+  await assert.rejects(without.status(), { code: "unreachable" });
+  assert.match(server.refused[0] ?? "", /CN=alice .* refused: INVALID_CA$/);
+  server.refused.length = 0;
+  const bob = forge(root, "bob");
+  const subjectName = encodeName({ commonName: "bob" });
+  const signer = { ...root, certificate: bob.certificate, privateKey: bob.key, subjectName };
+  await using below = clientOf(server.port, chainOf({ ...signer, keyId: undefined }));
+  await assert.rejects(below.status(), { code: "unreachable" });
+  // Its key may sign no certificates, which OpenSSL finds first and node has no name for.
+  assert.match(server.refused[0] ?? "", /CN=alice .* refused: (INVALID_CA|UNSPECIFIED)$/);
 });
 
 test("refusal 42: plaintext to the TLS port gets nothing", async () => {

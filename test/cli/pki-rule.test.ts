@@ -28,11 +28,11 @@ async function added(...argv: readonly string[]) {
 
 describe("pki rule add", () => {
   test("makes a record of what is given", async () => {
-    const { stdout, record, request } = await added(
-      ...["builds", "--match-cn", "ci-*", "--match-o", "Acme", "--match-ou", "build"],
-      ...["--match-uri", "spiffe://acme.org/ci/*", "--authority", "ca.crt", "--subject", "cn"],
-      ...["--groups", "ci,dev", "--groups-from", "ou", "--tenants", "blue,green", "--replace"],
-    );
+    const names = ["--match-cn", "ci-*", "--match-o", "Acme", "--match-ou", "build"];
+    const others = ["--match-uri", "spiffe://acme.org/ci/*", "--authority", "ca.crt"];
+    const groups = ["--groups", "ci,dev", "--groups-from", "ou", "--tenants", "blue,green"];
+    const argv = ["builds", ...names, ...others, ...groups, "--subject", "cn", "--replace"];
+    const { stdout, record, request } = await added(...argv);
     assert.equal(stdout, "rule builds is in force\n");
     assert.deepEqual(record, {
       version: 1,
@@ -65,10 +65,9 @@ describe("pki rule add", () => {
       tenants: "*",
     });
     const off = await added("default", "--refuse");
-    assert.deepEqual(off.record, {
-      ...{ version: 1, name: "default", match: {}, groups: [] },
-      ...{ subject: { kind: "cn" }, tenants: [] },
-    });
+    const subject = { kind: "cn" };
+    const none = { version: 1, name: "default", match: {}, subject, groups: [], tenants: [] };
+    assert.deepEqual(off.record, none);
   });
 
   test("sends a thumbprint in any spelling", async () => {
@@ -155,7 +154,8 @@ describe("pki rule test", () => {
     assert.match(good.stdout, /^rule +builds\nsubject +cert:ci\ngroups +ci\ntenants +blue\ntls /);
     const refused = await tested({ rule: "", refusal: "no\u001b[31m", subject: "", tenants: [] });
     assert.equal(refused.code, exitCode.denied);
-    assert.match(refused.stdout, /^rule +-\nrefused +no[^\u001b]*\ntls/);
+    assert.match(refused.stdout, /^rule +-\nrefused +no.*\ntls/);
+    assert.equal(refused.stdout.includes("\u001b"), false);
     const foreign = await tested({ distrust: "its authority is not there" });
     assert.equal(foreign.code, exitCode.denied);
     assert.match(foreign.stdout, /tls +may be refused: its authority is not there\n$/);
