@@ -1,4 +1,4 @@
-import { parseDocument } from "yaml";
+import { Parser, parseDocument } from "yaml";
 import { parseValue, usage } from "./command-line.ts";
 import { suggestion } from "./nearest.ts";
 import type { Option, OptionTable, PartialValues } from "./option.ts";
@@ -17,8 +17,7 @@ export function readConfigFile(path: string, readFile: ReadFile): ConfigFile {
   try {
     return { path, text: readFile(path) };
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw usage(`${path}: cannot be read: ${reason}`);
+    throw usage(`${path}: cannot be read: ${messageOf(cause)}`);
   }
 }
 
@@ -30,11 +29,7 @@ export function parseConfigFile<Table extends OptionTable>(
   table: Table,
   file: ConfigFile,
 ): PartialValues<Table> {
-  // YAML 1.1 would read `no` and `0777` as something else than what stands there.
-  const document = parseDocument(file.text, { version: "1.2", uniqueKeys: true, stringKeys: true });
-  const problem = document.errors[0] ?? document.warnings[0];
-  if (problem !== undefined) throw usage(`${file.path}: ${firstLine(problem.message)}`);
-  const content: unknown = document.toJS({ maxAliasCount: 0 });
+  const content = yamlOf(file);
   if (content === null || content === undefined) return {};
   if (typeof content !== "object" || Array.isArray(content)) {
     throw usage(`${file.path}: is not a list of "name: value" lines`);
@@ -51,6 +46,40 @@ export function parseConfigFile<Table extends OptionTable>(
     values[field] = fileValue(option, value, `${file.path}: ${name}`);
   }
   return values as PartialValues<Table>;
+}
+
+/** No option needs more than a list. Past some thousands the YAML parser ends the process. */
+const NESTING_MAX = 16;
+
+function yamlOf({ path, text }: ConfigFile): unknown {
+  if (isNestedDeep(text)) throw usage(`${path}: is nested deeper than ${NESTING_MAX}`);
+  // YAML 1.1 would read `no` and `0777` as something else than what stands there.
+  const document = parseDocument(text, { version: "1.2", uniqueKeys: true, stringKeys: true });
+  const problem = document.errors[0] ?? document.warnings[0];
+  if (problem !== undefined) throw usage(`${path}: ${firstLine(problem.message)}`);
+  try {
+    return document.toJS({ maxAliasCount: 0 });
+  } catch (cause) {
+    throw usage(`${path}: ${messageOf(cause)}`);
+  }
+}
+
+/** By the tokens, which are read without recursion. */
+function isNestedDeep(text: string): boolean {
+  const open: { readonly token: unknown; readonly depth: number }[] = [];
+  for (const token of new Parser().parse(text)) open.push({ token, depth: 0 });
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { items, key, value } = (next.token ?? {}) as { readonly [part: string]: unknown };
+    if (next.depth > NESTING_MAX) return true;
+    const inner: readonly unknown[] = Array.isArray(items) ? items : [];
+    for (const token of [key, value]) if (token) open.push({ token, depth: next.depth });
+    for (const token of inner) open.push({ token, depth: next.depth + 1 });
+  }
+  return false;
+}
+
+function messageOf(cause: unknown): string {
+  return firstLine(cause instanceof Error ? cause.message : String(cause));
 }
 
 function fileValue(option: Option<unknown>, value: unknown, source: string): unknown {

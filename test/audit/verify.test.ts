@@ -138,6 +138,19 @@ test("refusal 65: lines cut off the end show only against a checkpoint", async (
   assert.equal((await verifyFolder(folder.path, { checkpoints })).ok, false);
 });
 
+test("a checkpoint of the member is none of the records that are of no tenant", async (context) => {
+  const folder = await folderOf(context);
+  const audit = await folder.open();
+  await fill(audit, 3);
+  // As of a request that was refused before its tenant was known.
+  await audit.append(eventOf({ tenant: "", outcome: "refused" }));
+  await fill(audit, 3);
+  await audit.close();
+  const checkpoints = [checkpointOf((await folder.lines()).at(-1) ?? "")];
+  const { ok, firstBad } = await verifyFolder(folder.path, { checkpoints });
+  assert.deepEqual([ok, firstBad], [true, undefined]);
+});
+
 test("refusal 65: a log written anew shows against a checkpoint", async (context) => {
   const folder = await filled(context, 10);
   const checkpoints = [checkpointOf((await folder.lines())[9] ?? "")];

@@ -186,6 +186,16 @@ describe("server configuration", () => {
     [{ file: "name:" }, "c.yaml: name: must be text (put it in quotes), not empty"],
     [{ file: "- a\n- b" }, 'c.yaml: is not a list of "name: value" lines'],
     [{ file: "name: a\nname: b" }, "c.yaml: Map keys must be unique at line 2, column 1"],
+    [{ file: "name: &a x\ncluster-token: *a" }, "c.yaml: Alias resolution is disabled"],
+    [
+      { file: `name: ${"[".repeat(20_000)}${"]".repeat(20_000)}` },
+      "c.yaml: is nested deeper than 16",
+    ],
+    [
+      { file: `name: ${"\n- ".repeat(20_000)}x` },
+      "c.yaml: name: must be text (put it in quotes), not a list",
+    ],
+    [{ file: `name:\n ${"- ".repeat(20_000)}x` }, "c.yaml: is nested deeper than 16"],
     [{ file: "__proto__: 1" }, 'c.yaml: unknown name "__proto__"'],
     [
       { argv: ["--listen-client-urls", "http://10.0.0.1:2379"] },

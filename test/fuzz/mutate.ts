@@ -51,6 +51,82 @@ export function mutatedText(text: string, random: Prng, words: readonly string[]
   return out;
 }
 
+export type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
+
+/** Values that stand where another was expected. */
+const STRANGE: readonly Json[] = [
+  null,
+  true,
+  -1,
+  0,
+  0.5,
+  1e308,
+  "",
+  "*",
+  "\u0000",
+  "\ud800",
+  "x".repeat(5000),
+  [],
+  {},
+  [[]],
+  [""],
+  ["*"],
+  { glob: "" },
+];
+const DEPTHS: readonly number[] = [15, 16, 17, 100, 30_000];
+const COUNTS: readonly number[] = [51, 65, 1000, 20_000];
+
+/** The text of `value` with one to four changes of its fields, which then is good JSON. */
+export function mutatedJson(value: Json, random: Prng): string {
+  let text = JSON.stringify(value);
+  for (let left = 1 + random.below(4); left > 0; left--) {
+    const copy = JSON.parse(text) as Json;
+    changeField(placesOf(copy), random);
+    text = JSON.stringify(copy);
+  }
+  if (random.below(32) === 0) return text.replace(/[^"[{]*$/, deep(pick(DEPTHS, random)));
+  if (random.below(32) === 0) return text.replace("{", `{${many(pick(COUNTS, random))},`);
+  return text;
+}
+
+/** JSON of that many arrays, one in another. */
+export function deep(levels: number): string {
+  return "[".repeat(levels) + "]".repeat(levels);
+}
+
+/** That many fields of an object, without its braces. */
+export function many(fields: number): string {
+  return Array.from({ length: fields }, (_, n) => `"f${n}":0`).join(",");
+}
+
+type Holder = { [name: string]: Json };
+
+/** Every object and array in `value`, itself too. */
+function placesOf(value: Json): readonly Holder[] {
+  if (typeof value !== "object" || value === null) return [];
+  return [value as Holder, ...Object.values(value).flatMap(placesOf)];
+}
+
+function changeField(places: readonly Holder[], random: Prng): void {
+  const holder = pick(places, random);
+  const names = Object.keys(holder);
+  const name = names.length === 0 ? "x" : pick(names, random);
+  const other = pick(places, random);
+  switch (random.below(4)) {
+    case 0:
+      delete holder[name];
+      return;
+    case 1:
+      holder[name] = structuredClone(pick(STRANGE, random));
+      return;
+    case 2:
+      holder[pick([`${name}s`, "constructor", "toString", "0"], random)] = holder[name] ?? null;
+      return;
+    default:
+      holder[name] = structuredClone(other);
+  }
+}
+
 export function pick<T>(list: readonly T[], random: Prng): T {
   const found = list[random.below(list.length)];
   if (found === undefined) throw new Error("Nothing to pick from");

@@ -1,5 +1,5 @@
 import { createPrng } from "../../src/stdx/mod.ts";
-import type { MakeTarget } from "./target.ts";
+import { Finding, type MakeTarget, type Target } from "./target.ts";
 
 export interface FuzzRun {
   readonly attempts: number;
@@ -14,6 +14,9 @@ export interface FuzzBounds {
   readonly msMax: number;
 }
 
+/** An attempt that takes longer hangs, or lets a stranger keep a member busy. */
+const ATTEMPT_MS_MAX = 60_000;
+
 /** Runs a target until a bound or the first failure. Each attempt depends on its seed alone. */
 export async function runTarget(make: MakeTarget, bounds: FuzzBounds): Promise<FuzzRun> {
   const target = await make();
@@ -23,7 +26,7 @@ export async function runTarget(make: MakeTarget, bounds: FuzzBounds): Promise<F
     for (; attempts < bounds.attemptsMax && performance.now() < end; attempts++) {
       const seed = (bounds.seed + attempts) >>> 0;
       try {
-        await target.attempt(createPrng(seed));
+        await inTime(target, seed);
       } catch (error) {
         return { attempts: attempts + 1, failure: { seed, error } };
       }
@@ -32,4 +35,19 @@ export async function runTarget(make: MakeTarget, bounds: FuzzBounds): Promise<F
   } finally {
     await target.close?.();
   }
+}
+
+async function inTime(target: Target, seed: number): Promise<void> {
+  const begin = performance.now();
+  let late: NodeJS.Timeout | undefined;
+  const hang = new Promise<never>((_, reject) => {
+    late = setTimeout(() => reject(new Finding("it hangs", `seed ${seed}`)), ATTEMPT_MS_MAX);
+  });
+  try {
+    await Promise.race([target.attempt(createPrng(seed)), hang]);
+  } finally {
+    clearTimeout(late);
+  }
+  // A loop without end that came to one after all.
+  if (performance.now() - begin > ATTEMPT_MS_MAX) throw new Finding("it was busy", `seed ${seed}`);
 }

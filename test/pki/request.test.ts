@@ -1,27 +1,16 @@
 import assert from "node:assert/strict";
-import { X509Certificate, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { X509Certificate, generateKeyPairSync } from "node:crypto";
 import { before, test } from "node:test";
 import { CofferError } from "../../src/errors.ts";
 import { createAuthority, inspectCertificate, issueForRequest } from "../../src/pki/mod.ts";
 import type { Authority, Profile } from "../../src/pki/mod.ts";
 import { encodeAltNames } from "../../src/pki/alt-name.ts";
 import { newKeyPair } from "../../src/pki/authority.ts";
-import { signedDer } from "../../src/pki/certificate.ts";
-import {
-  boolean,
-  decode,
-  explicit,
-  oid,
-  octets,
-  sequence,
-  setOf,
-  tagged,
-} from "../../src/pki/der.ts";
-import { unsigned, encode, type Asn1 } from "../../src/pki/der.ts";
-import { encodeExtensions, type Extension } from "../../src/pki/extension.ts";
-import { encodeName } from "../../src/pki/name.ts";
+import { type Asn1, boolean, encode, octets, sequence, tagged } from "../../src/pki/der.ts";
+import type { Extension } from "../../src/pki/extension.ts";
 import { OID } from "../../src/pki/oids.ts";
 import { refused } from "../seal/refused.ts";
+import { requestOf, type RequestParts, requestPem } from "./signing-request.ts";
 
 let ca: Authority;
 before(() => void (ca = createAuthority({ commonName: "coffer test" })));
@@ -32,36 +21,6 @@ const PROFILE: Profile = {
   dns: ["granted.internal"],
   ips: ["10.0.0.1"],
 };
-
-interface RequestParts {
-  readonly extensions?: readonly Extension[];
-  readonly keys?: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
-  readonly signer?: KeyObject;
-}
-
-/** A PKCS #10 request that names itself "asked". */
-function requestOf(parts: RequestParts = {}): string {
-  const { publicKey, privateKey } = parts.keys ?? newKeyPair();
-  const attributes = (parts.extensions ?? []).length
-    ? [sequence(oid(OID.extensionRequest), setOf(encodeExtensions(parts.extensions ?? [])))]
-    : [];
-  const info = sequence(
-    unsigned(Uint8Array.of(0)),
-    encodeName({ commonName: "asked" }),
-    decode(publicKey.export({ type: "spki", format: "der" }), "key"),
-    explicit(0, ...attributes),
-  );
-  return pem(signedDer(info, parts.signer ?? privateKey));
-}
-
-function pem(der: Uint8Array): string {
-  const body = Buffer.from(der)
-    .toString("base64")
-    .replaceAll(/(.{64})/g, "$1\n")
-    .trimEnd();
-  const label = "CERTIFICATE REQUEST-----";
-  return `-----BEGIN ${label}\n${body}\n-----END ${label}\n`;
-}
 
 function extension(id: string, value: Asn1): RequestParts {
   return { extensions: [{ id, critical: false, value }] };
@@ -130,9 +89,17 @@ test("a request not signed with its own key, weak, or malformed is refused", () 
   const good = requestOf();
   refused(() => issue(good + good), "invalid-argument", /not one PEM block/);
   refused(() => issue("x".repeat(20_000)), "invalid-argument", /at most 16 KiB/);
-  refused(() => issue(pem(Uint8Array.of(0x30, 0x00))), "invalid-argument", /cut short/);
-  refused(() => issue(pem(Uint8Array.of(0x30, 0x05, 1))), "invalid-argument", /not valid DER/);
-  refused(() => issue(pem(encode(octets(Buffer.alloc(9))))), "invalid-argument", /cut short/);
+  refused(() => issue(requestPem(Uint8Array.of(0x30, 0x00))), "invalid-argument", /cut short/);
+  refused(
+    () => issue(requestPem(Uint8Array.of(0x30, 0x05, 1))),
+    "invalid-argument",
+    /not valid DER/,
+  );
+  refused(
+    () => issue(requestPem(encode(octets(Buffer.alloc(9))))),
+    "invalid-argument",
+    /cut short/,
+  );
 });
 
 test("a flipped bit anywhere in a request is refused, or certifies the very same key", () => {
@@ -143,7 +110,7 @@ test("a flipped bit anywhere in a request is refused, or certifies the very same
     const altered = Buffer.from(request);
     altered[at] = (altered[at] as number) ^ 1;
     try {
-      const { certificate } = issueForRequest(ca, PROFILE, pem(altered));
+      const { certificate } = issueForRequest(ca, PROFILE, requestPem(altered));
       assert.ok(new X509Certificate(certificate).checkPrivateKey(keys.privateKey), `byte ${at}`);
       assert.equal(inspectCertificate(certificate).commonName, "granted");
     } catch (error) {

@@ -1,7 +1,10 @@
 import type { MakeTarget } from "../target.ts";
+import { certificateTarget } from "./certificate.ts";
+import { filesTarget } from "./files.ts";
 import { frameTarget } from "./frame.ts";
 import { grpcTarget } from "./grpc.ts";
 import { http2Target } from "./http2.ts";
+import { issuerTarget } from "./issuer.ts";
 import { policyTarget } from "./policy.ts";
 import { recordTarget } from "./record.ts";
 import { tokenTarget } from "./token.ts";
@@ -12,8 +15,11 @@ export const targets: ReadonlyMap<string, MakeTarget> = new Map<string, MakeTarg
   ["http2", http2Target],
   ["grpc", grpcTarget],
   ["token", tokenTarget],
+  ["issuer", issuerTarget],
+  ["certificate", certificateTarget],
   ["policy", policyTarget],
   ["record", recordTarget],
   ["frame", frameTarget],
   ["wire", wireTarget],
+  ["files", filesTarget],
 ]);
