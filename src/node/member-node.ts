@@ -56,6 +56,7 @@ export class MemberNode implements Node {
         onWork: () => this.#scheduleFlush(),
         isReadable: () => this.#isReadable(),
         isStopped: () => this.#isStopped,
+        isEnding: () => this.#isEnding,
         refusalOfLeader: () => this.#refusalOfLeader(),
         propose: (proposal) => this.propose(proposal),
         readIndex: () => this.readIndex(),

@@ -77,6 +77,7 @@ export interface PartHooks {
   onWork(): void;
   isReadable(): boolean;
   isStopped(): boolean;
+  isEnding(): boolean;
   refusalOfLeader(): "leader-changed" | "no-space" | undefined;
   propose(proposal: Proposal): Promise<ApplyResult>;
   readIndex(): Promise<void> | undefined;

@@ -53,6 +53,8 @@ export interface MembershipDeps {
   /** Whether all that earlier leaders have committed is applied here, and this member leads. */
   isReady(): boolean;
   isStopped(): boolean;
+  /** Whether another member has said that this one is removed. */
+  isEnding(): boolean;
   propose(proposal: Proposal): Promise<ApplyResult>;
   transferLeadership(): Promise<boolean>;
   onWork(): void;
@@ -268,10 +270,14 @@ export class Membership {
     return [...voters.map((id) => row(id, false)), ...learners.map((id) => row(id, true))];
   }
 
-  /** Whether a member that was removed may be switched off: it is not needed to make that known. */
+  /**
+   * Whether a member that was removed may be switched off: it is not needed to make that known. This
+   * member's own log says nothing of that to the others; one of them has to say so.
+   */
   #isSafe(change: ConfMemberChange): boolean {
-    const { self, changeMark } = this.#deps;
-    return change.kind !== "remove" || change.id === self || changeMark.isSafe;
+    const { self, changeMark, isEnding } = this.#deps;
+    if (change.kind !== "remove") return true;
+    return change.id === self ? isEnding() : changeMark.isSafe;
   }
 
   /** Whether the state here holds what the change is to bring about. */

@@ -8,6 +8,7 @@ import {
   type FakeMember,
   REQUEST_TIMEOUT_MS,
   ending,
+  endingNow,
   startCluster,
   urlOf,
   votersOf,
@@ -137,12 +138,14 @@ test("a leader that removed itself stays until the others know: it may be needed
     const isTransfer = decodeMessages(bytes).some(({ kind }) => kind === "timeout-now");
     return isTransfer || hasRemoval() ? "drop" : undefined;
   });
-  assert.equal(await cluster.change(leader, { kind: "remove", id: leader.id }), "done");
-  assert.equal(await ending(leader.node.readIndex()), "stopped");
+  const done = ending(leader.node.changeMembers({ kind: "remove", id: leader.id }, ACTOR));
   await cluster.time.run(5 * ELECTION_MS);
+  assert.equal(await ending(leader.node.readIndex()), "stopped");
+  assert.equal(await endingNow(done), "waiting", "whoever asked may switch it off now");
   assert.deepEqual(leader.removals, [], "it left the other alone");
   cluster.hub.decide(() => undefined);
   assert.ok(await cluster.time.until(() => leader.removals.length > 0, 5 * ELECTION_MS));
+  assert.equal(await endingNow(done), "done");
   cluster.crash(leader);
   assert.equal((await cluster.put(other, "k")).kind, "put");
 });

@@ -1,4 +1,10 @@
-import { type MemberChange, memberId, systemActor, tenantId } from "../../src/core/types/mod.ts";
+import {
+  type MemberChange,
+  type MemberId,
+  memberId,
+  systemActor,
+  tenantId,
+} from "../../src/core/types/mod.ts";
 import { CLUSTER, anyLive, call, leaderOf, liveMembers, propose } from "./calls.ts";
 import { peerUrl } from "./life.ts";
 import { SimMember } from "./member.ts";
@@ -229,8 +235,10 @@ export async function runKeeper(world: World): Promise<void> {
     for (const member of world.members) {
       if (member.isRemoved) continue;
       if (reader.isRemovedMember(member.id)) {
-        // Whoever asks the cluster sees it only then; until then it is needed to make that known.
-        if (!present(world).some(({ life }) => life!.fsm!.reader.isRemovedMember(member.id))) {
+        // Whoever asks the cluster sees it only then; until then it is needed to make that known. A
+        // learner knows it too, and cannot tell those who vote.
+        const voters = present(world).filter(({ id }) => isVoter(world, id));
+        if (!voters.some(({ life }) => life!.fsm!.reader.isRemovedMember(member.id))) {
           if (!member.isUp) member.start();
           continue;
         }
@@ -251,6 +259,10 @@ export async function runKeeper(world: World): Promise<void> {
       world.members.push(new SimMember(world, { id: memberId(0n), name: host }, NOBODY));
     }
   }
+}
+
+function isVoter({ truth }: World, id: MemberId): boolean {
+  return truth.fsm.reader.members().some((one) => one.id === id && !one.isLearner);
 }
 
 const NOBODY = { voters: [], seeds: [] } as const;
