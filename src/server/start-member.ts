@@ -209,7 +209,7 @@ function observeNode(metrics: Metrics, node: MemberNode): void {
     watchStreams: () => node.watchStatus().streams,
     watchers: () => node.watchStatus().watchers,
     slowWatchers: () => node.watchStatus().slowWatchers,
-    tenants: () => node.state.tenants().length,
+    tenants: () => node.state.tenantCount,
   });
 }
 

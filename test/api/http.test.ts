@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import { after, before, test } from "node:test";
 
+import { CofferError } from "../../src/errors.ts";
 import { type TestServer, rawSession, startServer } from "./harness.ts";
 
 let server: TestServer;
@@ -98,6 +99,65 @@ test("/version and /metrics", async () => {
   const metrics = await request("/metrics");
   assert.equal(metrics.body, "# HELP up 1\nup 1\n");
   assert.match(metrics.headers["content-type"] ?? "", /^text\/plain; version=0\.0\.4/);
+});
+
+const sample = {
+  name: "blue",
+  suspended: false,
+  usage: { keys: 3, leases: 0, bytes: 30, liveBytes: 30 },
+  limits: {},
+  watches: 0,
+  refused: new Map<string, number>(),
+};
+const TOKEN = { authorization: "Bearer t" };
+
+test("/metrics: tenants are for operators; without credentials nobody is asked who it is", async (t) => {
+  server.edge.tenantSamples = [sample];
+  t.after(() => (server.edge.tenantSamples = undefined));
+  server.edge.calls.length = 0;
+  assert.equal((await request("/metrics")).body, "# HELP up 1\nup 1\n");
+  assert.deepEqual(server.edge.calls, []);
+  const told = await request("/metrics", "GET", TOKEN);
+  assert.equal(server.edge.caller?.authorization, TOKEN.authorization);
+  assert.match(told.body, /^# HELP up 1\nup 1\n\n# HELP coffer_tenant_keys /);
+  assert.match(told.body, /^coffer_tenant_keys\{coffer_tenant="blue"\} 3$/m);
+  const head = await request("/metrics", "HEAD", TOKEN);
+  assert.deepEqual([head.status, head.body], [200, ""]);
+  server.edge.tenantSamples = undefined;
+  assert.equal((await request("/metrics", "GET", TOKEN)).body, "# HELP up 1\nup 1\n");
+});
+
+test("/metrics: a token that does not count is told of, other failures leave the tenants out", async () => {
+  server.edge.nextError = new CofferError("invalid-token");
+  const bad = await request("/metrics", "GET", TOKEN);
+  assert.deepEqual([bad.status, bad.body], [401, "etcdserver: invalid auth token\n"]);
+  server.edge.nextError = new CofferError("permission-denied");
+  const denied = await request("/metrics", "GET", TOKEN);
+  assert.equal(denied.status, 200);
+  assert.equal(
+    denied.body,
+    "# HELP up 1\nup 1\n# Series of tenants are left out: etcdserver: permission denied\n",
+  );
+});
+
+test("/metrics: thousands of tenants come whole, over HTTP/2 too", async (t) => {
+  const samples = Array.from({ length: 5000 }, (_, n) => ({ ...sample, name: `tenant-${n}` }));
+  server.edge.tenantSamples = samples;
+  t.after(() => (server.edge.tenantSamples = undefined));
+  const count = (body: string): number => body.match(/^coffer_tenant_bytes\{/gm)?.length ?? 0;
+  assert.equal(count((await request("/metrics", "GET", TOKEN)).body), 5000);
+  const session = await rawSession(server.port);
+  const stream = session.request({ ":path": "/metrics", ...TOKEN });
+  let body = "";
+  stream.setEncoding("utf8");
+  for await (const chunk of stream as AsyncIterable<string>) body += chunk;
+  assert.equal(count(body), 5000);
+  // A client that goes away in the middle leaves the server as it was.
+  const gone = session.request({ ":path": "/metrics", ...TOKEN });
+  gone.once("data", () => gone.close());
+  await new Promise((resolve) => gone.once("close", resolve));
+  assert.equal(count((await request("/metrics", "GET", TOKEN)).body), 5000);
+  session.close();
 });
 
 test("nothing else is served, and other methods are refused", async () => {
