@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { LoadJob, LoadResult } from "./load-worker.ts";
 import { startCofferCluster, startEtcdCluster } from "./cluster-peers.ts";
+import { benchAudit } from "./audit-cost.ts";
 import { benchCompaction } from "./compaction.ts";
 import { benchFlood } from "./flood.ts";
 import { benchPolicy } from "./policy.ts";
@@ -24,6 +25,7 @@ import type { Workload } from "./workloads.ts";
  * event loop: of 100,000 changes, or of 1,000,000 with `--big`. `--flood`: what the others feel of a
  * tenant at 100 times its quota. `--tenants`: what thousands of them cost, and the deletion of one of
  * 100,000 keys, or of 1,000,000 with `--big`.
+ * `--audit`: puts with the audit log on against off.
  * `--policy`: what decisions cost with 10,000 rows over 1,000 tenants, against plain casbin.
  */
 
@@ -175,6 +177,7 @@ const { values } = parseArgs({
     requests: { type: "string", default: "20000" },
     members: { type: "string", default: "1" },
     big: { type: "boolean", default: false },
+    audit: { type: "boolean", default: false },
     compaction: { type: "boolean", default: false },
     policy: { type: "boolean", default: false },
     flood: { type: "boolean", default: false },
@@ -197,6 +200,10 @@ if (values.flood) {
 }
 if (values.policy) {
   await benchPolicy();
+  process.exit();
+}
+if (values.audit) {
+  await benchAudit(Number(values.requests), Number(values.rounds));
   process.exit();
 }
 if (values.compaction) {
