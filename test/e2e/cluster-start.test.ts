@@ -110,6 +110,30 @@ test("a member that was away while a tenant was deleted does not take itself for
   );
 });
 
+test("refusal 51: a whole folder put back, audit log and all, is refused by what the others have of it", async () => {
+  const m2 = cluster.member("m2");
+  await m2.stop();
+  const [old, newest] = [`${m2.data}.old`, `${m2.data}.newest`];
+  cpSync(m2.data, old, { recursive: true });
+  await m2.start();
+  await using client = cluster.client("m2");
+  for (let i = 0; i < 5; i++) await client.put({ key: bytes(`/w/${i}`), value: bytes("x") });
+  await m2.stop();
+  renameSync(m2.data, newest);
+  renameSync(old, m2.data);
+  // The leader that knew how much of the log it had would stop it; the next one does not know.
+  const others = ["m1", "m3"].map((name) => cluster.member(name));
+  for (const other of others) await other.stop();
+  for (const other of others) other.spawn();
+  await Promise.all(others.map((other) => other.process?.ready));
+  const older = /Error: .*\/m2" is not served: its audit log is not the one that the cluster has/;
+  await assertRefused("m2", (own) => own, older);
+  // It has caught up before it was refused, so that only its audit log is behind.
+  rmSync(join(m2.data, "audit"), { recursive: true });
+  renameSync(join(newest, "audit"), join(m2.data, "audit"));
+  await m2.start();
+});
+
 test("files put back to an older state are refused", async () => {
   const m2 = cluster.member("m2");
   await m2.stop();

@@ -32,7 +32,7 @@ const putOp = (put: Fields<rpc.PutRequest>): Fields<rpc.RequestOp> => ({
   request: { $case: "requestPut", value: put },
 });
 
-test("no plaintext, token or private key is found where it does not belong", async (context) => {
+test("refusal 63: no plaintext, token or private key is found where it does not belong", async (context) => {
   using folder = await MemberFolder.make(["--log-level", "debug", "--snapshot-entries", "20"]);
   const search = new ByteSearch();
   const replies: string[] = [];
