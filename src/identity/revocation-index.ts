@@ -21,7 +21,7 @@ export interface RevocationIndex {
   known(scope: TenantId): Iterable<KnownRevocation>;
 }
 
-const ROWS_PER_SLICE = 200;
+const ROWS_PER_SLICE = 100;
 
 /** `onUnreadable` is told the ids of records that a newer Coffer wrote; they revoke nothing here. */
 export function createRevocationIndex(onUnreadable: (id: string) => void): RevocationIndex {

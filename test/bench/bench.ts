@@ -9,7 +9,9 @@ import { startCofferCluster, startEtcdCluster } from "./cluster-peers.ts";
 import { benchAudit } from "./audit-cost.ts";
 import { benchCompaction } from "./compaction.ts";
 import { benchFlood } from "./flood.ts";
+import { benchIdentity } from "./identity.ts";
 import { benchPolicy } from "./policy.ts";
+import { benchRevocation } from "./revocation.ts";
 import { benchTenants } from "./tenants.ts";
 import { type Peer, residentBytes, startCoffer, startEtcd } from "./peers.ts";
 import { watchLatency } from "./watch-latency.ts";
@@ -25,6 +27,8 @@ import type { Workload } from "./workloads.ts";
  * event loop: of 100,000 changes, or of 1,000,000 with `--big`. `--flood`: what the others feel of a
  * tenant at 100 times its quota. `--tenants`: what thousands of them cost, and the deletion of one of
  * 100,000 keys, or of 1,000,000 with `--big`.
+ * `--identity`: what it costs to know who calls. `--revocation`: how long members of a cluster of three
+ * still take what another one has revoked.
  * `--audit`: puts with the audit log on against off.
  * `--policy`: what decisions cost with 10,000 rows over 1,000 tenants, against plain casbin.
  */
@@ -180,6 +184,8 @@ const { values } = parseArgs({
     audit: { type: "boolean", default: false },
     compaction: { type: "boolean", default: false },
     policy: { type: "boolean", default: false },
+    identity: { type: "boolean", default: false },
+    revocation: { type: "boolean", default: false },
     flood: { type: "boolean", default: false },
     tenants: { type: "boolean", default: false },
   },
@@ -189,6 +195,14 @@ if (values.vs !== undefined && values.vs !== "etcd") {
 }
 if (values.members !== "1" && values.members !== "3") {
   throw new Error(`--members '${values.members}' is not known; it can be 1 or 3`);
+}
+if (values.identity) {
+  await benchIdentity();
+  process.exit();
+}
+if (values.revocation) {
+  await benchRevocation();
+  process.exit();
 }
 if (values.tenants) {
   await benchTenants({ bigKeys: values.big ? 1_000_000 : 100_000 });
