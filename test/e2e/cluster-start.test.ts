@@ -124,8 +124,7 @@ test("refusal 51: a whole folder put back, audit log and all, is refused by what
   // The leader that knew how much of the log it had would stop it; the next one does not know.
   const others = ["m1", "m3"].map((name) => cluster.member(name));
   for (const other of others) await other.stop();
-  for (const other of others) other.spawn();
-  await Promise.all(others.map((other) => other.process?.ready));
+  await Promise.all(others.map((other) => other.start()));
   const older = /Error: .*\/m2" is not served: its audit log is not the one that the cluster has/;
   await assertRefused("m2", (own) => own, older);
   // It has caught up before it was refused, so that only its audit log is behind.
