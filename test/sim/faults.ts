@@ -5,10 +5,10 @@ import {
   systemActor,
   tenantId,
 } from "../../src/core/types/mod.ts";
-import { CLUSTER, anyLive, call, leaderOf, liveMembers, propose } from "./calls.ts";
+import { CLUSTER, anyLive, call, insist, leaderOf, liveMembers, propose } from "./calls.ts";
 import { peerUrl } from "./life.ts";
 import { SimMember } from "./member.ts";
-import type { World } from "./world.ts";
+import { TENANT, type World } from "./world.ts";
 
 /** What goes wrong, and those who mend it. */
 
@@ -86,6 +86,7 @@ const FAULT: Readonly<Record<string, Act>> = {
   replace: (world) => void changeMembers(world, "replace"),
   add: (world) => void changeMembers(world, "add"),
   tenants: (world) => void changeTenants(world),
+  suspend: (world) => void world.suspensions.push(suspend(world)),
 };
 
 /** Often the leader: there most can go wrong. */
@@ -169,6 +170,26 @@ async function changeTenants(world: World): Promise<void> {
   const command = { kind: "tenant-create", id, name: `t${number}`, records: [] } as const;
   const { outcome } = await propose(world, member, { tenant: CLUSTER, command, client: "op" });
   if (outcome.kind === "ok") world.coverage.add("tenants created");
+}
+
+/** Suspends the tenant that all work on, with other limits, and resumes it a while later. */
+async function suspend(world: World): Promise<void> {
+  const { random, engine, coverage } = world;
+  const limits = random.below(2) === 0 ? {} : { keysMax: 3 + random.below(3) };
+  const compaction =
+    random.below(2) === 0
+      ? ({ kind: "none" } as const)
+      : ({ kind: "count", revisions: 5 + random.below(20) } as const);
+  const update = { kind: "tenant-update", id: TENANT } as const;
+  await insist(world, CLUSTER, { ...update, suspended: true, limits, compaction }, "op");
+  coverage.add("tenants suspended");
+  await engine.sleep(random.below(2000));
+  await resume(world);
+}
+
+export async function resume(world: World): Promise<void> {
+  const command = { kind: "tenant-update", id: TENANT, suspended: false } as const;
+  await insist(world, CLUSTER, command, "op");
 }
 
 const OPERATOR = systemActor("operator");

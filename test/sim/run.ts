@@ -3,7 +3,7 @@ import { put } from "../fsm/fixtures.ts";
 import { CLUSTER, call, guard, insist, leaderOf, propose } from "./calls.ts";
 import { runClient } from "./clients.ts";
 import type { Coverage } from "./coverage.ts";
-import { endFaults, present, runFaults, runKeeper } from "./faults.ts";
+import { endFaults, present, resume, runFaults, runKeeper } from "./faults.ts";
 import { peerUrl } from "./life.ts";
 import { SimMember } from "./member.ts";
 import { NO_MUTANT, type Mutant } from "./mutants.ts";
@@ -101,6 +101,9 @@ async function scenario(world: World, stepsMax: number): Promise<void> {
     await engine.sleep(50);
   }
   await heal(world);
+  await Promise.all(world.suspensions);
+  // One that nobody waited for any more may have come late.
+  while (world.truth.isSuspended(TENANT)) await resume(world);
   await checkLeases(world);
   world.isOver = true;
   await converge(world, watchers);

@@ -61,6 +61,7 @@ const EXERCISED: readonly (readonly [what: string, least: number])[] = [
   ["leases expired", 2500],
   ["tenants created", 150],
   ["tenants deleted", 30],
+  ["tenants suspended", 200],
   ["changes of policies and keys", 1500],
 ];
 

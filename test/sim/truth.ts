@@ -72,6 +72,7 @@ interface TrueTenant {
   /** By the revision: the chain's hash. */
   readonly chain: Map<number, Uint8Array>;
   compacted: number;
+  isSuspended: boolean;
   isDeleted: boolean;
 }
 
@@ -211,6 +212,10 @@ export class Truth {
     return this.#tenant(tenant).events;
   }
 
+  isSuspended(tenant: TenantId): boolean {
+    return this.#tenant(tenant).isSuspended;
+  }
+
   compactedOf(tenant: TenantId): number {
     return this.#tenant(tenant).compacted;
   }
@@ -270,11 +275,24 @@ export class Truth {
         if (name.startsWith(command.id)) this.#leases.delete(name);
       }
     }
+    if (command.kind === "tenant-update" && result.kind === "done") {
+      this.#suspended(command.id, command.suspended, op?.invokedAt ?? 0);
+    }
     if (command.kind === "compact" && result.kind === "compact") {
       this.#tenant(tenant).compacted = command.revision;
     }
     if ("id" in command && typeof command.id === "bigint") {
       this.#lease(proposal, landed, { since: op?.invokedAt ?? 0, term });
+    }
+  }
+
+  /** Leases have their whole time again from then on; while the tenant is suspended none expires. */
+  #suspended(tenant: TenantId, suspended: boolean | undefined, since: number): void {
+    const known = this.#tenant(tenant);
+    if (suspended === undefined || suspended === known.isSuspended) return;
+    known.isSuspended = suspended;
+    for (const [name, held] of this.#leases) {
+      if (name.startsWith(tenant)) held.since = Math.max(held.since, since);
     }
   }
 
@@ -296,6 +314,7 @@ export class Truth {
       const held = this.#leases.get(name);
       this.#leases.delete(name);
       if (command.cause !== "expired" || held === undefined) return;
+      check(!this.#tenant(tenant).isSuspended, () => "a lease of a suspended tenant expired");
       const at = this.#firstSaved.get(`${index}/${term}`) ?? this.#engine.moment;
       const lived = at - held.since;
       check(
@@ -350,6 +369,7 @@ export class Truth {
         keys: new Map(),
         chain: new Map(),
         compacted: 0,
+        isSuspended: false,
         isDeleted: false,
       };
       this.#tenants.set(id, known);

@@ -46,6 +46,8 @@ export interface World {
   /** Tenants that somebody made. */
   readonly tenants: TenantId[];
   nextId: number;
+  /** Of the tenant that is always there: each ends when it is resumed. */
+  readonly suspensions: Promise<void>[];
   /** Faults are over: clients go on until everything is seen to work. */
   isCalm: boolean;
   isOver: boolean;
@@ -76,6 +78,7 @@ export const FAULTS: readonly string[] = [
   "replace",
   "add",
   "tenants",
+  "suspend",
 ];
 
 export function createWorld({ seed, stormMs, mutant, print }: WorldOptions): World {
@@ -101,6 +104,7 @@ export function createWorld({ seed, stormMs, mutant, print }: WorldOptions): Wor
     members: [],
     tenants: [TENANT],
     nextId: 1,
+    suspensions: [],
     isCalm: false,
     isOver: false,
   };
