@@ -2,8 +2,6 @@ import type http2 from "node:http2";
 
 import type { CallerConnection } from "../edge/mod.ts";
 
-/** Streams that a client which floods may have open at once, beside those that last. */
-const SLOW_STREAMS_MAX = 8;
 /** How long that holds after it was last asked for, in milliseconds. */
 const SLOW_MS = 10_000;
 /**
@@ -44,18 +42,19 @@ export function slowableConnection(
     clearTimeout(timer);
     timer = setTimeout(restore, SLOW_MS).unref();
   };
-  const slow = (): void => {
+  const slow = (streams: number): void => {
     isSlow = true;
     stay();
-    tell(Math.min(streamsMax, lasting + SLOW_STREAMS_MAX));
+    // Beside those that last.
+    tell(Math.min(streamsMax, lasting + streams));
   };
   session.on("close", () => clearTimeout(timer));
   return {
     scope: undefined,
-    slowDown: () => {
+    slowDown: (streams) => {
       if (session.destroyed || session.closed) return;
       if (isSlow) stay();
-      else timer ??= setTimeout(slow, SETTLE_MS).unref();
+      else timer ??= setTimeout(slow, SETTLE_MS, streams).unref();
     },
     lasting: (change) => {
       lasting += change;

@@ -95,12 +95,23 @@ function compactionJson(compaction: TenantCompaction): Json {
 function compactionText(compaction: TenantCompaction): string {
   switch (compaction.kind) {
     case "age":
-      return `keeps ${compaction.seconds} seconds`;
+      return `keeps ${ageText(compaction.seconds)}`;
     case "count":
       return `keeps ${compaction.revisions} revisions`;
     case "none":
       return "none of its own";
   }
+}
+
+/** In the largest unit that it is whole in, as options take it. */
+function ageText(seconds: number): string {
+  const units = [
+    ["d", 86_400],
+    ["h", 3600],
+    ["m", 60],
+  ] as const;
+  const unit = units.find(([, size]) => seconds % size === 0);
+  return unit === undefined ? `${seconds}s` : `${seconds / unit[1]}${unit[0]}`;
 }
 
 function stateText(suspended: boolean): string {

@@ -57,8 +57,8 @@ export interface Caller {
 export interface CallerConnection {
   /** Whose requests came by it, noted by the edge; undefined: none yet, "": more than one scope's. */
   scope: string | undefined;
-  /** Has the client ask less at once for some seconds, by means of the protocol. */
-  slowDown(): void;
+  /** Has the client ask no more than `streams` at once for some seconds, by means of the protocol. */
+  slowDown(streams: number): void;
 }
 
 /** etcd's ResponseHeader. */

@@ -13,11 +13,12 @@ import type { Caller } from "./requests.ts";
  */
 
 /** Refusals of one tenant that are held back, each a stream of its connection; past it none is. */
-const HELD_MAX = 1024;
+const HELD_MAX = 4096;
 /** Of all tenants together. */
 const ALL_HELD_MAX = 8192;
-/** Milliseconds that a refusal of a flood is held back, half as much more or less. */
-const FLOOD_HOLD_MS = 1000;
+/** Seconds that a refusal of a flood is held back, a quarter more or less: as many as keep to a rate. */
+const FLOOD_HOLD_SECONDS = { min: 1, max: 4 } as const;
+const FLOOD_REFUSALS_PER_SECOND = 200;
 /** Its multiples, taken modulo 1, spread evenly however many there are. */
 const GOLDEN_RATIO = 0.618_033_988_75;
 
@@ -39,6 +40,14 @@ interface Activity {
   watches: number;
   /** Refusals that are held back. */
   held: number;
+}
+
+/** A flood's connection keeps as many streams as its tenant's rate takes at this many seconds for each. */
+const STREAM_SECONDS = 0.02;
+const STREAMS_MIN = 2;
+
+function streamsFor({ requestsPerSecond = 0 }: TenantLimits): number {
+  return Math.max(STREAMS_MIN, Math.ceil(requestsPerSecond * STREAM_SECONDS));
 }
 
 /** The place of one watch stream among its tenant's. */
@@ -98,11 +107,12 @@ export class TenantActivity {
   async holdRefusal(tenant: TenantId, { connection }: Caller): Promise<void> {
     const activity = this.#of.get(tenant);
     if (activity === undefined || activity.held >= HELD_MAX || this.#held >= ALL_HELD_MAX) return;
-    let ms = activity.rate.pace(this.#limitsOf(tenant), this.#deps.clock.now());
+    const limits = this.#limitsOf(tenant);
+    let ms = activity.rate.pace(limits, this.#deps.clock.now());
     if (ms === undefined) {
-      ms = this.#floodHoldMs();
+      ms = this.#floodHoldMs(activity.held);
       // One that others share would hold them back as well.
-      if (connection?.scope === tenant) connection.slowDown();
+      if (connection?.scope === tenant) connection.slowDown(streamsFor(limits));
     }
     if (ms < 1) return;
     activity.held++;
@@ -113,9 +123,11 @@ export class TenantActivity {
   }
 
   /** Spread, so that what came at once does not come back at once. */
-  #floodHoldMs(): number {
+  #floodHoldMs(held: number): number {
+    const { min, max } = FLOOD_HOLD_SECONDS;
+    const seconds = Math.min(max, Math.max(min, held / FLOOD_REFUSALS_PER_SECOND));
     this.#spread = (this.#spread + GOLDEN_RATIO) % 1;
-    return FLOOD_HOLD_MS * (0.5 + this.#spread);
+    return 1000 * seconds * (0.75 + this.#spread / 2);
   }
 
   /** Counts a request of the tenant that failed with `code`. */

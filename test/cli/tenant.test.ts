@@ -89,7 +89,7 @@ state: active
 created: 2026-11-18T11:06:40Z
 revision: 9
 compacted: 3
-auto-compaction: keeps 3600 seconds
+auto-compaction: keeps 1h
 policy revision: 2
 keys: 12 of at most 1000
 bytes: 2.0 KiB of at most 1.0 MiB
