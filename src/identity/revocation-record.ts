@@ -129,7 +129,7 @@ export function readRevocation({ id, data }: StoredRecord): StoredRevocation | u
 }
 
 function fieldsOf(json: unknown): Fields {
-  return typeof json === "object" && json !== null ? (json as Fields) : {};
+  return typeof json === "object" && json !== null ? json : {};
 }
 
 function readTarget(json: Fields): RevocationTarget | undefined {

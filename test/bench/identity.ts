@@ -8,6 +8,7 @@ import {
   issueToken,
   planRevocation,
 } from "../../src/identity/mod.ts";
+import { usedHeap } from "./policy.ts";
 
 /**
  * `npm run bench -- --identity`: what it costs to know who calls. Tokens as a member sees them, each
@@ -45,11 +46,11 @@ export async function benchIdentity(): Promise<void> {
   const each = (performance.now() - begun) / TOKENS;
   print("a new token (ES256)", `${(each * 1000).toFixed(0)} us`);
   print("a cached token", perUse(identity, tokens));
-  const memoryBefore = heapBytes();
+  const memoryBefore = usedHeap();
   const slices = fill(index).toSorted((a, b) => a - b);
   const slice = `${(slices.at(-1) ?? 0).toFixed(1)} ms (longest of ${slices.length} slices)`;
   print(`${REVOCATIONS} revocations read`, slice);
-  print("memory for each", `${Math.round((heapBytes() - memoryBefore) / REVOCATIONS)} bytes`);
+  print("memory for each", `${Math.round((usedHeap() - memoryBefore) / REVOCATIONS)} bytes`);
   print(`a cached token, ${REVOCATIONS} revoked`, perUse(identity, tokens));
   identity.close();
 }
@@ -93,11 +94,6 @@ function fill(index: ReturnType<typeof createRevocationIndex>): readonly number[
     slices.push((user + system) / 1000);
   }
   return slices;
-}
-
-function heapBytes(): number {
-  globalThis.gc?.();
-  return process.memoryUsage().heapUsed;
 }
 
 function print(name: string, figure: string): void {

@@ -174,7 +174,7 @@ function at(values: readonly number[], share: number): number {
 }
 
 /** Bytes of heap after a full collection. */
-function usedHeap(): number {
+export function usedHeap(): number {
   setFlagsFromString("--expose-gc");
   (runInNewContext("gc") as () => void)();
   return process.memoryUsage().heapUsed;
