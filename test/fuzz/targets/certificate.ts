@@ -56,6 +56,7 @@ export function certificateTarget(): Target {
   const { identity } = bench(undefined, { certificateRules: () => rules });
   const certificates = [
     certificateOf({ subject: [cn("ci-7"), org("Acme"), org("tenant:acme")] }),
+    certificateOf({ subject: [cn("web"), org("tenant:acme"), org("tenant:beta")] }),
     certificateOf({ extensions: [CLIENT, san("spiffe://acme.org/a/b")] }),
     certificateOf({ extensions: [CLIENT, san("https://x", "urn:y"), { name: "keyUsage" }] }),
   ];

@@ -25,6 +25,8 @@ export function grpcTarget(): Target {
 
 /** Whole messages come out whole, in whatever pieces they arrive; garbage is a fault or waits. */
 function frames(random: Prng): void {
+  const long = frameOf(Buffer.alloc(MESSAGE_BYTES_MAX + 1 + random.below(300)));
+  if (readInPieces(long, random).length > 0) throw new Finding("past the limit", long);
   const sent = Array.from({ length: 1 + random.below(3) }, () => noise(random, 300));
   const stream = Buffer.concat(sent.map((message) => frameOf(message)));
   const received = readInPieces(stream, random);
@@ -41,8 +43,9 @@ function readInPieces(stream: Uint8Array, random: Prng): readonly Uint8Array[] {
   const errorOf = (): Error => new CofferError("invalid-argument");
   const reader = new FrameReader({ bytesMax: MESSAGE_BYTES_MAX, errorOf });
   const received: Uint8Array[] = [];
+  const piece = stream.length > MESSAGE_BYTES_MAX ? stream.length : 3 * FRAME_PREFIX_BYTES;
   for (let at = 0; at < stream.length;) {
-    const end = Math.min(stream.length, at + 1 + random.below(3 * FRAME_PREFIX_BYTES));
+    const end = Math.min(stream.length, at + 1 + random.below(piece));
     reader.push(Buffer.from(stream.subarray(at, end)));
     at = end;
     const taken = unlessRefused(stream, () => takeAll(reader));

@@ -17,7 +17,13 @@ import { Finding, type Target, unlessRefused, unlessRefusedLater } from "../targ
 
 const GOOD = keysFor("ES256");
 const KEY_ID = GOOD.jwk["kid"] ?? "";
-const KEYS: readonly Json[] = [GOOD.jwk, keysFor("RS256").jwk, keysFor("EdDSA").jwk];
+const KEYS: readonly Json[] = [
+  GOOD.jwk,
+  keysFor("RS256").jwk,
+  keysFor("EdDSA").jwk,
+  { kty: "oct", k: "AAAA", kid: "shared" },
+  { ...keysFor("EdDSA", "leaked").jwk, d: "AAAA" },
+];
 const WORDS: readonly string[] = [
   '"kty":"oct",',
   '"k":"AAAA",',
@@ -53,6 +59,13 @@ const RECORDS: readonly Json[] = [
 ].map((changes) => JSON.parse(JSON.stringify(recordOf(changes))) as Json);
 const FIELDS: ReadonlySet<string> = new Set(Object.keys(recordOf()));
 const ASYMMETRIC = /^(?:(?:ES|PS|RS)(?:256|384|512)|EdDSA|Ed25519)$/;
+
+interface JsonWebKey {
+  readonly kid?: unknown;
+  readonly kty?: unknown;
+  readonly d?: unknown;
+  readonly k?: unknown;
+}
 
 /** What the document server answers now. */
 interface Documents {
@@ -152,15 +165,22 @@ function record(random: Prng): void {
 }
 
 function keySetOf(random: Prng): Buffer {
-  return changed(mutatedJson({ keys: [pick(KEYS, random), pick(KEYS, random)] }, random), random);
+  const set = { keys: [pick(KEYS, random), pick(KEYS, random)] };
+  return changed(random.below(4) === 0 ? JSON.stringify(set) : mutatedJson(set, random), random);
 }
 
 function parsedKeys(bytes: Buffer): ReadonlySet<string> | undefined {
   try {
     const { keys, keyIds } = parseKeySet(bytes);
     if (keys === 0 || keys > 50 || keyIds.size > keys) throw new Finding("an odd key set", bytes);
+    const given = JSON.parse(bytes.toString()) as { readonly keys: readonly JsonWebKey[] };
+    const own = given.keys.filter(({ kid }) => typeof kid === "string" && keyIds.has(kid));
+    if (own.some(({ kty, d, k }) => kty === "oct" || d !== undefined || k !== undefined)) {
+      throw new Finding("a key that others know was taken", bytes);
+    }
     return keyIds;
   } catch (error) {
+    if (error instanceof Finding) throw error;
     if (error instanceof JsonRefused) return undefined;
     throw new Finding(`threw ${String(error)}`, bytes, error);
   }

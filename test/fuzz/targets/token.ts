@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { IssuerRecord, Principal } from "../../../src/identity/mod.ts";
 import type { Prng } from "../../../src/stdx/mod.ts";
 import {
@@ -55,6 +56,7 @@ const WORDS: readonly string[] = [
 const RESERVED = /^(?:role|cert|system|group):/i;
 const STOLEN = "stolen";
 const CERTIFICATE = "a".repeat(43);
+const PODS_ISSUER = "https://pods.example";
 const PODS = { namespace: "apps", name: "web", uid: "0c9d" };
 
 /** An issuer, what it signs, and what the principals of its tokens may be. */
@@ -75,7 +77,7 @@ const issuers: readonly Issuer[] = [
   {
     ...issuer(
       "ES256",
-      { issuer: "https://pods.example", subject: { kind: "kubernetes", accounts: [PODS] } },
+      { issuer: PODS_ISSUER, subject: { kind: "kubernetes", accounts: [PODS] } },
       {
         sub: "system:serviceaccount:apps:web",
         "kubernetes.io": { namespace: "apps", serviceaccount: { name: "web", uid: "0c9d" } },
@@ -228,7 +230,24 @@ function checkClaims(
   if (given.cnf !== undefined && given.cnf["x5t#S256"] !== shown) {
     throw new Finding("a token was taken with another certificate", claims);
   }
+  if (who.issuer === PODS_ISSUER) checkPods(claims);
   if (who.tokenId !== given.jti) throw new Finding("another jti", claims);
+}
+
+/** Another pod's token under the same name, or another's name with a bound uid. */
+function checkPods(claims: Buffer): void {
+  const { sub, "kubernetes.io": own } = JSON.parse(claims.toString()) as {
+    readonly sub: unknown;
+    readonly "kubernetes.io": {
+      readonly namespace: unknown;
+      readonly serviceaccount: { readonly name: unknown; readonly uid: unknown };
+    };
+  };
+  const { name, uid } = own.serviceaccount;
+  if (!isDeepStrictEqual({ namespace: own.namespace, name, uid }, PODS)) {
+    throw new Finding("another service account was taken", claims);
+  }
+  if (sub !== "system:serviceaccount:apps:web") throw new Finding("another sub", claims);
 }
 
 function decoded(part: string): string {
