@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 import type { Client } from "../../src/client/mod.ts";
 import { issueCertificate } from "../../src/pki/mod.ts";
@@ -62,6 +65,38 @@ test("tokens of an issuer are taken from its adding to its removal", async () =>
   await failure(client.put({ key }), "invalid-token");
   await failure(operator.issuerShow({ issuer: ISSUER }), "not-found");
   await failure(operator.issuerRemove({ issuer: ISSUER }), "not-found");
+});
+
+test("an issuer that is discovered by https, behind an authority of its own", async () => {
+  const served = issueCertificate(world.authority, {
+    commonName: "id",
+    usages: ["server"],
+    ips: ["127.0.0.1"],
+  });
+  const options = { cert: served.certificate, key: served.privateKey };
+  const server = createServer(options, (request, response) => {
+    const keys = { keys: [keysFor("ES256").jwk] };
+    const document = { issuer, jwks_uri: `${issuer}/keys` };
+    response.end(JSON.stringify(request.url === "/keys" ? keys : document));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const issuer = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    const client = world.connect({ token: await tokenOf({ iss: issuer }) });
+    await add(recordOf({ issuer, keys: { kind: "discovery" } }));
+    await failure(client.put({ key }), "invalid-token");
+    const unknown = await operator.issuerShow({ issuer });
+    assert.match(unknown.issuer?.failure ?? "", /certificate/);
+    const ca = world.authority.certificate;
+    await add(recordOf({ issuer, keys: { kind: "discovery", ca } }), true);
+    await client.put({ key });
+    assert.equal((await operator.issuerShow({ issuer })).issuer?.keys, 1n);
+  } finally {
+    await operator.issuerRemove({ issuer });
+    server.closeAllConnections();
+    server.close();
+  }
 });
 
 test("one record for each issuer, which another takes the place of when asked to", async () => {
