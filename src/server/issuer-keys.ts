@@ -105,43 +105,43 @@ export async function planKeyRotation(
   };
 }
 
-/** Replaces the key when it is old, and forgets former ones; the leader does it. Returns what ends it. */
-export function rotateByAge(
-  deps: IssuerKeysDeps & {
-    readonly node: Node;
-    readonly scheduler: Scheduler;
-    readonly log: Logger;
-  },
-): () => void {
-  const { node, scheduler, log, clock } = deps;
-  const look = async (): Promise<void> => {
-    if (node.leader !== node.memberId || !hasIssuerKey(node)) return;
-    const isDue = isKeyDue(builtinRecord(node), clock.now(), KEY_AGE_MS_MAX);
-    const changes = isDue ? (await planKeyRotation(deps, false)).changes : pruning(deps);
-    if (changes.length === 0) return;
-    const actor = systemActor("rotate-key");
-    const command = { kind: "records", changes } as const;
-    const result = await node.propose({
-      tenant: CLUSTER_SCOPE,
-      policyRevision: undefined,
-      actor,
-      command,
-    });
-    // Somebody was first.
-    if (result.kind === "error") return;
-    if (isDue) log.info("The built-in issuer signs with a new key, as the old one was of age");
-  };
-  const lookSoon = (): void => {
-    look().catch((cause: unknown) => {
-      log.warn("The built-in issuer's key could not be replaced; tried again in an hour", {
+interface RotationDeps extends IssuerKeysDeps {
+  readonly node: Node;
+  readonly log: Logger;
+}
+
+/** If this member leads: replaces the key that is of age, or else forgets former ones that have ended. */
+export async function replaceOldKey(deps: RotationDeps): Promise<void> {
+  const { node, log, clock } = deps;
+  if (node.leader !== node.memberId || !hasIssuerKey(node)) return;
+  const isDue = isKeyDue(builtinRecord(node), clock.now(), KEY_AGE_MS_MAX);
+  const changes = isDue ? (await planKeyRotation(deps, false)).changes : pruning(deps);
+  if (changes.length === 0) return;
+  const result = await node.propose({
+    tenant: CLUSTER_SCOPE,
+    policyRevision: undefined,
+    actor: systemActor("rotate-key"),
+    command: { kind: "records", changes },
+  });
+  // Else somebody was first.
+  if (result.kind === "done" && isDue) log.info("The built-in issuer signs with a new key");
+}
+
+/** `replaceOldKey` each hour, and whenever this member begins to lead. Returns what ends it. */
+export function rotateByAge(deps: RotationDeps & { readonly scheduler: Scheduler }): () => void {
+  const look = (): void => {
+    replaceOldKey(deps).catch((cause: unknown) => {
+      deps.log.warn("The built-in issuer's key could not be looked after; again in an hour", {
         cause,
       });
     });
   };
-  const ends = [scheduler.every(LOOK_EVERY_MS, lookSoon), node.onLeadership(lookSoon)];
-  lookSoon();
+  const endHourly = deps.scheduler.every(LOOK_EVERY_MS, look);
+  const endLeading = deps.node.onLeadership(look);
+  look();
   return () => {
-    for (const end of ends) end();
+    endHourly();
+    endLeading();
   };
 }
 
