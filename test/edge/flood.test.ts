@@ -52,7 +52,7 @@ test("refusal 58: a tenant at 100 times its quota is served its quota, and the o
   const session = await rawSession(world.endpoint, world.authority.certificate);
   const slowed = new Promise<void>((resolve) => {
     session.on("remoteSettings", ({ maxConcurrentStreams }) => {
-      if (maxConcurrentStreams === 2) resolve();
+      if (maxConcurrentStreams === 4) resolve();
     });
   });
   const seen = world.audit().at(-1)?.seq ?? 0;
