@@ -83,10 +83,10 @@ const FAULT: Readonly<Record<string, Act>> = {
     if (member !== undefined) member.skewMs += world.random.below(60_000) - 30_000;
   },
   transfer: (world) => void transfer(world),
-  replace: (world) => void changeMembers(world, "replace"),
-  add: (world) => void changeMembers(world, "add"),
+  replace: (world) => void world.operations.push(changeMembers(world, "replace")),
+  add: (world) => void world.operations.push(changeMembers(world, "add")),
   tenants: (world) => void changeTenants(world),
-  suspend: (world) => void world.suspensions.push(suspend(world)),
+  suspend: (world) => void world.operations.push(suspend(world)),
 };
 
 /** Often the leader: there most can go wrong. */

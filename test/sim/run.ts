@@ -101,7 +101,9 @@ async function scenario(world: World, stepsMax: number): Promise<void> {
     await engine.sleep(50);
   }
   await heal(world);
-  await Promise.all(world.suspensions);
+  await Promise.all(world.operations);
+  // A voter may have been added that nobody has started yet, and without it there is no majority.
+  await heal(world);
   // One that nobody waited for any more may have come late.
   while (world.truth.isSuspended(TENANT)) await resume(world);
   await checkLeases(world);

@@ -46,8 +46,8 @@ export interface World {
   /** Tenants that somebody made. */
   readonly tenants: TenantId[];
   nextId: number;
-  /** Of the tenant that is always there: each ends when it is resumed. */
-  readonly suspensions: Promise<void>[];
+  /** Changes of members, and suspensions with their end, that somebody has begun. */
+  readonly operations: Promise<void>[];
   /** Faults are over: clients go on until everything is seen to work. */
   isCalm: boolean;
   isOver: boolean;
@@ -104,7 +104,7 @@ export function createWorld({ seed, stormMs, mutant, print }: WorldOptions): Wor
     members: [],
     tenants: [TENANT],
     nextId: 1,
-    suspensions: [],
+    operations: [],
     isCalm: false,
     isOver: false,
   };
