@@ -10,6 +10,7 @@ import { createRevocationList, createAuthority, issueCertificate } from "../../s
 import { inspectCertificate } from "../../src/pki/mod.ts";
 import { createCa } from "./certificates.ts";
 import { ca, serverCertificate, startServer } from "./harness.ts";
+import { closed } from "../setup/closed.ts";
 
 /** New authorities, revocation lists and certificates while connections are open. */
 
@@ -84,7 +85,7 @@ test("a handshake that began under the former authorities is judged by the new o
   await server.server.setSecureContext(clientTls, isAlice);
   const socket = tls.connect({ socket: early, host: "127.0.0.1", ca: ca.pem, ...alice });
   socket.on("error", () => undefined);
-  await once(socket, "close");
+  await closed(socket);
   assert.match(server.refused[0] ?? "", /CN=alice .* refused: alice left/);
 });
 

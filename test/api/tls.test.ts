@@ -15,6 +15,7 @@ import { forge, intermediate, openRoot } from "../pki/forged.ts";
 import { createCa } from "./certificates.ts";
 import { FakeEdge } from "./fake-edge.ts";
 import { ca, serverCertificate, startServer } from "./harness.ts";
+import { closed } from "../setup/closed.ts";
 
 const clientLeaf = ca.issue({ name: "alice", use: "clientAuth" });
 
@@ -102,7 +103,7 @@ test("refusal 42: plaintext to the TLS port gets nothing", async () => {
   });
   socket.on("error", () => undefined);
   socket.write("GET /health HTTP/1.1\r\nhost: x\r\n\r\n");
-  await once(socket, "close");
+  await closed(socket);
   assert.equal(received.includes("HTTP/1.1 200"), false);
   assert.match(server.refused[0] ?? "", /TLS handshake failed/);
 });
@@ -145,7 +146,7 @@ test("refusal 57: connections that never finish their handshake or first request
   await Promise.all(
     [silent, slowTls, noPreface, plain].map((socket) => {
       socket.resume();
-      return once(socket, "close");
+      return closed(socket);
     }),
   );
 });
@@ -164,7 +165,7 @@ test("refusal 57: an HTTP/2 connection that nobody uses is closed, one with an o
   stream.on("error", () => undefined);
   await once(stream, "response");
   const idle = open();
-  await once(idle, "close");
+  await closed(idle);
   assert.equal(used.closed, false);
   used.destroy();
 });

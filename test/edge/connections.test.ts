@@ -16,6 +16,7 @@ import {
 import { forge } from "../pki/forged.ts";
 import type { Identity } from "../pki/handshake.ts";
 import { type World, bytes, failure, startWorld } from "./world.ts";
+import { closed } from "../setup/closed.ts";
 
 /** Refusals 37 to 39 and 42: who gets no further than the connection. */
 
@@ -170,7 +171,7 @@ async function http2Request(port: number): Promise<string> {
   });
   stream.on("error", () => undefined);
   stream.end();
-  await once(session, "close");
+  await closed(session);
   return answer;
 }
 
@@ -182,6 +183,6 @@ async function noise(port: number): Promise<string> {
     answer += chunk.toString("latin1");
   });
   socket.write("GET /metrics HTTP/1.0\r\n\r\n");
-  await once(socket, "close");
+  await closed(socket);
   return answer;
 }

@@ -4,6 +4,7 @@ import { connect as connectHttp2 } from "node:http2";
 import { once } from "node:events";
 import { type World, bytes, failure, startWorld } from "./world.ts";
 import { createWatch, watching } from "./streams.ts";
+import { closed } from "../setup/closed.ts";
 
 /** Ways around the gate that a review found, each closed. */
 
@@ -118,7 +119,7 @@ test("refusal 57: bodies of calls that nobody has looked at are bounded, all tog
   await refused;
   assert.match(String(statuses[0]), /too many requests/);
   session.destroy();
-  await once(session, "close");
+  await closed(session);
   await world.admin.put({ key: bytes("/still"), value: bytes("v") });
 });
 

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import type { ClientHttp2Session } from "node:http2";
 import { after, before, test } from "node:test";
 import { setFlagsFromString } from "node:v8";
@@ -8,6 +7,7 @@ import type { Client } from "../../src/client/mod.ts";
 import { rpc } from "../../src/proto/mod.ts";
 import { type RawReply, rawCall, rawSession } from "./raw.ts";
 import { type World, bytes, startWorld } from "./world.ts";
+import { closed } from "../setup/closed.ts";
 
 /** Refusals 58 and 59: more requests than anybody should send. `npm run bench -- --flood` has the figures. */
 
@@ -73,7 +73,7 @@ test("refusal 58: a tenant at 100 times its quota is served its quota, and the o
   // The first, and one for each second.
   assert.ok(records.length >= 1 && records.length <= 2 + seconds, `${records.length} records`);
   session.destroy();
-  await once(session, "close");
+  await closed(session);
 });
 
 test("refusal 58: a connection that others share is not slowed down for one of them", async () => {
@@ -88,7 +88,7 @@ test("refusal 58: a connection that others share is not slowed down for one of t
   await flooding;
   assert.equal(session.remoteSettings.maxConcurrentStreams, 2048);
   session.destroy();
-  await once(session, "close");
+  await closed(session);
 });
 
 /** Bytes that live after a collection. */
@@ -128,5 +128,5 @@ test("refusal 59: requests for tenants that nobody has leave nothing behind", as
   // 10,000 names of 6,000 bytes.
   assert.ok(kept < 10 * 2 ** 20, `${kept} bytes more are alive`);
   session.destroy();
-  await once(session, "close");
+  await closed(session);
 });
