@@ -16,7 +16,7 @@ import { createRootKeyFile } from "../../../src/seal/mod.ts";
 import { keyFileProvider } from "../../../src/seal/key-file.ts";
 import { silentLogger } from "../../../src/telemetry/mod.ts";
 import type { Prng } from "../../../src/stdx/mod.ts";
-import { checkpointOf, eventOf, fill, NOW_MS } from "../../audit/fixtures.ts";
+import { checkpointOf, eventOf, fill, NOW_MS, rehash } from "../../audit/fixtures.ts";
 import { deep, mutated, mutatedText, pick, sameBytes } from "../mutate.ts";
 import { Finding, type Target, unlessRefused, unlessRefusedLater } from "../target.ts";
 
@@ -88,7 +88,7 @@ export async function filesTarget(): Promise<Target> {
 
   const audit = async (random: Prng): Promise<void> => {
     const { bytes, checkpoints } = pick(trail, random);
-    const changed = random.below(3) === 0 ? reordered(bytes, random) : mutated(bytes, random);
+    const changed = pick([reordered, rewritten, mutated], random)(bytes, random);
     await writeFile(trailPath, changed);
     for (const line of Buffer.from(changed).toString("latin1").split("\n")) {
       unlessRefused(line, () => [recordedRequest(line), decodeCheckpoint(line), readLine(line)]);
@@ -143,9 +143,21 @@ async function makeTrail(folder: string): Promise<readonly Trail[]> {
   }));
 }
 
+/** One line with another content and hashes that fit it, as who knows the format makes it. */
+function rewritten(bytes: Uint8Array, random: Prng): Buffer {
+  const lines = linesOf(bytes);
+  const at = random.below(lines.length);
+  lines[at] = rehash(lines[at] ?? "", "user:alice", "user:mallory");
+  return Buffer.from(lines.map((line) => `${line}\n`).join(""), "latin1");
+}
+
+function linesOf(bytes: Uint8Array): string[] {
+  return Buffer.from(bytes).toString("latin1").split("\n").slice(0, -1);
+}
+
 /** The lines in another order, some twice, some not at all. */
 function reordered(bytes: Uint8Array, random: Prng): Buffer {
-  const lines = Buffer.from(bytes).toString("latin1").split("\n").slice(0, -1);
+  const lines = linesOf(bytes);
   for (let left = 1 + random.below(3); left > 0; left--) {
     const [line = ""] = lines.splice(random.below(lines.length), 1);
     if (random.below(2) === 0) lines.splice(random.below(lines.length + 1), 0, line);

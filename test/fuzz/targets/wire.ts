@@ -79,7 +79,12 @@ export function wireTarget(): Target {
     name: "wire",
     attempt(random) {
       const format = pick(formats, random);
-      const bytes = mutated(format.sample(random.below(2 ** 31)), random);
+      const good = format.sample(random.below(2 ** 31));
+      const longer = Buffer.concat([good, Buffer.alloc(1 + random.below(3), random.below(256))]);
+      if (unlessRefused(longer, () => format.decode(longer)) !== undefined) {
+        throw new Finding(`${format.name}: taken with bytes behind its end`, longer);
+      }
+      const bytes = mutated(good, random);
       const value = unlessRefused(bytes, () => format.decode(bytes));
       if (value === undefined) return;
       const again = format.decode(format.encode(value));
