@@ -2,17 +2,20 @@ import { CLUSTER_SCOPE } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { RequestContext } from "./gate.ts";
 
+/** Whose credentials are asked about, and where. */
+export type Presented = Pick<RequestContext, "deps" | "caller" | "principal" | "scope">;
+
 /**
  * Why the caller's credentials are not good, or not any more, in the scope that was found: revoked
  * there or everywhere, or given out for an earlier tenant of that name (refusal 17). undefined: good.
  */
-export function credentialFailure(context: RequestContext): CofferError | undefined {
+export function credentialFailure(context: Presented): CofferError | undefined {
   const { deps, caller, principal, scope } = context;
   const revoked = deps.identity.recheck(principal, caller.certificate, scope);
   return revoked ?? formerFailure(context);
 }
 
-function formerFailure({ deps, principal, scope }: RequestContext): CofferError | undefined {
+function formerFailure({ deps, principal, scope }: Presented): CofferError | undefined {
   if (scope === CLUSTER_SCOPE || principal.tenants === "*") return undefined;
   const id = principal.tenantIds?.get(principal.tenant);
   if (id !== undefined) return id === scope ? undefined : formerTenant();

@@ -7,6 +7,7 @@ import {
   revision,
 } from "../core/types/mod.ts";
 import type { TenantSample } from "../telemetry/mod.ts";
+import { credentialFailure } from "./credentials.ts";
 import {
   type EdgeDeps,
   NO_TARGET,
@@ -151,6 +152,7 @@ function tenantList(
     await linearize(context);
     const { state } = deps.node;
     const seesAll = isOperator(context, "tenant/read");
+    if (seesAll) authoriseOperator(context, "tenant/read");
     const seen = seesAll ? state.tenants() : boundTenants(context);
     if (seen.length === 0 && !seesAll) throw denied("no right in any tenant");
     const rest = after === "" ? seen : seen.filter(({ name }) => name > after);
@@ -165,6 +167,7 @@ function tenantShow(deps: EdgeDeps, caller: Caller, name: string): Promise<Reply
   return runRequest(deps, caller, what, async (context) => {
     await linearize(context);
     if (isOperator(context, "tenant/read")) {
+      authoriseOperator(context, "tenant/read");
       return { body: viewOf(deps, tenantNamed(deps, name)), revision: revision(0) };
     }
     // The same refusal whether there is no such tenant or the caller may not know of it.
@@ -191,15 +194,18 @@ function tenantMetrics(
   });
 }
 
-/** The tenants that the caller is bound to and holds a right in, by name. */
-function boundTenants({ principal, deps }: RequestContext): readonly TenantInfo[] {
+/** The tenants that the caller is bound to, with credentials good there, and holds a right in, by name. */
+function boundTenants({ principal, caller, deps }: RequestContext): readonly TenantInfo[] {
   const { state } = deps.node;
   const { tenants } = principal;
   const bound =
     tenants === "*"
       ? state.tenants()
       : [...new Set(tenants)].toSorted().flatMap((name) => state.tenantByName(name) ?? []);
-  return bound.filter(({ id }) => deps.access.hasGrant(principal, id));
+  return bound.filter(({ id, name }) => {
+    const there = { deps, caller, principal: { ...principal, tenant: name }, scope: id };
+    return credentialFailure(there) === undefined && deps.access.hasGrant(principal, id);
+  });
 }
 
 function viewNow(deps: EdgeDeps, id: TenantInfo["id"]): TenantView {

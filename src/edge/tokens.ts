@@ -13,6 +13,7 @@ import {
   resultOf,
   runRequest,
 } from "./gate.ts";
+import type { Principal } from "./ports.ts";
 import type { Caller, Reply } from "./requests.ts";
 import { checkTenantName } from "./tenants.ts";
 import type { TokenEdge, TokenReply, TokenRequest } from "./token-requests.ts";
@@ -61,7 +62,7 @@ function tokenIssue(
     }
     const onlyOwn = tenants.every((name) => name === own) && own !== SYSTEM_TENANT_NAME;
     if (!onlyOwn || !mayAdmin(context, "token/issue")) authoriseOperator(context, "token/issue");
-    else if (request.subject !== context.principal.subject || request.groups.length > 0) {
+    else if (!isSame(context.principal, request)) {
       // To speak as another is to have that one's rights, as who writes the policy can.
       authoriseAdmin(context, "policy/change");
     }
@@ -78,6 +79,11 @@ function tokenIssue(
     context.touched.push({ action: "token-issued", target: { key: issued, rangeEnd: "" } });
     return { body: { token, tokenId, expires }, revision: revision(0) };
   });
+}
+
+/** With other groups, or none, one is another: a row may deny something to a group. */
+function isSame(principal: Principal, { subject, groups }: TokenRequest): boolean {
+  return subject === principal.subject && groups.length + principal.groups.length === 0;
 }
 
 /** Which tenants the names mean now: the token is not for a later one of the same name. */
