@@ -12,6 +12,7 @@ import {
 } from "./names.ts";
 import { type Identified, identified, type Principal } from "./principal.ts";
 import { refusalReason, refused } from "./refusal.ts";
+import { claimsSpiffe } from "./spiffe-id.ts";
 
 /** The client certificate of a connection; TLS has verified its chain. */
 export interface PeerCertificate {
@@ -140,7 +141,7 @@ type Named = Pick<Principal, "subject" | "groups" | "tenant" | "tenants">;
 
 function byBuiltIn(facts: CertificateFacts): Named {
   const tenants = boundTenants(facts.organizations);
-  const subject = subjectOf(facts.commonName, "the common name");
+  const subject = subjectOf(commonNameOf(facts), "the common name");
   return { subject, groups: [], tenant: tenants[0] ?? "", tenants };
 }
 
@@ -154,12 +155,20 @@ function byRule(rule: CertificateRule, facts: CertificateFacts, defaultTenant: s
 function nameBy({ subject }: CertificateRule, facts: CertificateFacts): string {
   switch (subject.kind) {
     case "cn":
-      return subjectOf(facts.commonName, "the common name");
+      return subjectOf(commonNameOf(facts), "the common name");
     case "uri":
       return subjectOf(facts.spiffeId, "the SPIFFE id");
     case "fixed":
       return subjectOf(subject.name, "the rule's subject");
   }
+}
+
+/** Who chooses the common names of an authority must not thereby speak as a workload of another's. */
+function commonNameOf({ commonName }: CertificateFacts): string | undefined {
+  if (commonName !== undefined && claimsSpiffe(commonName)) {
+    throw refused("the common name is spelled like a SPIFFE id");
+  }
+  return commonName;
 }
 
 function subjectOf(name: string | undefined, what: string): string {

@@ -196,5 +196,6 @@ function identifiedBy(
     tokenId: facts.tokenId,
     issuedAt: facts.issuedAt,
     tenantIds: facts.tenantIds,
+    judgedBy: issuer,
   });
 }

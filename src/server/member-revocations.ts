@@ -147,9 +147,14 @@ export function rechecker(
   { index }: MemberRevocations,
 ): EdgeParts["identity"]["recheck"] {
   return (principal, certificate, scope) => {
-    const { issuer, subject, tokenId, issuedAt } = principal;
+    const { issuer, subject, tokenId, issuedAt, judgedBy } = principal;
     const isToken = issuer !== "certificate" && issuer !== "anonymous";
     if (isToken && !identity.hasIssuer(issuer)) return refused("the issuer is not known any more");
+    // Asked after `hasIssuer`, which follows the records. By another record it may be somebody else's. The
+    // built-in issuer's changes by its own keys only, which end no token that is not revoked.
+    if (judgedBy?.live === false && issuer !== BUILTIN_ISSUER) {
+      return refused("the record of the issuer has changed");
+    }
     const question = { issuer, subject, tokenId, issuedAt };
     if (index.isRevoked(question) || index.isRevokedIn(scope, question)) {
       return refused("the credentials are revoked");

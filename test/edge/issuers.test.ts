@@ -4,6 +4,7 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 import type { Client } from "../../src/client/mod.ts";
+import type { rpc } from "../../src/proto/mod.ts";
 import { issueCertificate } from "../../src/pki/mod.ts";
 import { keysFor, signText } from "../identity/fixtures.ts";
 import { createWatch } from "./streams.ts";
@@ -109,6 +110,25 @@ test("one record for each issuer, which another takes the place of when asked to
   await failure(client.put({ key }), "invalid-token");
   await add(recordOf(), true);
   await client.put({ key });
+  await operator.issuerRemove({ issuer: ISSUER });
+});
+
+test("a watch ends when the record that judged its token is replaced, and goes on if it is the same", async () => {
+  await add(recordOf());
+  const client = world.connect({ token: await tokenOf() });
+  const same = await createWatch(client, { key });
+  await add(recordOf(), true);
+  await world.admin.put({ key, value: bytes("same record") });
+  await same.watch.until(({ events }) => events.length > 0);
+  // As after a theft of the issuer's key: what was opened by it must not outlive it.
+  const other = { kind: "inline", keys: [{ ...keysFor("ES256", "other").jwk, kid: "k2" }] };
+  await add(recordOf({ keys: other }), true);
+  await world.admin.put({ key, value: bytes("other record") });
+  const isSecond = ({ events }: rpc.WatchResponse): boolean =>
+    Buffer.from(events[0]?.kv?.value ?? []).toString() === "other record";
+  const ended = same.watch.ended.then((error) => error?.code);
+  const outcome = await Promise.race([ended, same.watch.until(isSecond).catch(() => ended)]);
+  assert.equal(outcome, "invalid-token");
   await operator.issuerRemove({ issuer: ISSUER });
 });
 

@@ -34,7 +34,8 @@ async function builtin() {
 test("an issued token is its subject with its groups and tenants", async () => {
   const { key, b } = await builtin();
   const { token, tokenId, expires } = await issueToken(key, ORDER);
-  const principal = await b.authenticate(`Bearer ${token}`);
+  const { judgedBy, ...principal } = await b.authenticate(`Bearer ${token}`);
+  assert.equal(judgedBy?.live, true);
   assert.deepEqual(principal, {
     subject: "user:admin",
     groups: ["ops"],

@@ -94,6 +94,9 @@ test("common names follow the rules of subjects", async () => {
   const bad = [...other, "", "a\nb", "x\u0000", "a,CN=admin\n", " a", "x".repeat(300)];
   for (const name of bad)
     assert.match(await b.refuse(certificateOf({ subject: [cn(name)] })), /name/);
+  // What rules make of a SPIFFE id is `cert:` and the id: of nobody who only chooses common names.
+  for (const name of ["spiffe://acme.org/ns/ci", "SPIFFE:x"])
+    assert.match(await b.refuse(certificateOf({ subject: [cn(name)] })), /like a SPIFFE id/);
   assert.match(await b.refuse(certificateOf({ subject: [org("x")] })), /name/);
   assert.match(await b.refuse(certificateOf({ subject: [cn("a"), cn("b")] })), /name/);
   const odd = await b.authenticate(certificateOf({ subject: [cn("a, CN=admin + O=x")] }));
