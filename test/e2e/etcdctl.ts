@@ -112,6 +112,10 @@ export class Etcdctl implements Disposable {
       .replaceAll(/\b(election\/)[0-9a-f]+/g, "$1LEASE")
       .replaceAll(/127\.0\.0\.1:\d+/g, "ADDRESS")
       .replaceAll(/remaining\(\d+s\)/g, "remaining(N)")
+      // etcd keeps the keys of a lease in a map of Go, which has no order.
+      .replaceAll(/attached keys\(\[(.*?)\]\)/g, (_, keys: string) => {
+        return `attached keys([${keys.split(" ").toSorted().join(" ")}])`;
+      })
       .replaceAll(/took = [^ \n]+/g, "took = N");
   }
 }
