@@ -1,6 +1,7 @@
 import { CLUSTER_SCOPE } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { RequestContext } from "./gate.ts";
+import { refuseSuspended } from "./tenant-gate.ts";
 
 /** Whose credentials are asked about, and where. */
 export type Presented = Pick<RequestContext, "deps" | "caller" | "principal" | "scope">;
@@ -13,6 +14,16 @@ export function credentialFailure(context: Presented): CofferError | undefined {
   const { deps, caller, principal, scope } = context;
   const revoked = deps.identity.recheck(principal, caller.certificate, scope);
   return revoked ?? formerFailure(context);
+}
+
+/**
+ * Refuses credentials that were revoked, and a tenant that was suspended, while the member caught up. What
+ * others have answered is known here only then: a member that lags must not let anybody in for longer.
+ */
+export function refuseMeanwhile(context: Presented): void {
+  const failure = credentialFailure(context);
+  if (failure !== undefined) throw failure;
+  refuseSuspended(context);
 }
 
 function formerFailure({ deps, principal, scope }: Presented): CofferError | undefined {

@@ -13,8 +13,7 @@ import {
   key,
 } from "../core/types/mod.ts";
 import type { Node } from "../node/mod.ts";
-import { type EdgeMetrics, countDecision, countToken } from "./counts.ts";
-import { credentialFailure } from "./credentials.ts";
+import { credentialFailure, refuseMeanwhile } from "./credentials.ts";
 import type { FormerTenants } from "./former-tenants.ts";
 import type { LeaderWatch } from "./leader-watch.ts";
 import type {
@@ -43,7 +42,7 @@ import type { Caller, Reply, ReplyHeader } from "./requests.ts";
 import { type Right, isAllowed, matterRange, nameOf, rightTexts } from "./rights.ts";
 import type { RefusalRecords } from "./refusal-records.ts";
 import type { TenantActivity } from "./tenant-activity.ts";
-import { enterTenant, recordFailure, refuseSuspended } from "./tenant-gate.ts";
+import { enterTenant, recordFailure } from "./tenant-gate.ts";
 import type { Logger } from "../telemetry/mod.ts";
 
 export interface EdgeDeps {
@@ -79,7 +78,6 @@ export interface EdgeDeps {
   /** What each tenant does on this member. */
   readonly activity: TenantActivity;
   readonly refusals: RefusalRecords;
-  readonly metrics: EdgeMetrics;
   /** Calls back after a tenant was deleted. */
   readonly onTenantDeleted: (listener: (tenant: TenantId) => void) => void;
   readonly log: Logger;
@@ -144,7 +142,7 @@ export interface Outcome<T> {
 /**
  * Runs one request: authenticate, find its tenant, work (which authorises, seals, proposes or reads,
  * and opens), audit, answer. Nothing is answered, and no refusal either, before its record is
- * written.
+ * written, or in a flood of refusals counted for one.
  */
 export async function runRequest<T>(
   deps: EdgeDeps,
@@ -162,14 +160,12 @@ export async function runRequest<T>(
   } catch (error) {
     const failure = asCofferError(deps, error, what.action);
     if (failure.code === "audit-blocked") throw failure;
-    countToken(deps.metrics, caller, context !== undefined && failure.code !== "invalid-token");
     const event = auditEvent(caller, context, what, failure);
     await (context === undefined
-      ? deps.audit.append(event)
+      ? deps.refusals.add(event)
       : recordFailure(context, failure, event));
     throw failure;
   }
-  countToken(deps.metrics, caller, true);
   const revision = outcome.revision;
   for (const { action, target } of context.touched) {
     // Written in the same turn as the last one, so only that one is awaited.
@@ -256,7 +252,7 @@ export function authorise(context: RequestContext, action: Action, range: KeyRan
 
 /** Refuses unless the caller has all of `rights`, which are all noted before the first refusal. */
 export function authoriseAll(context: RequestContext, rights: readonly Right[]): void {
-  const { access, metrics, node } = context.deps;
+  const { access, node } = context.deps;
   const { state } = node;
   for (const right of rights) context.rights.push(right);
   const judge = {
@@ -266,9 +262,7 @@ export function authoriseAll(context: RequestContext, rights: readonly Right[]):
   // Nothing else runs before the last answer, so they are all of this revision.
   context.policyRevision = state.policyRevision(context.scope);
   for (const right of rights) {
-    const allowed = isAllowed(right, context, judge);
-    countDecision(metrics, allowed);
-    if (!allowed) throw denied(nameOf(right));
+    if (!isAllowed(right, context, judge)) throw denied(nameOf(right));
   }
 }
 
@@ -319,18 +313,12 @@ export function requireTenant(context: RequestContext): TenantId {
   return context.scope;
 }
 
-/**
- * Waits until the local state may be read linearizably. What has come here meanwhile may have revoked the
- * credentials or suspended the tenant, which the others know of: a member that lags lets in nobody longer.
- */
+/** Waits until the local state may be read linearizably, and refuses who is let in no more by it. */
 export async function linearize(context: RequestContext): Promise<void> {
   const wait = context.deps.node.readIndex();
   if (wait === undefined) return;
   await wait;
-  if (context.scope === NO_SCOPE) return;
-  const failure = credentialFailure(context);
-  if (failure !== undefined) throw failure;
-  refuseSuspended(context);
+  if (context.scope !== NO_SCOPE) refuseMeanwhile(context);
 }
 
 /**
@@ -393,7 +381,6 @@ export async function proposeChecked(
     });
     if (result.kind === "error") throw new CofferError(result.code, result.detail);
     if (result.kind !== "stale-policy") return result;
-    deps.metrics.policyRetries.inc();
     await linearize(context);
   }
   throw new CofferError("timeout");

@@ -2,16 +2,22 @@ import type { Logger } from "../telemetry/mod.ts";
 import type { AuditEvent, AuditPort } from "./ports.ts";
 
 /**
- * Records of refused requests that come by the thousand. The first one of a subject is recorded as any
- * other; those that follow within a second are counted, and one record at its end tells how many they
- * were. A flood thus costs the disk a line a second and not what it asks for.
+ * Records of refused requests that come by the thousand. The first ones of a subject, or of an address
+ * that shows no credentials that are good, are recorded as any other; those that follow within a second
+ * are counted, and one record at its end tells how many they were. A flood thus costs the disk some lines
+ * a second and not what it asks for: who fills the disk stops the member, and who makes the log outgrow
+ * its retention ends the proof of what they did before.
  */
 const WINDOW_MS = 1000;
-/** Subjects that have a window of their own; past it those of a tenant share one. */
+/** Subjects and addresses that have a window of their own; past it those of a tenant share one. */
 const SUBJECTS_MAX = 1000;
+/** Of an address without credentials, within a second: enough to tell a mistake from an attack. */
+const ANONYMOUS_RECORDS_MAX = 100;
 
 interface Window {
   readonly timer: NodeJS.Timeout;
+  /** How many more are recorded by themselves in this second. */
+  left: number;
   /** Refusals since the last record, and the last of them. */
   count: number;
   last: AuditEvent | undefined;
@@ -30,15 +36,14 @@ export class RefusalRecords {
   /** Resolves once the refusal is recorded or counted; rejects with `audit-blocked`. */
   add(event: AuditEvent): Promise<void> {
     const key = this.#keyOf(event);
-    const window = this.#windows.get(key);
-    if (window !== undefined) {
-      window.count++;
-      window.last = event;
-      return Promise.resolve();
+    const window = this.#windows.get(key) ?? this.#open(key, event);
+    if (window.left > 0) {
+      window.left--;
+      return this.#audit.append(event);
     }
-    const timer = setInterval(() => this.#tell(key), WINDOW_MS).unref();
-    this.#windows.set(key, { timer, count: 0, last: undefined });
-    return this.#audit.append(event);
+    window.count++;
+    window.last = event;
+    return Promise.resolve();
   }
 
   /** Records what was counted, and ends. */
@@ -49,8 +54,18 @@ export class RefusalRecords {
     }
   }
 
-  #keyOf({ tenant, issuer, subject }: AuditEvent): string {
-    const key = JSON.stringify([tenant, issuer, subject]);
+  #open(key: string, { subject }: AuditEvent): Window {
+    const timer = setInterval(() => this.#tell(key), WINDOW_MS).unref();
+    const left = subject === "" ? ANONYMOUS_RECORDS_MAX : 1;
+    const window = { timer, left, count: 0, last: undefined };
+    this.#windows.set(key, window);
+    return window;
+  }
+
+  #keyOf({ tenant, issuer, subject, peerAddress }: AuditEvent): string {
+    // Each connection has a port of its own.
+    const who = subject === "" ? peerAddress.replace(/:\d+$/, "") : subject;
+    const key = JSON.stringify([tenant, issuer, who]);
     const isFull = this.#windows.size >= SUBJECTS_MAX && !this.#windows.has(key);
     return isFull ? JSON.stringify([tenant]) : key;
   }

@@ -23,6 +23,21 @@ function stand(): Stand {
   return { records, written };
 }
 
+test("without credentials an address has some records a second, and the rest is counted", async (t) => {
+  mock.timers.enable({ apis: ["setInterval"] });
+  t.after(() => mock.timers.reset());
+  const at = stand();
+  const from = (peerAddress: string): AuditEvent => ({ ...refusal(""), tenant: "", peerAddress });
+  for (let port = 1; port <= 1000; port++) await at.records.add(from(`10.0.0.1:${port}`));
+  assert.equal(at.written.length, 100);
+  await at.records.add(from("[::1]:1"));
+  assert.equal(at.written.at(-1)?.peerAddress, "[::1]:1");
+  mock.timers.tick(1000);
+  assert.match(at.written.at(-1)?.reason ?? "", /: 900 more since the record before$/);
+  assert.equal(at.written.at(-1)?.peerAddress, "10.0.0.1:1000");
+  at.records.close();
+});
+
 function refusal(subject: string, key = "/k"): AuditEvent {
   return {
     tenant: "t1",
