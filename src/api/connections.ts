@@ -25,6 +25,7 @@ export interface ConnectionsOptions {
 /** Speaks HTTP on accepted sockets and hands each request to gRPC or to the plain endpoints. */
 export interface Connections {
   accept(socket: Socket, protocol: "h2" | "http/1.1", peer: Peer): void;
+  readonly open: number;
   /**
    * Asks `problemOf` about every connection with a client certificate. Those that it names a problem
    * of get GOAWAY, their streams end with `invalid-token`, calls under way are answered, and what is
@@ -75,6 +76,9 @@ export function createConnections(options: ConnectionsOptions): Connections {
         plainSockets.add(socket);
         socket.on("close", () => plainSockets.delete(socket));
       }
+    },
+    get open() {
+      return sessions.size + plainSockets.size;
     },
     recheck: async (problemOf, onEnded) => {
       // Those that come meanwhile have been judged by the new context.

@@ -3,10 +3,10 @@ import net from "node:net";
 import tls from "node:tls";
 
 import type { Edge, PeerCertificate } from "../edge/mod.ts";
-import { CofferError, type GrpcStatus } from "../errors.ts";
+import { CofferError } from "../errors.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { type Connections, createConnections } from "./connections.ts";
-import { createGrpcService } from "./grpc/mod.ts";
+import { type CallMetrics, createGrpcService } from "./grpc/mod.ts";
 import { type Versions, createWeb } from "./http/mod.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./limits.ts";
 import { routePlaintext } from "./plaintext.ts";
@@ -34,6 +34,8 @@ export interface ServerOptions {
   readonly tls?: TlsOptions | undefined;
   readonly listen: readonly ListenAddress[];
   readonly versions: Versions;
+  /** What gRPC calls are counted in. */
+  readonly metrics: CallMetrics;
   /** What /metrics answers: Prometheus text. */
   readonly metricsText: () => Promise<string> | string;
   readonly limits?: Partial<ServerLimits>;
@@ -44,8 +46,6 @@ export interface ServerOptions {
    * Holds nothing secret.
    */
   readonly onRefusedConnection?: (refused: RefusedConnection) => void;
-  /** Called once per gRPC call with its status and duration in milliseconds. */
-  readonly onHandled?: (path: string, status: GrpcStatus, milliseconds: number) => void;
 }
 
 export interface RefusedConnection {
@@ -65,6 +65,8 @@ export type ProblemOf = (certificate: PeerCertificate) => string | undefined;
 export interface Server extends AsyncDisposable {
   /** Binds all listeners, or none. Rejects with CofferError `unavailable` causes such as EADDRINUSE. */
   listen(): Promise<readonly ListenAddress[]>;
+  /** Client connections that are open now. */
+  readonly connections: number;
   /**
    * New certificates, client CAs and revocation lists for the handshakes to come. Connections whose
    * client certificate has a problem now are ended, and so are handshakes that began before; the rest
@@ -81,7 +83,7 @@ export function createServer(options: ServerOptions): Server {
   const grpc = createGrpcService({
     edge: options.edge,
     log: options.log,
-    ...(options.onHandled === undefined ? {} : { onHandled: options.onHandled }),
+    metrics: options.metrics,
   });
   const web = createWeb(options);
   const connections = createConnections({ grpc, web, limits, log: options.log });
@@ -97,6 +99,9 @@ export function createServer(options: ServerOptions): Server {
   };
   return {
     listen: () => listeners.listen(),
+    get connections() {
+      return connections.open;
+    },
     setSecureContext: (tlsOptions, problemOf) => listeners.setSecureContext(tlsOptions, problemOf),
     close: () => (closing ??= close()),
     [Symbol.asyncDispose]: () => (closing ??= close()),

@@ -28,6 +28,8 @@ export interface AuditOptions {
   readonly fileAgeMsMax?: number;
   /** How long a written record may wait for its fsync. Default 100. */
   readonly syncMsMax?: number;
+  /** So many records could not be written; their appends are rejected. */
+  readonly onFailed?: (records: number) => void;
   /** The disk; tests give another. */
   readonly files?: AuditFilePort;
 }
@@ -61,8 +63,8 @@ export interface Audit {
   newest(): AsyncIterable<string>;
   /** The line of a record of the member's chain; undefined if no file has it. */
   lineAt(seq: number): Promise<string | undefined>;
-  /** Calls back after records were written; returns what ends it. */
-  onWritten(listener: () => void): () => void;
+  /** Calls back after so many records were written; returns what ends it. */
+  onWritten(listener: (records: number) => void): () => void;
   /**
    * Goes on where a log ended that is not here any more, before anything was recorded. False, and nothing
    * changes, if there are records here.
@@ -133,7 +135,8 @@ class AuditWriter implements Audit {
   readonly #file: ChainFile;
   readonly #context: LineContext;
   readonly #tenants = new TenantHeads();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(records: number) => void>();
+  readonly #onFailed: AuditOptions["onFailed"];
   /** The last record that is in the file. */
   #written: ChainHead;
   /** The last record that was rendered. Invariant: equals #written when there is no batch. */
@@ -146,6 +149,7 @@ class AuditWriter implements Audit {
     this.folder = options.folder;
     this.#clock = options.clock;
     this.#log = options.log;
+    this.#onFailed = options.onFailed;
     this.#file = file;
     this.#context = createLineContext(options.memberId);
     this.#written = found.head;
@@ -207,7 +211,7 @@ class AuditWriter implements Audit {
     return lineAt(this.folder, seq);
   }
 
-  onWritten(listener: () => void): () => void {
+  onWritten(listener: (records: number) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -261,6 +265,7 @@ class AuditWriter implements Audit {
     const batch = this.#batch;
     if (batch === undefined) return;
     this.#batch = undefined;
+    const records = this.#rendered.seq - this.#written.seq;
     try {
       this.#file.append(batch.text, batch.firstSeq);
     } catch (error) {
@@ -268,13 +273,14 @@ class AuditWriter implements Audit {
       this.#rendered = this.#written;
       this.#tenants.undo();
       batch.reject(blockedError(this.#blocked));
+      this.#onFailed?.(records);
       return;
     }
     this.#blocked = undefined;
     this.#written = this.#rendered;
     this.#tenants.keep();
     batch.resolve();
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) listener(records);
   }
 }
 

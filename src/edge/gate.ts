@@ -13,6 +13,7 @@ import {
   key,
 } from "../core/types/mod.ts";
 import type { Node } from "../node/mod.ts";
+import { type EdgeMetrics, countToken, counted } from "./counts.ts";
 import { credentialFailure, refuseMeanwhile } from "./credentials.ts";
 import type { FormerTenants } from "./former-tenants.ts";
 import type { LeaderWatch } from "./leader-watch.ts";
@@ -78,6 +79,7 @@ export interface EdgeDeps {
   /** What each tenant does on this member. */
   readonly activity: TenantActivity;
   readonly refusals: RefusalRecords;
+  readonly metrics: EdgeMetrics;
   /** Calls back after a tenant was deleted. */
   readonly onTenantDeleted: (listener: (tenant: TenantId) => void) => void;
   readonly log: Logger;
@@ -160,12 +162,14 @@ export async function runRequest<T>(
   } catch (error) {
     const failure = asCofferError(deps, error, what.action);
     if (failure.code === "audit-blocked") throw failure;
+    countToken(deps.metrics, caller, context !== undefined && failure.code !== "invalid-token");
     const event = auditEvent(caller, context, what, failure);
     await (context === undefined
       ? deps.refusals.add(event)
       : recordFailure(context, failure, event));
     throw failure;
   }
+  countToken(deps.metrics, caller, true);
   const revision = outcome.revision;
   for (const { action, target } of context.touched) {
     // Written in the same turn as the last one, so only that one is awaited.
@@ -252,7 +256,7 @@ export function authorise(context: RequestContext, action: Action, range: KeyRan
 
 /** Refuses unless the caller has all of `rights`, which are all noted before the first refusal. */
 export function authoriseAll(context: RequestContext, rights: readonly Right[]): void {
-  const { access, node } = context.deps;
+  const { access, metrics, node } = context.deps;
   const { state } = node;
   for (const right of rights) context.rights.push(right);
   const judge = {
@@ -262,7 +266,7 @@ export function authoriseAll(context: RequestContext, rights: readonly Right[]):
   // Nothing else runs before the last answer, so they are all of this revision.
   context.policyRevision = state.policyRevision(context.scope);
   for (const right of rights) {
-    if (!isAllowed(right, context, judge)) throw denied(nameOf(right));
+    if (!counted(metrics, isAllowed(right, context, judge))) throw denied(nameOf(right));
   }
 }
 
@@ -381,6 +385,7 @@ export async function proposeChecked(
     });
     if (result.kind === "error") throw new CofferError(result.code, result.detail);
     if (result.kind !== "stale-policy") return result;
+    deps.metrics.policyRetries.inc();
     await linearize(context);
   }
   throw new CofferError("timeout");

@@ -66,6 +66,7 @@ async function answerRange(
   authoriseAll(context, rightsOfRange(request));
   const revision = currentRevision(context);
   const body = await readRange(context.deps, tenant, request);
+  context.deps.metrics.ranges.inc();
   return { body, revision };
 }
 

@@ -10,6 +10,7 @@ import {
   type TxnResult,
   keyRange,
 } from "../core/types/mod.ts";
+import { countTxn } from "../telemetry/mod.ts";
 import {
   type EdgeDeps,
   type Outcome,
@@ -74,6 +75,7 @@ export function txn(
         return { kind: "txn", request: decided.request, guards: decided.guards };
       });
       if (result.kind === "guard-failed") {
+        deps.metrics.guardRetries.inc();
         await linearize(context);
         continue;
       }
@@ -192,9 +194,13 @@ async function readOnlyTxn(
     // From here to the answer of readTxn nothing else runs, so one look at the guards is enough.
     const { state } = deps.node;
     const held = decided.guards.every((g) => state.lastChange(tenant, g.range) <= g.revision);
-    if (!held) continue;
+    if (!held) {
+      deps.metrics.guardRetries.inc();
+      continue;
+    }
     const revision = currentRevision(context);
     const response = unwrap(state.readTxn(tenant, decided.request));
+    countTxn(deps.metrics, response);
     noteOps(context, request, response);
     return { body: openTxn(deps, tenant, request, response), revision };
   }

@@ -124,6 +124,7 @@ class GatedWatchSession implements WatchSession {
     const { deps } = this.#context;
     try {
       const body = { ...response, events: response.events.map((event) => this.#open(event)) };
+      deps.metrics.watchEvents.inc(body.events.length);
       return { header: replyHeader(deps, response.revision), body };
     } catch (error) {
       this.#end(error instanceof CofferError ? error : new CofferError("internal"));

@@ -68,7 +68,7 @@ export class MemberNode implements Node {
           this.#parts.reads.confirm(states);
           this.#answerReads();
         },
-        onApplied: (applied, prepared) => this.#onApplied(applied, prepared),
+        onApplied: (...applied) => this.#onApplied(...applied),
         // Watches and listeners that began while the state was behind have not heard of it, and who
         // looked at the table of members then did not see those that it tells of.
         onAppliedAgain: (applied) => {
@@ -303,7 +303,8 @@ export class MemberNode implements Node {
     this.#parts.loop.retry();
     const failed = this.#parts.queue.expire(now, timeoutError);
     if (failed > 0) observer.proposalsFailed(failed);
-    this.#parts.reads.expire(now, timeoutError);
+    const unread = this.#parts.reads.expire(now, timeoutError);
+    if (unread > 0) observer.readsFailed(unread);
     this.#parts.reads.askAgain(now - times.electionMs);
     this.#parts.proposer.resend(now);
     this.#parts.events.pump();
@@ -334,7 +335,7 @@ export class MemberNode implements Node {
     this.#scheduleFlush();
   }
 
-  #onApplied(applied: AppliedBatch, { entries }: Prepared): void {
+  #onApplied(applied: AppliedBatch, { entries }: Prepared, milliseconds: number): void {
     const { machine, observer, clock } = this.#options;
     const raft = this.#parts.raft;
     const last = entries[entries.length - 1];
@@ -345,7 +346,7 @@ export class MemberNode implements Node {
       this.#parts.leaseClock.leads(true);
       this.#scheduleFlush();
     }
-    observer.applied(last.index, entries.length);
+    observer.applied(entries, applied.results, milliseconds);
     this.#parts.events.applied(applied);
     if (entries.some(({ confState }) => confState !== undefined)) this.#onConfChanged(last.index);
     if (applied.membersChanged) this.#onMembersChanged();

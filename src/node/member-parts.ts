@@ -86,7 +86,7 @@ export interface PartHooks {
   install(meta: SnapshotMeta): void;
   onLeadership(change: Leadership): void;
   onReads(states: readonly ReadState[]): void;
-  onApplied(applied: AppliedBatch, prepared: Prepared): void;
+  onApplied(applied: AppliedBatch, prepared: Prepared, milliseconds: number): void;
   onAppliedAgain(applied: AppliedBatch): void;
   onBlocked(error: CofferError): void;
   onUnblocked(): void;

@@ -1,4 +1,4 @@
-import type { Fsm } from "../core/fsm/mod.ts";
+import type { AppliedBatch, CommittedEntry, Fsm } from "../core/fsm/mod.ts";
 import type { Entry, HardState, LogReader } from "../core/raft/mod.ts";
 
 /** What the node needs of the rooms below main; the simulator hands it fakes. */
@@ -45,11 +45,18 @@ export interface Peers {
 /** What the node tells of itself; every call is cheap. */
 export interface NodeObserver {
   proposed(count: number): void;
-  applied(index: number, count: number): void;
+  /** These entries, for the first time, in `milliseconds`; `results` one per entry, in it one per proposal. */
+  applied(
+    entries: readonly CommittedEntry[],
+    results: AppliedBatch["results"],
+    milliseconds: number,
+  ): void;
   leadership(change: { readonly leader: bigint; readonly isLeader: boolean }): void;
   pending(count: number): void;
   /** Proposals whose time was over before they were answered. */
   proposalsFailed(count: number): void;
+  /** Linearizable reads whose time was over before they could be answered. */
+  readsFailed(count: number): void;
   /** A heartbeat was dropped before it left. */
   heartbeatFailed(): void;
   /** The snapshot for the member was delivered, or given up. */

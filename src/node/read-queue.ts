@@ -107,11 +107,14 @@ export class ReadQueue {
     refuse(asking, error);
   }
 
-  expire(now: number, errorOf: (since: number) => CofferError): void {
+  /** Ends those whose time is over; answers how many. */
+  expire(now: number, errorOf: (since: number) => CofferError): number {
+    let expired = 0;
     const live = (reads: readonly WaitingRead[]): WaitingRead[] =>
       reads.filter((read) => {
         if (read.deadline > now) return true;
         read.reject(errorOf(read.since));
+        expired++;
         return false;
       });
     if (this.#asking.length > 0) this.#asking = live(this.#asking);
@@ -123,6 +126,7 @@ export class ReadQueue {
     this.#confirmed = this.#confirmed
       .map(({ index, reads }) => ({ index, reads: live(reads) }))
       .filter(({ reads }) => reads.length > 0);
+    return expired;
   }
 
   failAll(error: CofferError): void {

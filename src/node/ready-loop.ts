@@ -1,6 +1,7 @@
 import { CofferError } from "../errors.ts";
 import type { Leadership, Message, Raft, ReadState, Ready } from "../core/raft/mod.ts";
 import type { SnapshotMeta } from "../core/raft/mod.ts";
+import type { Clock } from "../stdx/mod.ts";
 import type { EntryApplier, Prepared } from "./entry-applier.ts";
 import type { LogStore } from "./ports.ts";
 
@@ -11,12 +12,17 @@ export interface ReadyLoopDeps {
   readonly raft: Raft;
   readonly log: LogStore;
   readonly applier: EntryApplier;
+  readonly clock: Clock;
   send(messages: readonly Message[]): void;
   onLeadership(leadership: Leadership): void;
   onReads(states: readonly ReadState[]): void;
   /** Puts a snapshot that has arrived in place of state and log. */
   install(meta: SnapshotMeta): void;
-  onApplied(applied: ReturnType<EntryApplier["apply"]>, prepared: Prepared): void;
+  onApplied(
+    applied: ReturnType<EntryApplier["apply"]>,
+    prepared: Prepared,
+    milliseconds: number,
+  ): void;
   onBlocked(error: CofferError): void;
   onUnblocked(): void;
 }
@@ -96,7 +102,7 @@ export class ReadyLoop {
   }
 
   #carryOut(held: Held): void {
-    const { raft, log, applier, send, install, onApplied } = this.#deps;
+    const { raft, log, applier, clock, send, install, onApplied } = this.#deps;
     const { ready } = held;
     if (!held.isSaved) {
       if (ready.snapshot !== undefined && !held.isInstalled) {
@@ -112,7 +118,9 @@ export class ReadyLoop {
     }
     if (ready.committedEntries.length === 0 || held.isSuperseded) return;
     held.prepared ??= applier.prepare(ready.committedEntries);
-    onApplied(applier.apply(held.prepared), held.prepared);
+    const began = clock.now();
+    const applied = applier.apply(held.prepared);
+    onApplied(applied, held.prepared, clock.now() - began);
   }
 }
 

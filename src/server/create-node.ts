@@ -5,7 +5,7 @@ import type { MemberId } from "../core/types/mod.ts";
 import { MemberNode, confStateAtStart } from "../node/mod.ts";
 import { createPrng } from "../stdx/mod.ts";
 import { openSnapshotStore } from "../storage/mod.ts";
-import type { Metrics } from "../telemetry/mod.ts";
+import { type Metrics, countApplied } from "../telemetry/mod.ts";
 import { encodeConfState } from "../wire/mod.ts";
 import { processClock, processScheduler } from "./clock.ts";
 import type { End } from "./ends.ts";
@@ -36,6 +36,8 @@ export interface NodeParts {
 
 /** etcd's default, in milliseconds. */
 const PROGRESS_INTERVAL_MS = 600_000;
+/** As etcd's warning of slow applies has it. */
+const SLOW_APPLY_MS = 100;
 
 /** Milliseconds that a request may wait for the cluster: etcd's 5 s and two election timeouts. */
 export function requestTimeoutMs({ electionMs }: ServerConfig): number {
@@ -112,6 +114,7 @@ function nodeObserver(
 ): NodeObserver {
   let pending = 0;
   let leader = 0n;
+  let isLeader = false;
   metrics.observe({
     hasLeader: () => leader !== 0n,
     isLeader: () => leader === ids.memberId,
@@ -119,6 +122,7 @@ function nodeObserver(
     quotaBytes: () => config.quotaBytes,
     dbBytes: () => files.store.size().total,
     dbBytesInUse: () => files.store.size().inUse,
+    dbOpenReads: () => files.store.openSnapshots(),
     auditBlocked: () => files.audit.blocked !== undefined,
   });
   if (network !== undefined) {
@@ -130,10 +134,19 @@ function nodeObserver(
   }
   return {
     proposed: (count) => metrics.batchProposals.observe(count),
-    applied: () => undefined,
+    applied: (entries, results, milliseconds) => {
+      if (milliseconds > SLOW_APPLY_MS) metrics.slowApplies.inc();
+      for (const [i, { proposals }] of entries.entries()) {
+        for (const [j, { command }] of proposals.entries()) {
+          const result = results[i]?.[j];
+          if (result !== undefined) countApplied(metrics, { command, result, isLeader });
+        }
+      }
+    },
     leadership: (change) => {
       if (change.leader !== 0n && change.leader !== leader) metrics.leaderChanges.inc();
       leader = change.leader;
+      isLeader = change.isLeader;
       const text = change.leader === 0n ? "none" : change.leader.toString(16);
       host.log.info("Leadership", { leader: text, isLeader: change.isLeader });
     },
@@ -141,6 +154,7 @@ function nodeObserver(
       pending = count;
     },
     proposalsFailed: (count) => metrics.proposalsFailed.inc(count),
+    readsFailed: (count) => metrics.readIndexesFailed.inc(count),
     heartbeatFailed: () => metrics.heartbeatFailures.inc(),
     snapshotSent: (to, delivered) => {
       const id = idOf.get(to);

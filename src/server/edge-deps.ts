@@ -70,6 +70,7 @@ export function createEdgeDeps(parts: {
       newTenantKeys: (tenant) => keyring.newTenantKeys(tenant),
     },
     audit: auditPort(audit),
+    metrics: parts.metrics,
     random: {
       // Positive, as etcd draws them, and never 0.
       leaseId: () => leaseId(randomBytes(8).readBigUInt64BE() & 0x7fffffffffffffffn || 1n),

@@ -38,14 +38,20 @@ export async function openFiles(
   try {
     // The log's lock guards the folder, so no other process is at it.
     completeInstall({ dataDir, raftLog, log });
-    const store = openStateStore({ path: join(dataDir, "state.db"), commit: "later" });
+    const store = openStateStore({
+      path: join(dataDir, "state.db"),
+      commit: "later",
+      onCommit: (seconds) => metrics.backendCommit.observe(seconds),
+    });
     try {
       const audit = await (deps.openAudit ?? openAudit)({
         folder: join(dataDir, "audit"),
         memberId: ids.memberId.toString(16),
         clock: processClock,
         log,
+        onFailed: (records) => metrics.auditFailures.inc(records),
       });
+      audit.onWritten((records) => metrics.auditRecords.inc(records));
       return { raftLog, store, audit };
     } catch (error) {
       store.close();

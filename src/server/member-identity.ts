@@ -25,6 +25,8 @@ export interface MemberIdentity {
     EdgeParts,
     "identity" | "tokens" | "revocations" | "issuers" | "certificateRules"
   >;
+  /** Issuers whose keys cannot be fetched now. */
+  failedIssuers(): number;
   issueToken(order: {
     readonly subject: string;
     readonly groups: readonly string[];
@@ -91,6 +93,9 @@ export function openMemberIdentity(deps: Deps): MemberIdentity {
       issuers: issuerPort(issuers, identity),
       certificateRules: certificateRulePort(config, identity),
     },
+    failedIssuers: () =>
+      issuers.all().filter(({ issuer }) => identity.issuerKeys(issuer)?.failure !== undefined)
+        .length,
     issueToken: (order) => issue({ ...order, tenantIds: tenantIdsOf(node, order.tenants) }),
     close: () => {
       endRotation();

@@ -220,6 +220,11 @@ async function openClientPort(
 ): Promise<Pick<Member, "listening" | "issueToken">> {
   const identity = openMemberIdentity({ config, node, keyring, log: host.log });
   ends.push(() => identity.close());
+  metrics.observe({
+    sealed: () => keyring.status().sealed,
+    tokenCacheEntries: () => identity.identity.cachedTokens,
+    jwksFailures: () => identity.failedIssuers(),
+  });
   const edge = createEdge(
     createEdgeDeps({
       config,
@@ -242,6 +247,7 @@ async function openClientPort(
   const server = createServer({
     edge,
     log: host.log,
+    metrics,
     tls: clientTls?.tls,
     listen: config.listenClientUrls.map(listenAddress),
     versions: versionsOf(host.version),
@@ -252,6 +258,7 @@ async function openClientPort(
     },
   });
   ends.push(() => server.close());
+  metrics.observe({ connections: () => server.connections });
   ends.push(keepCertificates({ config, host, metrics }, clientTls, server));
   return {
     listening: await server.listen(),

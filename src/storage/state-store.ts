@@ -35,6 +35,8 @@ export interface StateStoreOptions {
   readonly commit?: "each" | "later";
   /** Above this the file takes no more: `no-space`. Unbounded unless given. */
   readonly fileBytesMax?: number;
+  /** The time that each commit took. */
+  readonly onCommit?: (seconds: number) => void;
 }
 
 export interface StateSize {
@@ -48,6 +50,8 @@ export interface StateSize {
 export interface StateStore extends FsmBackend {
   readonly path: string;
   size(): StateSize;
+  /** Snapshots that are open now. */
+  openSnapshots(): number;
   /**
    * Makes all that was committed durable and copies the write-ahead log back as far as open snapshots
    * allow. Returns the applied index that a crash can no longer take back.
@@ -178,6 +182,7 @@ function createStore(database: Database, options: StateStoreOptions): StateFile 
     ...scopes,
     ...createSpace(database, transactions.transaction),
     snapshot: snapshots.take,
+    openSnapshots: snapshots.open,
     checkpoint() {
       return withStateErrors(path, () => {
         assert(!database.inTransaction, "Checkpoint before the state was flushed");
@@ -230,14 +235,16 @@ function syncWal(path: string): void {
 
 function createTransaction(
   database: Database,
-  { path, commit: when = "each" }: StateStoreOptions,
+  { path, commit: when = "each", onCommit }: StateStoreOptions,
   on: { readonly begun: () => void; readonly committed: () => void },
 ): Pick<FsmBackend, "transaction" | "flush"> {
   const begin = database.prepare("BEGIN IMMEDIATE");
   const commit = database.prepare("COMMIT");
   const rollback = database.prepare("ROLLBACK");
   const end = (): void => {
+    const start = performance.now();
     commit.run();
+    onCommit?.((performance.now() - start) / 1000);
     on.committed();
   };
   const guarded = <T>(work: () => T): T => {
@@ -326,6 +333,7 @@ function copyBack(database: Database): void {
 
 interface SnapshotPool {
   take(): BackendSnapshot;
+  open(): number;
   close(): void;
 }
 
@@ -348,6 +356,7 @@ function createSnapshotPool(path: string): SnapshotPool {
         return { ...connection.reader, close: () => release(connection) };
       });
     },
+    open: () => busy.size,
     close() {
       for (const connection of [...idle, ...busy]) connection.database.close();
       idle.length = 0;

@@ -8,6 +8,7 @@ export {
   type RpcMetrics,
   type RpcType,
 } from "./metrics.ts";
+export { countApplied, countTxn } from "./operations.ts";
 export type { PeerMetrics } from "./peer-metrics.ts";
 export {
   createLogger,

@@ -23,6 +23,23 @@ export interface TestServer extends AsyncDisposable {
   readonly health: boolean[];
 }
 
+/** Metrics that are told of calls as they end, and count nothing. */
+export function callMetrics(
+  handled: (path: string, status: number) => void = () => undefined,
+): ServerOptions["metrics"] {
+  const ignore = (): void => undefined;
+  return {
+    rpc: (_type, service, method) => ({
+      started: ignore,
+      received: ignore,
+      sent: ignore,
+      handled: (status) => handled(`/${service}/${method}`, status),
+    }),
+    clientReceivedBytes: { inc: ignore },
+    clientSentBytes: { inc: ignore },
+  };
+}
+
 /** A server on free ports, over TLS and plaintext, in front of a fake edge. */
 export async function startServer(options: Partial<ServerOptions> = {}): Promise<TestServer> {
   const edge = new FakeEdge();
@@ -44,7 +61,7 @@ export async function startServer(options: Partial<ServerOptions> = {}): Promise
     onHealth: (isHealthy) => void health.push(isHealthy),
     onRefusedConnection: ({ kind, reason }) =>
       void (kind === "ended" ? ended : refused).push(reason),
-    onHandled: (path, status) => void handled.push({ path, status }),
+    metrics: callMetrics((path, status) => void handled.push({ path, status })),
     ...options,
   });
   const bound = await server.listen();

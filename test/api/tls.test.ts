@@ -14,7 +14,7 @@ import { encodeName } from "../../src/pki/name.ts";
 import { forge, intermediate, openRoot } from "../pki/forged.ts";
 import { createCa } from "./certificates.ts";
 import { FakeEdge } from "./fake-edge.ts";
-import { ca, serverCertificate, startServer } from "./harness.ts";
+import { ca, callMetrics, serverCertificate, startServer } from "./harness.ts";
 import { closed } from "../setup/closed.ts";
 
 const clientLeaf = ca.issue({ name: "alice", use: "clientAuth" });
@@ -198,6 +198,7 @@ test("http listeners exist on loopback only, and ports in use are told", async (
   const options = {
     edge: new FakeEdge(),
     log: silentLogger,
+    metrics: callMetrics(),
     versions: { etcd: "3.6.14", cluster: "3.6.0", coffer: "0.1.0" },
     metricsText: () => "",
   };

@@ -42,6 +42,7 @@ export const silentObserver: NodeObserver = {
   leadership: () => undefined,
   pending: () => undefined,
   proposalsFailed: () => undefined,
+  readsFailed: () => undefined,
   heartbeatFailed: () => undefined,
   snapshotSent: () => undefined,
 };

@@ -273,6 +273,7 @@ export class Life implements Station {
       },
       pending: () => undefined,
       proposalsFailed: (count) => coverage.add("proposals out of time", count),
+      readsFailed: (count) => coverage.add("reads out of time", count),
       heartbeatFailed: () => undefined,
       snapshotSent: (_, delivered) =>
         coverage.add(delivered ? "snapshots delivered" : "snapshots given up"),

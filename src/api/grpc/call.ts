@@ -1,9 +1,10 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 
 import type { Caller } from "../../edge/mod.ts";
-import { CofferError, type GrpcStatus, grpcStatus } from "../../errors.ts";
+import { CofferError, grpcStatus } from "../../errors.ts";
 import type { Logger } from "../../telemetry/mod.ts";
 import { FrameReader } from "../../proto/mod.ts";
+import type { MethodCounts } from "./call-counts.ts";
 import { endsWithinMessage, errorOfFault, noMessage, tooManyMessages } from "./fault.ts";
 import type { StreamCall, StreamHandler, StreamMethod, UnaryMethod } from "./method.ts";
 import { OK, type Outcome, outcomeOf, percentEncode, timeoutMs } from "./status.ts";
@@ -20,7 +21,6 @@ export interface CallContext {
   /** Open calls of streaming methods, which a stopping server must end itself. */
   readonly streams: Set<ServerCall>;
   readonly now: () => number;
-  onHandled(path: string, status: GrpcStatus, milliseconds: number): void;
 }
 
 /** Bytes of requests under way that all clients together may have us hold. */
@@ -47,6 +47,7 @@ export class ServerCall implements StreamCall {
   readonly #stream: ServerHttp2Stream;
   readonly #context: CallContext;
   readonly #path: string;
+  readonly #counts: MethodCounts;
   readonly #reader: FrameReader;
   readonly #started: number;
   #handler: StreamHandler | undefined;
@@ -58,9 +59,16 @@ export class ServerCall implements StreamCall {
   #done = false;
   #trailers: Readonly<Record<string, string>> = OK_TRAILERS;
 
-  constructor(stream: ServerHttp2Stream, path: string, caller: Caller, context: CallContext) {
+  constructor(
+    stream: ServerHttp2Stream,
+    method: { readonly path: string; readonly counts: MethodCounts },
+    caller: Caller,
+    context: CallContext,
+  ) {
+    const { path, counts } = method;
     this.#stream = stream;
     this.#path = path;
+    this.#counts = counts;
     this.caller = caller;
     this.#context = context;
     this.#reader = new FrameReader({
@@ -68,6 +76,7 @@ export class ServerCall implements StreamCall {
       errorOf: errorOfFault,
     });
     this.#started = context.now();
+    counts.started();
     stream.on("wantTrailers", () => this.#sendTrailers());
     stream.on("close", () => this.#closed());
     stream.on("error", (error: unknown) => {
@@ -88,6 +97,7 @@ export class ServerCall implements StreamCall {
         for (let next = this.#reader.next(); next !== undefined; next = this.#reader.next()) {
           if (message !== undefined) throw tooManyMessages();
           message = next;
+          this.#counts.received(next);
         }
       } catch (error) {
         this.finish(error);
@@ -130,7 +140,9 @@ export class ServerCall implements StreamCall {
   }
 
   write(frame: Buffer): void {
-    if (!this.#done) this.#stream.write(frame);
+    if (this.#done) return;
+    this.#stream.write(frame);
+    this.#counts.sent(frame);
   }
 
   pause(): void {
@@ -175,6 +187,7 @@ export class ServerCall implements StreamCall {
       while (!this.#paused && !this.#done) {
         const message = this.#reader.next();
         if (message !== undefined) {
+          this.#counts.received(message);
           this.#handler?.onMessage(message);
           continue;
         }
@@ -195,6 +208,7 @@ export class ServerCall implements StreamCall {
     const stream = this.#stream;
     stream.respond(RESPONSE_HEADERS, TRAILERS_FOLLOW);
     stream.end(frame);
+    this.#counts.sent(frame);
     // Where trailers follow, node closes the write side only after the frame has left, and asks for
     // the trailers a turn of the event loop later. Closed here, it asks as the frame leaves; node's own
     // call then finds it done. Without trailers node does the same (lib/internal/http2/core.js).
@@ -230,8 +244,7 @@ export class ServerCall implements StreamCall {
     const handler = this.#handler;
     this.#handler = undefined;
     handler?.onClose();
-    const { now, onHandled } = this.#context;
-    onHandled(this.#path, outcome.status, now() - this.#started);
+    this.#counts.handled(outcome.status, this.#context.now() - this.#started);
   }
 
   /**

@@ -33,6 +33,7 @@ export function healthMethods(edge: Edge, services: ReadonlySet<string>): readon
     ),
     {
       kind: "stream",
+      type: "server_stream",
       path: "/grpc.health.v1.Health/Watch",
       serve: (call) => watchHealth(servingStatus, call),
     },

@@ -33,6 +33,7 @@ export function leaseMethods(edge: Edge): readonly Method[] {
     ),
     {
       kind: "stream",
+      type: "bidi_stream",
       path: "/etcdserverpb.Lease/LeaseKeepAlive",
       serve: (call) => keepAlive(edge, call),
     },

@@ -14,6 +14,7 @@ export interface UnaryMethod {
 
 export interface StreamMethod {
   readonly kind: "stream";
+  readonly type: "server_stream" | "bidi_stream";
   readonly path: string;
   serve(call: StreamCall): StreamHandler;
 }

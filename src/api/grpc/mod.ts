@@ -3,3 +3,4 @@ export { MESSAGE_BYTES_MAX } from "./fault.ts";
 export { type Peer, callerOf } from "./metadata.ts";
 export { type GrpcService, type GrpcServiceOptions, createGrpcService } from "./service.ts";
 export { percentEncode, timeoutMs } from "./status.ts";
+export type { CallMetrics } from "./call-counts.ts";

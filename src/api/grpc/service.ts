@@ -1,9 +1,10 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 
 import type { Edge, PeerCertificate } from "../../edge/mod.ts";
-import { type GrpcStatus, grpcStatus } from "../../errors.ts";
+import { grpcStatus } from "../../errors.ts";
 import type { Logger } from "../../telemetry/mod.ts";
 import { type CallContext, ServerCall } from "./call.ts";
+import { type CallMetrics, UNCOUNTED, countsOf } from "./call-counts.ts";
 import { auditMethods } from "./audit.ts";
 import { certificateMethods } from "./certificates.ts";
 import { clusterMethods } from "./cluster.ts";
@@ -27,12 +28,12 @@ import { watchMethods } from "./watch.ts";
 /** A request that is not complete after this time is refused. */
 const REQUEST_MS_MAX = 30_000;
 const SWEEP_MS = 5000;
+const UNKNOWN_METHOD = { path: "unknown", counts: UNCOUNTED };
 
 export interface GrpcServiceOptions {
   readonly edge: Edge;
   readonly log: Logger;
-  /** Called once per call, with its duration. */
-  onHandled?(path: string, status: GrpcStatus, milliseconds: number): void;
+  readonly metrics: CallMetrics;
   /** Largest message accepted, in bytes. */
   readonly messageBytesMax?: number;
 }
@@ -54,6 +55,12 @@ export interface GrpcService {
 export function createGrpcService(options: GrpcServiceOptions): GrpcService {
   const methods = methodTable(options.edge);
   const services = new Set([...methods.keys()].map(serviceOf));
+  const counted = new Map(
+    [...methods].map(([path, method]) => [
+      path,
+      { path, counts: countsOf(options.metrics, method) },
+    ]),
+  );
   const context: CallContext = {
     log: options.log,
     messageBytesMax: options.messageBytesMax ?? MESSAGE_BYTES_MAX,
@@ -61,7 +68,6 @@ export function createGrpcService(options: GrpcServiceOptions): GrpcService {
     receiving: { bytes: 0 },
     streams: new Set(),
     now: () => performance.now(),
-    onHandled: options.onHandled ?? (() => undefined),
   };
   const sweep = setInterval(() => sweepIncomplete(context), SWEEP_MS).unref();
   return {
@@ -69,8 +75,8 @@ export function createGrpcService(options: GrpcServiceOptions): GrpcService {
     handle: (stream, headers, peer) => {
       const path = headers[":path"] ?? "";
       const method = methods.get(path);
-      const name = method === undefined ? "unknown" : path;
-      const call = new ServerCall(stream, name, callerOf(headers, peer), context);
+      const named = counted.get(path) ?? UNKNOWN_METHOD;
+      const call = new ServerCall(stream, named, callerOf(headers, peer), context);
       if (method === undefined) call.refuse(unknownMethod(path, services));
       else if (method.kind === "unary") call.serveUnary(method, headers);
       else call.serveStream(method, headers);

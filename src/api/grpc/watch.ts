@@ -14,6 +14,7 @@ export function watchMethods(edge: Edge): readonly Method[] {
   return [
     {
       kind: "stream",
+      type: "bidi_stream",
       path: "/etcdserverpb.Watch/Watch",
       serve: (call) => serveWatch(edge, call),
     },
