@@ -19,7 +19,7 @@ import { peerUrlsOf } from "./bootstrap.ts";
 import { type FileEnd, expiryMetrics, readEnds, warnOfExpiry } from "./certificate-expiry.ts";
 import { type ClientTls, listenAddress, readTls } from "./client-port.ts";
 import { processClock, processScheduler } from "./clock.ts";
-import { recordConnection } from "./connection-audit.ts";
+import { connectionRecords } from "./connection-audit.ts";
 import { type NodeParts, createNode } from "./create-node.ts";
 import { createEdgeDeps } from "./edge-deps.ts";
 import { type End, endAll } from "./ends.ts";
@@ -244,6 +244,8 @@ async function openClientPort(
   );
   ends.push(() => edge.close());
   const clientTls = readTls(config);
+  const connections = connectionRecords({ audit: files.audit, log: host.log });
+  ends.push(() => connections.close());
   const server = createServer({
     edge,
     log: host.log,
@@ -253,9 +255,7 @@ async function openClientPort(
     versions: versionsOf(host.version),
     metricsText: () => metrics.text(),
     onHealth: (isHealthy) => (isHealthy ? metrics.healthSuccesses : metrics.healthFailures).inc(),
-    onRefusedConnection: (refused) => {
-      recordConnection(refused, { audit: files.audit, log: host.log });
-    },
+    onRefusedConnection: (refused) => connections.add(refused),
   });
   ends.push(() => server.close());
   metrics.observe({ connections: () => server.connections });
