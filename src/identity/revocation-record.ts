@@ -174,9 +174,10 @@ function covers(target: RevocationTarget, old: RevocationTarget): boolean {
 /** When the last credential that the target names must have ended. Milliseconds. */
 function endOf(order: RevocationOrder): number {
   const { target, now, certificateEnds } = order;
-  const isOfCertificates =
-    target.kind === "certificate" || target.issuer === "certificate" || target.issuer === "";
-  if (isOfCertificates) return certificateEnds ?? now + CERTIFICATE_SECONDS_MAX * 1000;
+  const longest = now + CERTIFICATE_SECONDS_MAX * 1000;
+  if (target.kind === "certificate") return certificateEnds ?? longest;
+  // One certificate's end says nothing of what else the subject holds.
+  if (target.issuer === "certificate" || target.issuer === "") return longest;
   const age = order.maxAgeSeconds ?? MAX_AGE_SECONDS_MAX;
   // Of one token only the issuer knows when it began: at the latest now.
   const begun = "issuedBefore" in target ? target.issuedBefore * 1000 : now;

@@ -130,6 +130,7 @@ test("how long a record is kept", () => {
   assert.ok(until({ kind: "issuer", issuer: "i", issuedBefore: NOW - 7200 }) < 0);
   const certificate = { kind: "certificate", thumbprint: THUMBPRINT } as const;
   assert.equal(until(certificate, { certificateEnds: NOW_MS + day }), day);
+  assert.equal(until(subject("", NOW), { certificateEnds: 1 }), until(subject("", NOW)));
   assert.ok(until(certificate) > 3650 * day);
   // Certificates are among what a subject of any issuer holds.
   assert.ok(
