@@ -22,6 +22,8 @@ export interface Command {
   readonly usage: string;
   /** One line. */
   readonly summary: string;
+  /** What each argument may be, where that takes more than its name. */
+  readonly argumentHelp?: readonly (readonly [name: string, help: string])[];
   /** Lines that a reader can copy, and what each does. */
   readonly examples: readonly Example[];
   readonly options: OptionTable;
@@ -101,6 +103,7 @@ export interface ClientCommand<Table extends OptionTable> {
   readonly name: string;
   readonly usage: string;
   readonly summary: string;
+  readonly argumentHelp?: Command["argumentHelp"];
   readonly examples: readonly Example[];
   readonly options: Table;
   /** How many positional arguments it takes: least and most. */
@@ -113,7 +116,7 @@ export interface ClientCommand<Table extends OptionTable> {
 export function clientCommand<const Table extends OptionTable>(
   command: ClientCommand<Table>,
 ): Command {
-  const { name, usage, summary, examples, arity } = command;
+  const { name, usage, summary, argumentHelp = [], examples, arity } = command;
   const options: OptionTable = { format: formatOption, ...command.options };
   const run = async (argv: readonly string[], context: Context): Promise<ExitCode> => {
     const parsed = parseCommandLine({ ...clientOptions, ...options }, argv);
@@ -137,7 +140,7 @@ export function clientCommand<const Table extends OptionTable>(
       await client.close();
     }
   };
-  return { name, usage, summary, examples, options, isClient: true, run };
+  return { name, usage, summary, argumentHelp, examples, options, isClient: true, run };
 }
 
 function checkArity(

@@ -32,7 +32,8 @@ function oneLine(text: string): string {
 
 const steps: { readonly [code in ErrorCode]?: string } = {
   "key-empty": "Give a key; for all keys use: coffer get --prefix ''",
-  compacted: "Older revisions are gone: leave --rev out, or give a newer revision.",
+  compacted:
+    "Older revisions are gone: give a newer one, as coffer history KEY shows them, or leave --rev out.",
   "future-revision": "See the current revision with: coffer status -w json",
   "no-space":
     "The quota is used up: delete keys, run coffer compact, or let an operator raise it: that of the tenant with coffer tenant set NAME --max-bytes, the member's with --quota-bytes.",
@@ -68,14 +69,31 @@ const steps: { readonly [code in ErrorCode]?: string } = {
   "deadline-exceeded":
     "See whether there is a leader: coffer status; or wait longer with --command-timeout.",
   "not-found": "See what there is: coffer get --prefix '' --keys-only, or coffer tenant list",
+  "already-exists": "See what there is: coffer get --prefix '' --keys-only, or coffer tenant list",
   conflict: "Somebody changed it meanwhile: look again and repeat.",
 };
+
+const NO_RIGHT =
+  "The credential is good, and has no right in this tenant: ask who may coffer policy add one, or name another with --tenant.";
+
+/** What lists the things that a command, or a group of them, is about. */
+const lists: readonly (readonly [words: string, list: string])[] = [
+  ["tenant", "tenant list"],
+  ["policy", "policy list"],
+  ["issuer", "issuer list"],
+  ["pki rule", "pki rule list"],
+  ["token unrevoke", "token revocations"],
+];
 
 function nextStep(error: CofferError, command: string): string {
   // A member that was removed; one that is stopped on purpose does not fail.
   if (command === "server" && error.code === "stopped") {
     return "Add it again with coffer member add, and start it on an empty --data-dir.";
   }
+  if (command === "token whoami" && error.code === "permission-denied") return NO_RIGHT;
+  const isNamed = error.code === "not-found" || error.code === "already-exists";
+  const list = isNamed ? lists.find(([words]) => `${command} `.startsWith(`${words} `)) : undefined;
+  if (list !== undefined) return `See what there is: coffer ${list[1]}`;
   const step = steps[error.code];
   if (step !== undefined) return step;
   const { exit } = errorRow(error.code);

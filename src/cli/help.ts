@@ -43,6 +43,7 @@ export function commandHelp(command: Command): string {
     "",
     `Usage: coffer ${name} ${usage}`.trimEnd(),
     "",
+    ...section("Arguments:", columns(command.argumentHelp ?? [])),
     ...section("Options:", optionLines(command.options, name === "server")),
     ...section(
       "To reach the cluster:",

@@ -83,3 +83,16 @@ function quoteField(field: string): string {
   if (/^[^\s",#+-](?:[^",\r\n]*[^\s",])?$/.test(field)) return field;
   return `"${field.replaceAll('"', '""')}"`;
 }
+
+/** What the arguments of a row may be, for `--help`. */
+export const ROW_HELP: readonly (readonly [name: string, help: string])[] = [
+  ["SUBJECT", "user:NAME, sa:NAME, cert:NAME, group:NAME, or role:NAME"],
+  ["OBJECT", "a key, or a prefix and one star; for admin what it is about, as policy/change, or *"],
+  ["ACTION", "read, list, watch, write, delete, lease, admin, or *"],
+];
+
+/** And those of a question about the policy. */
+export const ACTION_HELP: typeof ROW_HELP = [
+  ["ACTION", "read, list, watch, write, delete, lease, or admin"],
+  ["KEY", "a key; for admin what it is about, as policy/change"],
+];

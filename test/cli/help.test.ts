@@ -80,6 +80,14 @@ describe("help", () => {
     assert.equal((await run(["lease"])).code, exitCode.usage);
   });
 
+  test("policy add --help says what its arguments may be", async () => {
+    const { stdout } = await run(["policy", "add", "--help"]);
+    assert.match(
+      stdout,
+      /\nArguments:\n {2}SUBJECT +user:NAME, .+\n {2}OBJECT .+\n {2}ACTION +read, /,
+    );
+  });
+
   test("get --help as a golden", async () => {
     const { stdout } = await run(["get", "--help"]);
     assert.match(stdout, /^ {2}-w, --write-out simple\|json +form of the output \(simple\)$/m);

@@ -234,6 +234,36 @@ describe("failures", () => {
     });
   }
 
+  test("what is not there, or there already, points to the list of its kind", async () => {
+    const absent = new CofferError("not-found");
+    const client = {
+      range: () => Promise.reject(absent),
+      tenantShow: () => Promise.reject(absent),
+      tenantCreate: () => Promise.reject(new CofferError("already-exists")),
+      policyChange: () => Promise.reject(absent),
+      tokenUnrevoke: () => Promise.reject(absent),
+      issuerShow: () => Promise.reject(absent),
+    };
+    const step = async (words: string): Promise<string | undefined> =>
+      (await run(words.split(" "), { client })).stderr.split("\n")[1];
+    assert.match((await step("get a")) ?? "", /coffer get --prefix/);
+    assert.equal(await step("tenant show x"), "See what there is: coffer tenant list");
+    assert.equal(await step("tenant create x"), "See what there is: coffer tenant list");
+    assert.equal(
+      await step("policy remove user:x a read"),
+      "See what there is: coffer policy list",
+    );
+    assert.equal(await step("token unrevoke ab"), "See what there is: coffer token revocations");
+    assert.equal(await step("issuer show x"), "See what there is: coffer issuer list");
+  });
+
+  test("who has no right is not sent round in a circle by whoami", async () => {
+    const client = { whoAmI: () => Promise.reject(new CofferError("permission-denied")) };
+    const { code, stderr } = await run(["token", "whoami"], { client });
+    assert.equal(code, 4);
+    assert.match(stderr, /\nThe credential is good, and has no right in this tenant/);
+  });
+
   test("a request without an answer points to the leader; a member that cannot start, to its options", async () => {
     const late = await failing(new CofferError("deadline-exceeded"));
     assert.match(late.stderr, /leader: coffer status/);

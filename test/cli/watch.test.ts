@@ -102,6 +102,11 @@ describe("watch", () => {
     const reason = "etcdserver: permission denied";
     const denied = watching([response({ created: true, canceled: true, cancelReason: reason })]);
     assert.equal((await run(["watch", "w"], { client: denied })).code, 4);
+    const inWords = `rpc error: code = PermissionDenied desc = ${reason}`;
+    const told = watching([response({ created: true, canceled: true, cancelReason: inWords })]);
+    const { code, stderr } = await run(["watch", "w"], { client: told });
+    assert.equal(code, 4);
+    assert.match(stderr, /^Error: etcdserver: permission denied\n/);
   });
 });
 

@@ -4,7 +4,7 @@ import { finished } from "node:stream/promises";
 import { path } from "../../config/mod.ts";
 import { CofferError, exitCode } from "../../errors.ts";
 import { ANY_RECORD, memberOption, oldestOf, onMembers } from "../audit-members.ts";
-import { clientCommand, type Command, waitFor } from "../command.ts";
+import { clientCommand, type Command, tableFormatOption, waitFor } from "../command.ts";
 import { type Io, write } from "../io.ts";
 import { headerJson, type Json, jsonText } from "../json.ts";
 import { mistake } from "../keys.ts";
@@ -90,7 +90,7 @@ export const auditCheckpoints: Command = clientCommand({
       "what coffer audit verify --checkpoints takes",
     ],
   ],
-  options: {},
+  options: { format: tableFormatOption },
   arity: [0, 0],
   run: async (call) => {
     const { header, body } = await waitFor(call, call.client.auditCheckpoints());

@@ -1,6 +1,6 @@
 import { integer, onOff } from "../../config/mod.ts";
 import type { HistoryEntry } from "../client-port.ts";
-import { clientCommand, type Command, waitFor } from "../command.ts";
+import { clientCommand, type Command, tableFormatOption, waitFor } from "../command.ts";
 import { write } from "../io.ts";
 import { headerJson, type Json, jsonText, kvJson } from "../json.ts";
 import { keyOf } from "../keys.ts";
@@ -17,6 +17,7 @@ export const history: Command = clientCommand({
     ["coffer diff /app/url", "what the last change changed"],
   ],
   options: {
+    format: tableFormatOption,
     limit: { name: "limit", parser: integer({ min: 1 }), help: "at most this many (20)" },
     before: { name: "before", parser: integer(), help: "only revisions before this one" },
     values: { name: "values", parser: onOff, help: "show the values too, if you may read them" },

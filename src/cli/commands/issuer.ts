@@ -1,5 +1,5 @@
 import { duration, list, onOff, type Parser, path, text } from "../../config/mod.ts";
-import { type Call, clientCommand, type Command, waitFor } from "../command.ts";
+import { type Call, clientCommand, type Command, tableFormatOption, waitFor } from "../command.ts";
 import { inputFile } from "../input-file.ts";
 import { write } from "../io.ts";
 import { issuerRecordOf } from "../issuer-record.ts";
@@ -130,7 +130,7 @@ const listIssuers: Command = clientCommand({
   usage: "",
   summary: "whose tokens are taken",
   examples: [["coffer issuer list", "and whether the member that answers has their keys"]],
-  options: {},
+  options: { format: tableFormatOption },
   arity: [0, 0],
   run: async (call) => {
     const { header, body } = await waitFor(call, call.client.issuerList());

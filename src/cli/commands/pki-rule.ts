@@ -3,7 +3,7 @@ import { list, onOff, text } from "../../config/mod.ts";
 import { exitCode } from "../../errors.ts";
 import { thumbprintOf } from "../certificate-file.ts";
 import type { CertificateRuleRow, CertificateVerdictRow } from "../certificate-port.ts";
-import { type Call, clientCommand, type Command, waitFor } from "../command.ts";
+import { type Call, clientCommand, type Command, tableFormatOption, waitFor } from "../command.ts";
 import type { Io } from "../io.ts";
 import { write } from "../io.ts";
 import { headerJson, type Json, jsonText } from "../json.ts";
@@ -93,7 +93,7 @@ const listRules: Command = clientCommand({
   usage: "",
   summary: "the rules of client certificates",
   examples: [["coffer pki rule list", "of those that a certificate meets, the narrowest decides"]],
-  options: {},
+  options: { format: tableFormatOption },
   arity: [0, 0],
   run: async (call) => {
     const { header, body } = await waitFor(call, call.client.certificateRuleList());

@@ -1,11 +1,11 @@
 import { list, onOff, text } from "../../config/mod.ts";
 import { prefixRange } from "../../core/types/mod.ts";
 import type { PolicyExplanation, WhoCanAnswer } from "../client-port.ts";
-import { clientCommand, type Command, waitFor } from "../command.ts";
+import { clientCommand, type Command, tableFormatOption, waitFor } from "../command.ts";
 import { write } from "../io.ts";
 import { headerJson, type Json, jsonText } from "../json.ts";
 import { base64OfKey, keyOf, type Target, targetOf } from "../keys.ts";
-import { rowText } from "../policy-rows.ts";
+import { ACTION_HELP, rowText } from "../policy-rows.ts";
 import { safe, table } from "../print.ts";
 
 /** Questions about the policy in force, for those who may read it. */
@@ -19,12 +19,13 @@ const whoCan: Command = clientCommand({
   name: "policy who-can",
   usage: "ACTION KEY [RANGE_END]",
   summary: "list who is named by the policy and may, each with the row that gives it",
+  argumentHelp: ACTION_HELP,
   examples: [
     ["coffer policy who-can read /app/url", "who may read this key?"],
     ["coffer policy who-can write --prefix /app/", "who may write every key below /app/?"],
     ["coffer policy who-can admin policy/change", "who may change the policy?"],
   ],
-  options: rangeOptions,
+  options: { ...rangeOptions, format: tableFormatOption },
   arity: [2, 3],
   run: async (call) => {
     const [action = "", ...names] = call.positional;
@@ -55,6 +56,7 @@ const explain: Command = clientCommand({
   usage: "ACTION KEY [RANGE_END]",
   summary:
     "tell why something is allowed or refused: the rows, the chain of roles, what is missing",
+  argumentHelp: ACTION_HELP,
   examples: [
     ["coffer policy explain read /app/url --as user:alice", "why may alice, or why not?"],
     ["coffer policy explain list --prefix /app/ --as user:alice --groups dev", "with a group"],

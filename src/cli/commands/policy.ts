@@ -6,7 +6,7 @@ import { write } from "../io.ts";
 import { headerJson, jsonText } from "../json.ts";
 import { keyOf, mistake, targetOf } from "../keys.ts";
 import { planOf, replaceOption } from "../policy-plan.ts";
-import { policyText, rowText } from "../policy-rows.ts";
+import { ACTION_HELP, policyText, ROW_HELP, rowText } from "../policy-rows.ts";
 import { safe } from "../print.ts";
 
 const ROW_USAGE = "SUBJECT OBJECT ACTION [allow|deny] | --role MEMBER ROLE";
@@ -41,6 +41,7 @@ const add: Command = clientCommand({
   name: "policy add",
   usage: ROW_USAGE,
   summary: "add a grant, a denial or a role's member",
+  argumentHelp: ROW_HELP,
   examples: [
     ["coffer policy add role:reader '/app/*' read", "the role may read all below /app/"],
     ["coffer policy add --role user:alice role:reader", "alice has the role"],
@@ -55,6 +56,7 @@ const remove: Command = clientCommand({
   name: "policy remove",
   usage: ROW_USAGE,
   summary: "remove a row",
+  argumentHelp: ROW_HELP,
   examples: [["coffer policy remove role:reader '/app/*' read", "running watches end too"]],
   options: { role: roleOption },
   arity: [2, 4],
@@ -97,6 +99,7 @@ const canI: Command = clientCommand({
   name: "policy can-i",
   usage: "ACTION KEY [RANGE_END]",
   summary: "ask whether an action is allowed, and by which row; exit code 4 if not",
+  argumentHelp: ACTION_HELP,
   examples: [
     ["coffer policy can-i read /app/url", "may I read this key?"],
     ["coffer policy can-i watch --prefix /app/ --as user:alice", "may alice watch these?"],

@@ -1,6 +1,6 @@
 import { type Parser, path, text } from "../../config/mod.ts";
 import { readCertificate, thumbprintOf } from "../certificate-file.ts";
-import { type Call, clientCommand, type Command, waitFor } from "../command.ts";
+import { type Call, clientCommand, type Command, tableFormatOption, waitFor } from "../command.ts";
 import { inputFile } from "../input-file.ts";
 import { readStdin, write } from "../io.ts";
 import { headerJson, type Json, jsonText } from "../json.ts";
@@ -87,7 +87,7 @@ const list: Command = clientCommand({
   usage: "",
   summary: "what is revoked, in the cluster or with --tenant in a tenant",
   examples: [["coffer token revocations --tenant blue", "what tenant blue has revoked for itself"]],
-  options: {},
+  options: { format: tableFormatOption },
   arity: [0, 0],
   run: async (call) => {
     const { header, body } = await waitFor(call, call.client.tokenRevocations());

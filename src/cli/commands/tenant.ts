@@ -1,7 +1,7 @@
 import { onOff, type OptionTable, text } from "../../config/mod.ts";
 import type { TenantLimits } from "../../core/types/mod.ts";
 import type { Reply, TenantChange, TenantRow } from "../client-port.ts";
-import { type Call, clientCommand, type Command, waitFor } from "../command.ts";
+import { type Call, clientCommand, type Command, tableFormatOption, waitFor } from "../command.ts";
 import { write } from "../io.ts";
 import { headerJson, jsonText } from "../json.ts";
 import { mistake } from "../keys.ts";
@@ -43,7 +43,7 @@ const list: Command = clientCommand({
   usage: "",
   summary: "all tenants, with what each holds and may hold",
   examples: [["coffer tenant list", "for operators: all; for others: those they are bound to"]],
-  options: {},
+  options: { format: tableFormatOption },
   arity: [0, 0],
   run: async (call) => {
     const { header, body } = await waitFor(call, call.client.tenantList());

@@ -1,6 +1,6 @@
 import { integer, onOff } from "../../config/mod.ts";
 import type { WatchEvent, WatchResponse } from "../../core/types/mod.ts";
-import { CofferError, errorCodeOfText } from "../../errors.ts";
+import { CofferError, errorCodeOfText, errorRow } from "../../errors.ts";
 import { clientCommand, type Command } from "../command.ts";
 import { write } from "../io.ts";
 import { eventJson, headerJson, jsonText } from "../json.ts";
@@ -62,7 +62,12 @@ function cancellation({ cancelReason, compactRevision }: WatchResponse): CofferE
   if (compactRevision > 0) {
     return new CofferError("compacted", `the oldest that is left is ${compactRevision}`);
   }
-  return new CofferError(errorCodeOfText(cancelReason) ?? "canceled", cancelReason || undefined);
+  // As etcd, the server says some of its reasons as grpc's errors print.
+  const reason = cancelReason.replace(/^rpc error: code = \w+ desc = /, "");
+  const code = errorCodeOfText(reason) ?? "canceled";
+  const { text } = errorRow(code);
+  const detail = reason.startsWith(text) ? reason.slice(text.length + ": ".length) : reason;
+  return new CofferError(code, detail || undefined);
 }
 
 function eventPieces(event: WatchEvent): readonly (string | Uint8Array)[] {
