@@ -9,7 +9,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { PeerCertificate } from "../edge/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { type GrpcService, type Peer, callerOf } from "./grpc/mod.ts";
+import { type GrpcService, type Peer, callerOf, stopClient } from "./grpc/mod.ts";
 import type { Web, WebResponse } from "./http/mod.ts";
 import type { ServerLimits } from "./limits.ts";
 import { slowableConnection } from "./slow-down.ts";
@@ -160,8 +160,7 @@ async function answerPlain(
   if (stream.destroyed || stream.closed) return;
   stream.respond({ ":status": answer.status, ...answer.headers });
   await sendBody(stream, method === "HEAD" ? "" : answer.body);
-  // A body is not wanted: the client is told to stop sending it (RFC 9113 §8.1).
-  stream.close(http2.constants.NGHTTP2_NO_ERROR);
+  stopClient(stream);
 }
 
 /** Resolves when all is written, or the client went away. */

@@ -1,4 +1,4 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 
 import type { Caller } from "../../edge/mod.ts";
 import { CofferError, grpcStatus } from "../../errors.ts";
@@ -8,6 +8,7 @@ import type { MethodCounts } from "./call-counts.ts";
 import { endsWithinMessage, errorOfFault, noMessage, tooManyMessages } from "./fault.ts";
 import type { StreamCall, StreamHandler, StreamMethod, UnaryMethod } from "./method.ts";
 import { OK, type Outcome, outcomeOf, percentEncode, timeoutMs } from "./status.ts";
+import { stopClient } from "./stop-client.ts";
 import { sendOkTrailers } from "./trailers.ts";
 
 /** What all calls of a server share. */
@@ -227,12 +228,7 @@ export class ServerCall implements StreamCall {
       return;
     }
     stream.respond({ ...RESPONSE_HEADERS, ...this.#trailers }, NO_BODY);
-    if (!this.#ended) this.#stopClient();
-  }
-
-  /** A client that is still sending is told to stop, without an error (RFC 9113 §8.1). */
-  #stopClient(): void {
-    this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    if (!this.#ended) stopClient(stream);
   }
 
   /** Leaves nothing behind that could act on this call again. */
@@ -260,7 +256,7 @@ export class ServerCall implements StreamCall {
     const isSent = this.#trailers === OK_TRAILERS && sendOkTrailers(this.#stream);
     if (!isSent) this.#stream.sendTrailers(this.#trailers);
     // node sends trailers in a setImmediate of its own, which comes before this one.
-    if (!this.#ended) setImmediate(() => this.#stopClient());
+    if (!this.#ended) setImmediate(() => stopClient(this.#stream));
   }
 
   /** The stream is gone: a reset by the client, the end of the connection, or our own end. */

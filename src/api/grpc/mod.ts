@@ -4,3 +4,4 @@ export { type Peer, callerOf } from "./metadata.ts";
 export { type GrpcService, type GrpcServiceOptions, createGrpcService } from "./service.ts";
 export { percentEncode, timeoutMs } from "./status.ts";
 export type { CallMetrics } from "./call-counts.ts";
+export { stopClient } from "./stop-client.ts";
