@@ -188,9 +188,9 @@ function rpcFamilies(registry: Registry): Metrics["rpc"] {
     const started = startedOf(labels);
     const received = receivedOf(labels);
     const sent = sentOf(labels);
-    const seconds = secondsOf(labels);
-    // Codes appear when first answered: all seventeen for each method would make a scrape of
-    // several milliseconds, mostly zeros.
+    // Codes and times appear when first answered: all seventeen codes and twenty bounds for each method
+    // would make a scrape of several milliseconds, mostly zeros.
+    let seconds: HistogramSeries | undefined;
     const handled: CounterSeries[] = [];
     const handledWith = (status: number): CounterSeries => {
       const known = handled[status];
@@ -204,7 +204,7 @@ function rpcFamilies(registry: Registry): Metrics["rpc"] {
       started: () => started.inc(),
       handled: (status, spent) => {
         handledWith(status).inc();
-        seconds.observe(spent);
+        (seconds ??= secondsOf(labels)).observe(spent);
       },
       received: (messages) => received.inc(messages),
       sent: (messages) => sent.inc(messages),
@@ -252,7 +252,7 @@ function etcdSeries(registry: Registry): Omit<Series, CofferSeries> {
     puts: count("mvcc_put_total", "Puts seen by this member."),
     deletes: count("mvcc_delete_total", "Deletes seen by this member."),
     ranges: count("mvcc_range_total", "Ranges seen by this member."),
-    txns: count("mvcc_txn_total", "Transactions seen by this member."),
+    txns: count("mvcc_txn_total", "Transactions of several operations seen."),
     watchEvents: count("debugging_mvcc_events_total", "Events sent by this member."),
     leasesGranted: count("debugging_lease_granted_total", "Leases granted."),
     leasesRevoked: count("debugging_lease_revoked_total", "Leases revoked."),
@@ -260,7 +260,7 @@ function etcdSeries(registry: Registry): Omit<Series, CofferSeries> {
     leasesExpired: count("debugging_server_lease_expired_total", "Leases expired."),
     leaderChanges: count("server_leader_changes_seen_total", "Changes of leader seen."),
     proposalsFailed: count("server_proposals_failed_total", "Proposals that failed."),
-    slowApplies: count("server_slow_apply_total", "Apply batches that took over 100 ms."),
+    slowApplies: count("server_slow_apply_total", "Batches that took over 100 ms to apply."),
     readIndexesFailed: count("server_read_indexes_failed_total", "Read indexes that failed."),
     heartbeatFailures: count(
       "server_heartbeat_send_failures_total",
@@ -312,7 +312,7 @@ function cofferSeries(registry: Registry): Pick<Series, CofferSeries> {
     decisionsAllowed: decisions[0],
     decisionsDenied: decisions[1],
     auditRecords: count("audit_records_total", "Audit records written."),
-    auditFailures: count("audit_failures_total", "Requests refused, audit not writable."),
+    auditFailures: count("audit_failures_total", "Audit records that could not be written."),
     guardRetries: retries[0],
     policyRetries: retries[1],
   };

@@ -51,11 +51,13 @@ export interface FakeOptions {
   readonly disk?: Disk;
   readonly voters?: readonly MemberId[];
   readonly snapshotEntries?: number;
+  readonly observer?: NodeObserver;
 }
 
 /** Starts a node; its timers are the test's, its turns of the event loop are real. */
 export function startFake(context: TestContext, options: FakeOptions = {}): Fake {
   const { disk = createDisk(), voters = [ME], snapshotEntries = 10_000 } = options;
+  const { observer = silentObserver } = options;
   const time = new VirtualTime();
   const trace: DiskTrace = { saves: [], applies: [], compactions: [] };
   const fatals: unknown[] = [];
@@ -88,7 +90,7 @@ export function startFake(context: TestContext, options: FakeOptions = {}): Fake
       progressIntervalMs: 600_000,
     },
     snapshotEntries,
-    observer: silentObserver,
+    observer,
     logger: silentLogger,
     report: () => ({ version: "0", dbBytes: 0, dbBytesInUse: 0 }),
     onMembers: () => undefined,
