@@ -103,19 +103,21 @@ export class Etcdctl implements Disposable {
       out = out.replaceAll(lease, `{lease${i + 1}}`);
       out = out.replaceAll(BigInt(`0x${lease}`).toString(), `{lease${i + 1}}`);
     }
-    return out
-      .split("\n")
-      .filter((line) => !/^\{"level":|^\d{4}[/-]\d\d|^WARNING:|^\d{4}\//.test(line))
-      .join("\n")
-      .replaceAll(/("(?:cluster_id|member_id|raft_term)":)"?\d+"?/g, "$1N")
-      .replaceAll(/("(?:ClusterID|MemberID|RaftTerm)" : )\d+/g, "$1N")
-      .replaceAll(/\b(election\/)[0-9a-f]+/g, "$1LEASE")
-      .replaceAll(/127\.0\.0\.1:\d+/g, "ADDRESS")
-      .replaceAll(/remaining\(\d+s\)/g, "remaining(N)")
-      // etcd keeps the keys of a lease in a map of Go, which has no order.
-      .replaceAll(/attached keys\(\[(.*?)\]\)/g, (_, keys: string) => {
-        return `attached keys([${keys.split(" ").toSorted().join(" ")}])`;
-      })
-      .replaceAll(/took = [^ \n]+/g, "took = N");
+    return (
+      out
+        .split("\n")
+        .filter((line) => !/^\{"level":|^\d{4}[/-]\d\d|^WARNING:|^\d{4}\//.test(line))
+        .join("\n")
+        .replaceAll(/("(?:cluster_id|member_id|raft_term)":)"?\d+"?/g, "$1N")
+        .replaceAll(/("(?:ClusterID|MemberID|RaftTerm)" : )\d+/g, "$1N")
+        .replaceAll(/\b(election\/)[0-9a-f]+/g, "$1LEASE")
+        .replaceAll(/127\.0\.0\.1:\d+/g, "ADDRESS")
+        .replaceAll(/remaining\(\d+s\)/g, "remaining(N)")
+        // etcd keeps the keys of a lease in a map of Go, which has no order.
+        .replaceAll(/attached keys\(\[(.*?)\]\)/g, (_, keys: string) => {
+          return `attached keys([${keys.split(" ").toSorted().join(" ")}])`;
+        })
+        .replaceAll(/took = [^ \n]+/g, "took = N")
+    );
   }
 }
