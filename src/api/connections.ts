@@ -13,6 +13,7 @@ import { type GrpcService, type Peer, callerOf, stopClient } from "./grpc/mod.ts
 import type { Web, WebResponse } from "./http/mod.ts";
 import type { ServerLimits } from "./limits.ts";
 import { slowableConnection } from "./slow-down.ts";
+import { destroyLate } from "./late-destroy.ts";
 import { endWhenGone } from "./liveness.ts";
 
 export interface ConnectionsOptions {
@@ -130,6 +131,7 @@ function startSession(
   const timer = setTimeout(() => session.destroy(), limits.firstRequestMs);
   session.once("remoteSettings", () => clearTimeout(timer));
   session.on("close", () => clearTimeout(timer));
+  destroyLate(session);
   endWhenGone(session, limits);
   session.on("error", (error) => log.debug("HTTP/2 connection failed", { error }));
   const connection = slowableConnection(session, limits.streamsMax);
