@@ -32,11 +32,13 @@ for (const name of names) {
     process.stderr.write(`No target '${name}'; there are ${[...targets.keys()].join(", ")}\n`);
     process.exit(2);
   }
+  // Told before, too: an input may end the process.
+  process.stdout.write(`${name}: from seed ${seed}\n`);
   tell(name, await runTarget(make, { seed, attemptsMax, msMax }));
 }
 
 function tell(name: string, { attempts, failure }: FuzzRun): void {
-  process.stdout.write(`${name}: ${attempts} inputs from seed ${seed}\n`);
+  process.stdout.write(`${name}: ${attempts} inputs\n`);
   if (failure === undefined) return;
   const { error } = failure;
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
