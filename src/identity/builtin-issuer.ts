@@ -1,12 +1,7 @@
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomUUID,
-} from "node:crypto";
+import { createPrivateKey, createPublicKey, type KeyObject, randomUUID } from "node:crypto";
 import { calculateJwkThumbprint, SignJWT } from "jose";
 import { CofferError } from "../errors.ts";
+import { newKeyPair } from "../key-pair/mod.ts";
 import { TENANT_IDS_CLAIM } from "./claims.ts";
 import type { IssuerRecord } from "./issuer-record.ts";
 import {
@@ -37,7 +32,7 @@ export interface IssuerKey {
 
 /** Makes a key pair. */
 export function createBuiltinIssuer(): Promise<IssuerKey> {
-  return issuerKeyOf(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey);
+  return issuerKeyOf(newKeyPair("p-256").privateKey);
 }
 
 /** The private key as a JWK in JSON, to be sealed; the caller fills it with zeros after that. */

@@ -1,10 +1,6 @@
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-} from "node:crypto";
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { CofferError } from "../errors.ts";
+import { newKeyPair } from "../key-pair/mod.ts";
 import { certificateFields, keyIdentifier, newSerial, signCertificate } from "./certificate.ts";
 import { contentOf, type Asn1 } from "./der.ts";
 import { authorityExtensions, findExtension } from "./extension.ts";
@@ -45,7 +41,7 @@ const AUTHORITY_MS = 3650 * DAY_MS;
 export function createAuthority(
   name: SubjectName & Validity & { readonly privateKey?: KeyObject },
 ): Authority {
-  const privateKey = name.privateKey ?? newKeyPair().privateKey;
+  const privateKey = name.privateKey ?? newKeyPair("p-256").privateKey;
   const publicKey = createPublicKey(privateKey);
   const now = Date.now();
   const notBefore = name.notBefore ?? now - CLOCK_DIFFERENCE_MS;
@@ -90,11 +86,6 @@ export function loadAuthority(paths: {
   }
   checkValidity(info, Date.now());
   return authorityOf(certificate, privateKey);
-}
-
-/** A fresh P-256 key pair; takes a tenth of a millisecond. */
-export function newKeyPair(): { readonly privateKey: KeyObject; readonly publicKey: KeyObject } {
-  return generateKeyPairSync("ec", { namedCurve: "P-256" });
 }
 
 function authorityOf(certificate: string, privateKey: KeyObject): Authority {

@@ -1,6 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import { CofferError } from "../errors.ts";
-import { newKeyPair, type Authority, type Validity } from "./authority.ts";
+import { newKeyPair } from "../key-pair/mod.ts";
+import type { Authority, Validity } from "./authority.ts";
 import { keyIdentifier, newSerial, signCertificate } from "./certificate.ts";
 import { leafExtensions, type Usage } from "./extension.ts";
 import { dateText } from "./inspect.ts";
@@ -34,7 +35,7 @@ const LEAF_MS = 365 * DAY_MS;
  * authority: a default is shortened, a wish is refused. Throws `invalid-argument`.
  */
 export function issueCertificate(authority: Authority, profile: Profile): IssuedCertificate {
-  const { privateKey, publicKey } = newKeyPair();
+  const { privateKey, publicKey } = newKeyPair("p-256");
   const { certificate, notAfter } = certify(authority, profile, publicKey);
   const pem = privateKey.export({ type: "pkcs8", format: "pem" }) as string;
   return { certificate, privateKey: pem, notAfter };

@@ -1,7 +1,8 @@
-import { createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { createPrivateKey } from "node:crypto";
 import { type CheckpointSigner, signerOf } from "../audit/mod.ts";
 import { CLUSTER_SCOPE, systemActor } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
+import { newKeyPair } from "../key-pair/mod.ts";
 import type { Node } from "../node/mod.ts";
 import type { Keyring } from "../seal/mod.ts";
 
@@ -31,7 +32,7 @@ export async function openAuditKey({ node, keyring }: AuditKeyDeps): Promise<Che
 }
 
 async function makeKey({ node, keyring }: AuditKeyDeps): Promise<void> {
-  const { privateKey } = generateKeyPairSync("ed25519");
+  const { privateKey } = newKeyPair("ed25519");
   const pkcs8 = privateKey.export({ format: "der", type: "pkcs8" });
   const data = keyring.sealSecret(AUDIT_KEY_PURPOSE, pkcs8);
   pkcs8.fill(0);

@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { createAuthority, type Authority } from "../../src/pki/mod.ts";
-import { newKeyPair } from "../../src/pki/authority.ts";
+import { newKeyPair } from "../../src/key-pair/mod.ts";
 import { keyIdentifier, newSerial, signCertificate } from "../../src/pki/certificate.ts";
 import type { CertificateBody } from "../../src/pki/certificate.ts";
 import { authorityExtensions, leafExtensions } from "../../src/pki/extension.ts";
@@ -20,7 +20,7 @@ export function forge(
   commonName: string,
   change: Partial<CertificateBody> = {},
 ): Identity & { readonly key: KeyObject } {
-  const { privateKey, publicKey } = newKeyPair();
+  const { privateKey, publicKey } = newKeyPair("p-256");
   const extensions = leafExtensions({
     keyId: keyIdentifier(publicKey),
     authorityKeyId: authority.keyId,
@@ -50,7 +50,7 @@ export function intermediate(
   commonName: string,
   basicConstraints: "with" | "without",
 ): Authority {
-  const { privateKey, publicKey } = newKeyPair();
+  const { privateKey, publicKey } = newKeyPair("p-256");
   const all = authorityExtensions(keyIdentifier(publicKey));
   const extensions = basicConstraints === "with" ? all : all.slice(1);
   const { certificate } = forge(root, commonName, { publicKey, extensions });

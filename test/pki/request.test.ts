@@ -5,7 +5,7 @@ import { CofferError } from "../../src/errors.ts";
 import { createAuthority, inspectCertificate, issueForRequest } from "../../src/pki/mod.ts";
 import type { Authority, Profile } from "../../src/pki/mod.ts";
 import { encodeAltNames } from "../../src/pki/alt-name.ts";
-import { newKeyPair } from "../../src/pki/authority.ts";
+import { newKeyPair } from "../../src/key-pair/mod.ts";
 import { type Asn1, boolean, encode, octets, sequence, tagged } from "../../src/pki/der.ts";
 import type { Extension } from "../../src/pki/extension.ts";
 import { OID } from "../../src/pki/oids.ts";
@@ -34,7 +34,7 @@ function issue(request: string): unknown {
 }
 
 test("only the key of a request is used", () => {
-  for (const keys of [newKeyPair(), generateKeyPairSync("rsa", { modulusLength: 2048 })]) {
+  for (const keys of [newKeyPair("p-256"), generateKeyPairSync("rsa", { modulusLength: 2048 })]) {
     const request = requestOf({ keys, ...altNames(["granted.internal"], ["10.0.0.1"]) });
     const { certificate } = issueForRequest(ca, PROFILE, request.replaceAll("\n", "\r\n"));
     const info = inspectCertificate(certificate);
@@ -76,7 +76,7 @@ test("refusal 41: an extension asked twice does not hide the second", () => {
 });
 
 test("a request not signed with its own key, weak, or malformed is refused", () => {
-  const other = newKeyPair().privateKey;
+  const other = newKeyPair("p-256").privateKey;
   refused(
     () => issue(requestOf({ signer: other })),
     "invalid-argument",
@@ -103,7 +103,7 @@ test("a request not signed with its own key, weak, or malformed is refused", () 
 });
 
 test("a flipped bit anywhere in a request is refused, or certifies the very same key", () => {
-  const keys = newKeyPair();
+  const keys = newKeyPair("p-256");
   const request = Buffer.from(requestOf({ keys }).split("\n").slice(1, -2).join(""), "base64");
   let refusals = 0;
   for (let at = 0; at < request.length; at++) {

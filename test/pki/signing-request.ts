@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { newKeyPair } from "../../src/pki/authority.ts";
+import { newKeyPair } from "../../src/key-pair/mod.ts";
 import { signedDer } from "../../src/pki/certificate.ts";
 import { decode, explicit, oid, sequence, setOf, unsigned } from "../../src/pki/der.ts";
 import { encodeExtensions, type Extension } from "../../src/pki/extension.ts";
@@ -14,7 +14,7 @@ export interface RequestParts {
 
 /** A PKCS #10 request that names itself "asked". */
 export function requestOf(parts: RequestParts = {}): string {
-  const { publicKey, privateKey } = parts.keys ?? newKeyPair();
+  const { publicKey, privateKey } = parts.keys ?? newKeyPair("p-256");
   const attributes = (parts.extensions ?? []).length
     ? [sequence(oid(OID.extensionRequest), setOf(encodeExtensions(parts.extensions ?? [])))]
     : [];

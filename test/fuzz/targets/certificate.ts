@@ -15,7 +15,7 @@ import {
 import { type DerValue, derValues, type Prng } from "../../../src/stdx/mod.ts";
 import { certificateOf, CLIENT } from "../../identity/certificate-fixtures.ts";
 import { bench } from "../../identity/fixtures.ts";
-import { newKeyPair } from "../../../src/pki/authority.ts";
+import { newKeyPair } from "../../../src/key-pair/mod.ts";
 import { pemOf } from "../../../src/pki/pem.ts";
 import { requestOf, requestPem } from "../../pki/signing-request.ts";
 import { type Json, mutated, mutatedJson, mutatedText, noise, pick, sameBytes } from "../mutate.ts";
@@ -66,7 +66,7 @@ export function certificateTarget(): Target {
     number: 1,
     nextUpdate: 4e12,
   });
-  const keys = newKeyPair();
+  const keys = newKeyPair("p-256");
   const request = requestOf({ keys });
   const keyOfRequest = keys.publicKey.export({ type: "spki", format: "der" });
 
