@@ -5,15 +5,13 @@ import type {
   CertificateRuleInfo,
   CertificateVerdict,
 } from "./certificate-rule-requests.ts";
+import { changeClusterRecord, enterCluster } from "./cluster-records.ts";
 import {
   type EdgeDeps,
   NO_TARGET,
   type RequestContext,
   SYSTEM_TENANT_NAME,
   authoriseOperator,
-  linearize,
-  proposeChecked,
-  resultOf,
   runRequest,
 } from "./gate.ts";
 import type { Caller, Reply } from "./requests.ts";
@@ -105,34 +103,19 @@ function certificateTest(
   });
 }
 
-/** Rules are the cluster's, whichever tenant the operator came by. */
-async function enterCluster(context: RequestContext): Promise<void> {
-  await linearize(context);
-  context.scope = CLUSTER_SCOPE;
-}
-
 function rulesOf({ node }: EdgeDeps): ReadonlyMap<string, Uint8Array> {
   const records = node.state.records(CLUSTER_SCOPE, TABLE);
   return new Map(records.map(({ id, data }) => [id, data]));
 }
 
-async function change(
+function change(
   context: RequestContext,
   wanted: RecordChange,
   unexpected: () => CofferError,
 ): Promise<void> {
-  try {
-    const result = await proposeChecked(context, () => {
-      authoriseOperator(context, "certificate-rule/change");
-      checkRules(context, wanted);
-      return { kind: "records", changes: [wanted] };
-    });
-    resultOf(result, "done");
-  } catch (error) {
-    const isUnexpected =
-      error instanceof CofferError && ["already-exists", "not-found"].includes(error.code);
-    throw isUnexpected ? unexpected() : error;
-  }
+  const check = (): void => checkRules(context, wanted);
+  const matter = "certificate-rule/change";
+  return changeClusterRecord(context, { matter, wanted, check, unexpected });
 }
 
 /** What the rules would be after the change must make sense together. */

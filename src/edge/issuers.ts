@@ -1,13 +1,11 @@
 import { CLUSTER_SCOPE, type RecordChange, revision } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
+import { changeClusterRecord, enterCluster } from "./cluster-records.ts";
 import {
   type EdgeDeps,
   NO_TARGET,
   type RequestContext,
   authoriseOperator,
-  linearize,
-  proposeChecked,
-  resultOf,
   runRequest,
 } from "./gate.ts";
 import type { IssuerEdge, IssuerInfo } from "./issuer-requests.ts";
@@ -101,28 +99,12 @@ function issuerRemove(deps: EdgeDeps, caller: Caller, issuer: string): Promise<R
   });
 }
 
-/** Issuers are the cluster's, whichever tenant the operator came by. */
-async function enterCluster(context: RequestContext): Promise<void> {
-  await linearize(context);
-  context.scope = CLUSTER_SCOPE;
-}
-
-async function change(
+function change(
   context: RequestContext,
   wanted: RecordChange,
   unexpected: () => CofferError,
 ): Promise<void> {
-  try {
-    const result = await proposeChecked(context, () => {
-      authoriseOperator(context, "issuer/change");
-      return { kind: "records", changes: [wanted] };
-    });
-    resultOf(result, "done");
-  } catch (error) {
-    const isUnexpected =
-      error instanceof CofferError && ["already-exists", "not-found"].includes(error.code);
-    throw isUnexpected ? unexpected() : error;
-  }
+  return changeClusterRecord(context, { matter: "issuer/change", wanted, unexpected });
 }
 
 function infoOf(

@@ -1,5 +1,6 @@
 import { CofferError } from "../errors.ts";
-import { type Actor, CLUSTER_SCOPE, revision } from "../core/types/mod.ts";
+import { type Actor, revision } from "../core/types/mod.ts";
+import { enterCluster } from "./cluster-records.ts";
 import {
   type EdgeDeps,
   NO_TARGET,
@@ -113,8 +114,7 @@ function tokenRotateKey(
 ): Promise<Reply<{ readonly keyId: string }>> {
   const what = { action: "token-rotate-key", target: NO_TARGET };
   return runRequest(deps, caller, what, async (context) => {
-    await linearize(context);
-    context.scope = CLUSTER_SCOPE;
+    await enterCluster(context);
     let made = "";
     const result = await proposeChecked(context, async () => {
       authoriseOperator(context, "token/rotate-key");
