@@ -27,7 +27,10 @@ export interface LoadTarget {
 }
 
 export interface LoadConnection {
-  readonly done: Promise<void>;
+  /** Resolves when the server's settings have come: TLS and HTTP/2 are up, and nothing was asked yet. */
+  readonly connected: Promise<void>;
+  /** Begins the calls; resolves when the last one has ended. */
+  run(): Promise<void>;
 }
 
 export interface LoadPlan {
@@ -66,18 +69,24 @@ export function startConnection(target: LoadTarget, plan: LoadPlan): LoadConnect
     servername: "localhost",
   });
   socket.setNoDelay(true);
-  const done = new Promise<void>((resolve, reject) => {
+  const ended = new Promise<never>((_, reject) => {
     socket.on("error", reject);
     socket.on("close", () => reject(new Error("The server closed the connection")));
-    socket.on("secureConnect", () => new Calls(socket, target, plan, resolve).start());
   });
-  return { done };
+  // Seen by whoever waits for one of the two below.
+  ended.catch(() => undefined);
+  const calls = new Calls(socket, target, plan);
+  return {
+    connected: Promise.race([calls.connect(), ended]),
+    run: () => Promise.race([calls.run(), ended]),
+  };
 }
 
 class Calls {
   readonly #socket: TLSSocket;
   readonly #plan: LoadPlan;
-  readonly #finish: () => void;
+  #onSettings: () => void = () => undefined;
+  #onEnd: () => void = () => undefined;
   readonly #blocks: { readonly first: Buffer; readonly next: Buffer };
   readonly #calls = new Map<number, Call>();
   #nextStream = 1;
@@ -86,14 +95,13 @@ class Calls {
   #out: Buffer[] = [];
   #finished = false;
   #timer: NodeJS.Timeout | undefined;
-  #isOver = false;
+  #isOver = true;
   /** As the server set it. */
   #streamsMax = Number.MAX_SAFE_INTEGER;
 
-  constructor(socket: TLSSocket, target: LoadTarget, plan: LoadPlan, finish: () => void) {
+  constructor(socket: TLSSocket, target: LoadTarget, plan: LoadPlan) {
     this.#socket = socket;
     this.#plan = plan;
-    this.#finish = finish;
     const fields: [string, string][] = [
       [":method", "POST"],
       [":scheme", "https"],
@@ -107,18 +115,25 @@ class Calls {
     this.#blocks = headerBlocks(fields);
   }
 
-  start(): void {
-    this.#out.push(clientHello());
+  connect(): Promise<void> {
+    this.#socket.on("secureConnect", () => this.#socket.write(clientHello()));
+    this.#socket.on("data", (chunk: Buffer) => {
+      this.#take(chunk);
+      this.#flush();
+    });
+    return new Promise((resolve) => (this.#onSettings = resolve));
+  }
+
+  run(): Promise<void> {
+    const ended = new Promise<void>((resolve) => (this.#onEnd = resolve));
+    this.#isOver = false;
     if (this.#plan.perSecond === undefined) {
       this.#fill();
     } else {
       this.#pace(this.#plan.perSecond);
     }
     this.#flush();
-    this.#socket.on("data", (chunk: Buffer) => {
-      this.#take(chunk);
-      this.#flush();
-    });
+    return ended;
   }
 
   #pace(perSecond: number): void {
@@ -209,6 +224,7 @@ class Calls {
           this.#streamsMax = maxConcurrentStreams(payload) ?? this.#streamsMax;
           this.#fill();
           this.#out.push(frame(frameType.settings, FLAG_ACK, 0, Buffer.alloc(0)));
+          this.#onSettings();
         }
         return;
       case frameType.ping:
@@ -241,7 +257,7 @@ class Calls {
   #end(): void {
     if (this.#finished) return;
     this.#finished = true;
-    this.#finish();
+    this.#onEnd();
     this.#socket.destroy();
   }
 }

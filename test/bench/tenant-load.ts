@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { constants, setPriority } from "node:os";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { type Client, connect } from "../../src/client/mod.ts";
@@ -40,9 +41,19 @@ export async function tokenFor(
   return (await operator.tokenIssue(order)).token;
 }
 
-/** Runs a job in a process of its own; requests that fail are in the result. */
-export async function runJob(job: LoadJob): Promise<LoadResult> {
+/**
+ * Runs a job in a process of its own; requests that fail are in the result. One of `background` takes a
+ * processor only while nobody else wants it: what it costs others is the member's doing, and not this
+ * machine's.
+ */
+export async function runJob(
+  job: LoadJob,
+  rank: "measured" | "background" = "measured",
+): Promise<LoadResult> {
   const child = spawn(process.execPath, [WORKER], { stdio: ["pipe", "pipe", "inherit"] });
+  if (rank === "background" && child.pid !== undefined) {
+    setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  }
   child.stdin.end(JSON.stringify(job));
   const [out] = await Promise.all([text(child.stdout), once(child, "exit")]);
   return JSON.parse(out) as LoadResult;

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "../../src/client/mod.ts";
 import type { LoadTarget } from "./load-connection.ts";
 import { MAIN, type Peer, coffersIn, freePort, lineStarting, residentBytes } from "./peers.ts";
@@ -16,6 +17,7 @@ import { median, newTenant, operatorOf, runJob } from "./tenant-load.ts";
 const TENANTS = 5000;
 const PUTS_PER_SECOND = 200;
 const SECONDS = 10;
+const SETTLE_SECONDS = 2;
 
 export async function benchTenants(options: {
   readonly tenants?: number;
@@ -76,7 +78,10 @@ async function deletion(member: Peer, keys: number): Promise<void> {
     await fill(big, keys);
     await puts(quiet);
     const alone = await puts(quiet);
-    const [beside] = await Promise.all([puts(quiet), remove(operator)]);
+    const [beside] = await Promise.all([
+      puts(quiet),
+      delay(SETTLE_SECONDS * 1000).then(() => remove(operator)),
+    ]);
     say(
       `p99 of a put: ${alone.toFixed(2)} ms alone, ${beside.toFixed(2)} ms while another tenant of ` +
         `${keys} keys is deleted: ratio ${(beside / alone).toFixed(2)}`,
@@ -110,7 +115,8 @@ async function fill(target: LoadTarget, keys: number): Promise<void> {
 async function puts(target: LoadTarget): Promise<number> {
   const pace = { connections: 2, streams: 100, perSecond: PUTS_PER_SECOND };
   const requests = Number.MAX_SAFE_INTEGER;
-  const result = await runJob({ ...BASE, ...pace, target, requests, secondsMax: SECONDS });
+  const time = { settleSeconds: SETTLE_SECONDS, secondsMax: SETTLE_SECONDS + SECONDS };
+  const result = await runJob({ ...BASE, ...pace, ...time, target, requests });
   if (result.failed > 0) throw new Error("Puts of a quiet tenant failed");
   return result.p99;
 }
