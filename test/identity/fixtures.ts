@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createHmac, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { createHmac, generateKeyPairSync, type KeyObject, sign as signBytes } from "node:crypto";
 import { CompactSign } from "jose";
 import { CofferError, type ErrorCode } from "../../src/errors.ts";
 import {
@@ -98,6 +98,28 @@ export function segment(value: unknown): string {
   return Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString(
     "base64url",
   );
+}
+
+/** A good signature of the key over any header as it is, one that jose would not sign too. */
+export function signExactly(
+  header: unknown,
+  payload: unknown,
+  { privateKey }: Keys = keysFor("ES256"),
+): string {
+  const input = `${segment(header)}.${segment(payload)}`;
+  const key = { key: privateKey, dsaEncoding: "ieee-p1363" } as const;
+  return `${input}.${signBytes("sha256", Buffer.from(input), key).toString("base64url")}`;
+}
+
+/** An ES256 token with the other valid signature: s replaced by n - s. */
+export function ecdsaTwin(token: string): string {
+  const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+  const at = token.lastIndexOf(".") + 1;
+  const signature = Buffer.from(token.slice(at), "base64url");
+  const s = BigInt(`0x${signature.subarray(32).toString("hex")}`);
+  const twin = (order - s).toString(16).padStart(64, "0");
+  const bytes = Buffer.concat([signature.subarray(0, 32), Buffer.from(twin, "hex")]);
+  return token.slice(0, at) + bytes.toString("base64url");
 }
 
 /** A compact JWS whose signature the caller gives, or an HMAC under `secret`. */

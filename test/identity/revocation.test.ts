@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bench, ISSUER, NOW, recordOf, sign } from "./fixtures.ts";
+import { bench, ecdsaTwin, ISSUER, NOW, recordOf, sign } from "./fixtures.ts";
 
 test("refusal 32: another signature over the same payload does not evade revocation", async () => {
   let revoked = false;
@@ -60,14 +60,3 @@ test("refusal 33: a cached token ends with its exp", async () => {
   b.clock.ms += 7_000;
   assert.match(await b.refusal(token), /exp/);
 });
-
-/** The other valid ECDSA signature: s replaced by n - s. */
-function ecdsaTwin(token: string): string {
-  const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
-  const at = token.lastIndexOf(".") + 1;
-  const signature = Buffer.from(token.slice(at), "base64url");
-  const s = BigInt(`0x${signature.subarray(32).toString("hex")}`);
-  const twin = (order - s).toString(16).padStart(64, "0");
-  const bytes = Buffer.concat([signature.subarray(0, 32), Buffer.from(twin, "hex")]);
-  return token.slice(0, at) + bytes.toString("base64url");
-}
