@@ -1,5 +1,6 @@
 import { performance } from "node:perf_hooks";
 import { stat } from "node:fs/promises";
+import { REQUEST_ID_MARK } from "../core/types/mod.ts";
 import { quoteBytes, quoteText } from "./escape.ts";
 import { type LogPosition, readNewer, readOlder } from "./log-reader.ts";
 import { type AuditFile, listAuditFiles } from "./files.ts";
@@ -10,6 +11,7 @@ export interface AuditFilter {
   readonly subject: string;
   readonly action: string;
   readonly outcome: string;
+  /** All of it, or what the client called its requests: the part before REQUEST_ID_MARK. */
   readonly requestId: string;
   /** As the events carry it; undefined: of all. "" are those that reached none. */
   readonly tenant: string | undefined;
@@ -115,24 +117,26 @@ const TIME_CHARS = "2026-01-01T00:00:00.000Z".length;
  * escaped, so `"action":"put"` with bare quotes stands only where the field is.
  */
 export function matcherOf(filter: AuditFilter): (line: string) => boolean {
-  const { tenant, keyPrefix, fromMs, toMs } = filter;
+  const { tenant, requestId, keyPrefix, fromMs, toMs } = filter;
   const wanted = [
     ["subject", filter.subject],
     ["action", filter.action],
     ["outcome", filter.outcome],
-    ["requestId", filter.requestId],
   ] as const;
   const needles = wanted
     .filter(([, value]) => value !== "")
     .map(([name, value]) => `"${name}":${quoteText(value)}`);
   if (tenant !== undefined) needles.push(`"tenant":${quoteText(tenant)}`);
   if (keyPrefix !== "") needles.push(`"key":${quoteBytes(keyPrefix).slice(0, -1)}`);
+  const request = requestId === "" ? "" : `"requestId":${quoteText(requestId)}`;
+  const called = request === "" ? "" : `${request.slice(0, -1)}${REQUEST_ID_MARK}`;
   const from = fromMs > 0 ? new Date(fromMs).toISOString() : "";
   const to = toMs > 0 ? new Date(toMs).toISOString() : "";
   return (line) => {
     // What a stranger put between our lines is for verify to name.
     if (!line.startsWith(LINE_BEGIN)) return false;
     if (!needles.every((needle) => line.includes(needle))) return false;
+    if (!line.includes(request) && !line.includes(called)) return false;
     if (from === "" && to === "") return true;
     const time = line.slice(TIME_AT, TIME_AT + TIME_CHARS);
     return time >= from && (to === "" || time < to);

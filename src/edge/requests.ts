@@ -44,7 +44,10 @@ export interface Caller {
   readonly tenantName: string | undefined;
   readonly peerAddress: string;
   readonly certificate: PeerCertificate | undefined;
-  /** From metadata `x-request-id`, or drawn by the protocol room. */
+  /**
+   * Drawn by the protocol room, behind what metadata `x-request-id` says if it does: two requests never
+   * have the same, whatever clients send.
+   */
   readonly requestId: string;
   readonly userAgent: string;
   /** Metadata `hasleader: true`. */

@@ -1,10 +1,10 @@
-import type { Audit, AuditEvent } from "../audit/mod.ts";
+import { type Audit, type AuditEvent, readLine } from "../audit/mod.ts";
 import {
-  CLUSTER_SCOPE,
   type Key,
   type MemberId,
   type Proposal,
   type StateReader,
+  type TxnRequest,
   key,
 } from "../core/types/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
@@ -39,8 +39,8 @@ const SLICE_BYTES = 1024 * 1024;
 /**
  * A write's record rides in its log entry: who asked for it, and what. A member that is killed between
  * the commit of a write and its audit record makes the record at the next start, from the entries that it
- * proposed itself and that no record tells of. The marks bound how far back it looks. Before anything is
- * served.
+ * proposed itself and that no record tells of. Which those are is told by the request id, which is no
+ * other request's (api/grpc/metadata.ts). The marks bound how far back it looks. Before anything is served.
  */
 export async function recoverRecords(deps: RecoveryDeps, appliedIndex: number): Promise<void> {
   const { audit, log, raftLog } = deps;
@@ -49,7 +49,7 @@ export async function recoverRecords(deps: RecoveryDeps, appliedIndex: number): 
   // Each start makes one: without any, this is another log than the one that could tell.
   if (since === undefined || since.index >= appliedIndex) return;
   const missing = await unrecorded(deps, since, appliedIndex);
-  for (const [proposal, index] of missing) await audit.append(eventOf(deps.state, proposal, index));
+  for (const lost of missing) await appendAll(audit, eventsOf(deps.state, lost));
   if (missing.length > 0) {
     log.warn("Audit records of writes that a crash cut short were made", { count: missing.length });
   }
@@ -61,12 +61,19 @@ export async function recoverRecords(deps: RecoveryDeps, appliedIndex: number): 
   }
 }
 
+/** The last proposal of a request: those before it were refused, as policy or the keys had moved. */
+interface Proposed {
+  readonly proposal: Proposal;
+  /** Of its log entry. */
+  readonly index: number;
+}
+
 async function unrecorded(
   { audit, raftLog, memberId }: RecoveryDeps,
   since: { readonly index: number; readonly seq: number },
   appliedIndex: number,
-): Promise<readonly (readonly [Proposal, number])[]> {
-  const found = new Map<string, readonly [Proposal, number]>();
+): Promise<readonly Proposed[]> {
+  const found = new Map<string, Proposed>();
   let at = Math.max(since.index + 1, raftLog.firstIndex);
   while (at <= appliedIndex) {
     const entries = raftLog.entries(at, appliedIndex + 1, SLICE_BYTES);
@@ -77,79 +84,128 @@ async function unrecorded(
       if (header.origin !== memberId) continue;
       for (const proposal of proposals) {
         // What the cluster does by itself has no request. A renewal changes no data.
-        const { actor, command, tenant } = proposal;
+        const { actor, command } = proposal;
         if (actor.requestId === "" || command.kind === "lease-renew") continue;
-        // Proposed again after its policy moved: the last one counts.
-        found.set(nameOf(actor.requestId, tenant), [proposal, index]);
+        found.set(actor.requestId, { proposal, index });
       }
     }
     if (entries.length === 0) break;
   }
-  if (found.size > 0) await forRecordsAfter(audit, since.seq, (name) => found.delete(name));
+  if (found.size > 0) await forRecordsAfter(audit, since.seq, (line) => forget(found, line));
   return [...found.values()];
 }
-
-const nameOf = (requestId: string, tenant: string): string => `${tenant} ${requestId}`;
 
 async function forRecordsAfter(
   audit: Audit,
   seq: number,
-  visit: (name: string) => void,
+  visit: (line: string) => void,
 ): Promise<void> {
   const left = audit.head.seq - seq;
   let seen = 0;
   for await (const line of audit.newest()) {
     if (seen++ >= left) return;
-    const [, tenant = ""] = /"tenant":"([^"]*)"/.exec(line) ?? [];
-    const [, requestId = ""] = /"requestId":"([^"]*)"/.exec(line) ?? [];
-    visit(nameOf(requestId, tenant));
-    // What a tenant's own people change of the cluster is proposed there.
-    visit(nameOf(requestId, CLUSTER_SCOPE));
+    visit(line);
   }
+}
+
+const REQUEST_ID = /"requestId":"([^"]*)"/;
+
+function forget(found: Map<string, Proposed>, line: string): void {
+  const [, requestId = ""] = REQUEST_ID.exec(line) ?? [];
+  const lost = found.get(requestId);
+  if (lost !== undefined && isWhole(line, lost.proposal)) found.delete(requestId);
+}
+
+/**
+ * Whether it is the record of the request and not of a part of it. Parts are written before it, and a
+ * kill may come between. They name no rights; nor does a record that was made here, which has the
+ * command's name.
+ */
+function isWhole(line: string, { command }: Proposal): boolean {
+  const reading = readLine(line);
+  if (!reading.ok) return false;
+  const { rights, action } = reading.record;
+  return action === command.kind || (Array.isArray(rights) && rights.length > 0);
+}
+
+/** In one turn, so that they are one write and the last stands for all. */
+async function appendAll(audit: Audit, events: readonly AuditEvent[]): Promise<void> {
+  await Promise.all(events.map((event) => audit.append(event)));
 }
 
 /** How far back in the history of its key a write is looked for. */
 const HISTORY_MAX = 100;
 
-function eventOf(state: StateReader, proposal: Proposal, index: number): AuditEvent {
+const CHANGE = { put: "put", "delete-range": "delete" } as const;
+
+/** What a command writes, as its request named it. */
+interface Write {
+  readonly kind: keyof typeof CHANGE;
+  readonly key: Key;
+  readonly rangeEnd: string;
+}
+
+/** The records of a transaction's writes that took place, and that of the request. */
+function eventsOf(state: StateReader, { proposal, index }: Proposed): readonly AuditEvent[] {
   const { actor, tenant, command } = proposal;
-  const target = targetOf(proposal);
-  const made =
-    target.key === ""
-      ? undefined
-      : state
-          .history(tenant, target.key, 0, HISTORY_MAX)
-          .find((item) => item.actor.requestId === actor.requestId);
-  return memberEvent({
+  const revisionOf = ({ kind, key: written }: Write): number | undefined =>
+    state
+      .history(tenant, written, 0, HISTORY_MAX)
+      .find(
+        ({ actor: { requestId }, type }) => requestId === actor.requestId && type === CHANGE[kind],
+      )?.kv.modRevision;
+  const writes = writesOf(command).map((write) => ({ ...write, revision: revisionOf(write) }));
+  const made = oncePerKey(writes.filter(({ revision }) => revision !== undefined));
+  const { key: of = NO_KEY, rangeEnd = "" } = made[0] ?? writes[0] ?? {};
+  const common = {
     ...actor,
     tenant,
-    action: command.kind,
-    key: target.key,
-    rangeEnd: target.rangeEnd,
-    revision: made?.kv.modRevision ?? 0,
+    // A transaction is one revision.
+    revision: made[0]?.revision ?? 0,
     policyRevision: proposal.policyRevision ?? 0,
     // What a guard or a lease refused is committed all the same; only the history tells what took place.
-    outcome: made === undefined ? "unknown" : "ok",
+    outcome: made.length > 0 ? "ok" : "unknown",
     reason: `recovered from log entry ${index}: the member stopped before it was recorded`,
-  });
+  } as const;
+  const parts = command.kind === "txn" ? made : [];
+  return [
+    ...parts.map((part) =>
+      memberEvent({
+        ...common,
+        action: `txn.${part.kind}`,
+        key: part.key,
+        rangeEnd: part.rangeEnd,
+      }),
+    ),
+    memberEvent({ ...common, action: command.kind, key: of, rangeEnd }),
+  ];
 }
 
 const NO_KEY = key("");
 
-function targetOf({ command }: Proposal): { readonly key: Key; readonly rangeEnd: string } {
+/** Both branches of a transaction may write a key, and one was taken. */
+function oncePerKey<T extends Write>(writes: readonly T[]): readonly T[] {
+  return [...new Map(writes.map((write) => [write.key, write])).values()];
+}
+
+function writesOf(command: Proposal["command"]): readonly Write[] {
   switch (command.kind) {
     case "put":
-      return { key: command.request.key, rangeEnd: "" };
+      return [{ kind: "put", key: command.request.key, rangeEnd: "" }];
     case "delete-range":
-      return { key: command.request.key, rangeEnd: command.request.rangeEnd };
-    case "txn": {
-      const { success, failure } = command.request;
-      const writes = [...success, ...failure].flatMap((op) =>
-        op.kind === "put" || op.kind === "delete-range" ? [op.request.key] : [],
-      );
-      return { key: writes[0] ?? NO_KEY, rangeEnd: "" };
-    }
+      return [
+        { kind: "delete-range", key: command.request.key, rangeEnd: command.request.rangeEnd },
+      ];
+    case "txn":
+      return writesOfTxn(command.request);
     default:
-      return { key: NO_KEY, rangeEnd: "" };
+      return [];
   }
+}
+
+function writesOfTxn({ success, failure }: TxnRequest): readonly Write[] {
+  return [...success, ...failure].flatMap((op): readonly Write[] => {
+    if (op.kind === "txn") return writesOfTxn(op.request);
+    return op.kind === "put" || op.kind === "delete-range" ? writesOf(op) : [];
+  });
 }

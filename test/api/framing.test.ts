@@ -195,7 +195,7 @@ test("metadata reaches the edge as the caller", async () => {
   const caller = server.edge.caller;
   assert.equal(caller?.authorization, "Bearer abc");
   assert.equal(caller?.tenantName, "team-a");
-  assert.equal(caller?.requestId, "req-1");
+  assert.match(caller?.requestId ?? "", /^req-1~[A-Za-z0-9_-]{12}$/);
   assert.equal(caller?.userAgent, "tester/1");
   assert.equal(caller?.requireLeader, true);
   assert.equal(caller?.certificate, undefined);
@@ -207,6 +207,16 @@ test("metadata reaches the edge as the caller", async () => {
   });
   assert.equal(server.edge.caller?.authorization, "t1");
   assert.match(server.edge.caller?.requestId ?? "", /^[A-Za-z0-9_-]{12}$/);
+});
+
+test("no two requests have one id, whatever the client calls them", async () => {
+  const idOf = async (requestId: string): Promise<string> => {
+    await rawCall(session, PUT, [put("r")], { "x-request-id": requestId });
+    return server.edge.caller?.requestId ?? "";
+  };
+  const first = await idOf("same");
+  assert.notEqual(await idOf("same"), first);
+  assert.match(await idOf(first), /^[A-Za-z0-9_-]{12}$/);
 });
 
 test("a header list over the limit resets the stream and not the server", async () => {

@@ -43,7 +43,7 @@ test("records are found by each filter, newest or oldest first, over all files",
         outcome: i % 5 === 0 ? "refused" : "ok",
         subject: i < 10 ? "user:alice" : 'user:Zo\u00eb "q"',
         tenant: i === 7 ? "t7" : i === 8 ? "" : "t",
-        requestId: `r-${i}`,
+        requestId: i === 9 ? "r-3~x" : i === 11 ? "r-3x" : `r-${i}`,
         key: i < 15 ? "/a/\u0000" : "/a/b",
         reason: '"action":"range"',
         groups: ['"action":"range"'],
@@ -63,7 +63,8 @@ test("records are found by each filter, newest or oldest first, over all files",
   assert.deepEqual(await newest({ tenant: "t7" }), [8]);
   assert.deepEqual(await newest({ tenant: "" }), [9]);
   assert.deepEqual(await newest({ subject: "user" }), []);
-  assert.deepEqual(await newest({ requestId: "r-3" }), [4]);
+  assert.deepEqual(await newest({ requestId: "r-3" }), [10, 4]);
+  assert.deepEqual(await newest({ requestId: "r-3~x" }), [10]);
   assert.deepEqual(await oldest({ keyPrefix: "/a/b" }), [16, 17, 18, 19, 20]);
   assert.deepEqual(await oldest({ keyPrefix: "/a/\u0000" }), upTo(15));
   assert.deepEqual(await oldest({ keyPrefix: "a/" }), []);

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { cpSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { openAudit } from "../../src/audit/mod.ts";
+import { type AuditEvent, openAudit } from "../../src/audit/mod.ts";
 import { CofferError } from "../../src/errors.ts";
+import { rpc } from "../../src/proto/mod.ts";
 import { verifyTrails } from "../../src/server/mod.ts";
+import { rawCall, rawSession } from "../edge/raw.ts";
 import { type World, type WorldOptions, auditRecords, bytes, startWorld } from "../edge/world.ts";
 
 /** What a member does with its audit log beside writing it. */
@@ -125,15 +127,19 @@ test("refusal 51: an audit log put back to yesterday is refused, and moved away 
   );
 });
 
-test("refusal 62: a write whose member was killed before its record has one after the start", async (context) => {
-  let lose = false;
-  const lost: string[] = [];
+/** A world whose audit log, once told, takes the events of `isLost` and never writes them: as a kill does. */
+async function losingWorld(
+  context: TestContext,
+  isLost: (event: AuditEvent) => boolean,
+): Promise<{ readonly world: World; lose: (work: () => unknown) => Promise<void> }> {
+  let losing = false;
+  let tellLost: () => void = () => undefined;
   const world = await worldOf(context, {
     openAudit: async (options) => {
       const audit = await openAudit(options);
       const append: typeof audit.append = (event) => {
-        if (!lose || event.action !== "put") return audit.append(event);
-        lost.push(event.requestId);
+        if (!losing || !isLost(event)) return audit.append(event);
+        tellLost();
         return new Promise(() => undefined);
       };
       return new Proxy(audit, {
@@ -144,22 +150,36 @@ test("refusal 62: a write whose member was killed before its record has one afte
       });
     },
   });
+  const lose = async (work: () => unknown): Promise<void> => {
+    losing = true;
+    const lost = new Promise<void>((resolve) => (tellLost = resolve));
+    work();
+    await lost;
+    losing = false;
+    // What is on the disk while the member runs is what a kill leaves.
+    const killed = join(world.folder, "killed");
+    cpSync(world.dataDir, killed, { recursive: true });
+    await world.restart(() => {
+      rmSync(world.dataDir, { recursive: true });
+      cpSync(killed, world.dataDir, { recursive: true });
+    });
+  };
+  return { world, lose };
+}
+
+const putBytes = (name: string): Uint8Array =>
+  rpc.PutRequest.encode(rpc.PutRequest.fromPartial({ key: bytes(name) })).finish();
+
+const putsOf = (world: World, of: string) =>
+  auditRecords(world.dataDir).filter(({ action, key }) => action === "put" && key === of);
+
+test("refusal 62: a write whose member was killed before its record has one after the start", async (context) => {
+  const { world, lose } = await losingWorld(context, ({ action }) => action === "put");
   await putSome(world, 2);
-  lose = true;
-  const hanging = world.admin.put({ key: bytes("/lost"), value: bytes("v") });
-  hanging.catch(() => undefined);
-  while (lost.length === 0) await new Promise(setImmediate);
-  lose = false;
-  // What is on the disk while the member runs is what a kill leaves.
-  const killed = join(world.folder, "killed");
-  cpSync(world.dataDir, killed, { recursive: true });
-  await world.restart(() => {
-    rmSync(world.dataDir, { recursive: true });
-    cpSync(killed, world.dataDir, { recursive: true });
-  });
-  const written = () =>
-    auditRecords(world.dataDir).filter(({ action, key }) => action === "put" && key === "/lost");
-  const found = written();
+  await lose(() =>
+    world.admin.put({ key: bytes("/lost"), value: bytes("v") }).catch(() => undefined),
+  );
+  const found = putsOf(world, "/lost");
   assert.equal(found.length, 1);
   const [record] = found;
   assert.deepEqual(
@@ -170,7 +190,30 @@ test("refusal 62: a write whose member was killed before its record has one afte
   assert.equal(record?.revision, Number(kvs[0]?.modRevision));
   assert.match(record.reason, /recovered from log entry \d+/);
   await world.restart();
-  assert.equal(written().length, 1);
+  assert.equal(putsOf(world, "/lost").length, 1);
+});
+
+test("refusal 62: the record of one request does not stand for another that the client named alike", async (context) => {
+  const { world, lose } = await losingWorld(context, ({ key }) => key === "/hidden");
+  const { authority, endpoint } = world;
+  const session = await rawSession(endpoint, authority.certificate);
+  context.after(() => session.destroy());
+  const metadata = {
+    authorization: `Bearer ${await world.token("user:admin")}`,
+    "x-request-id": "same",
+  };
+  const put = (name: string) => rawCall(session, "/etcdserverpb.KV/Put", putBytes(name), metadata);
+  await put("/shown");
+  await lose(() => void put("/hidden"));
+  const [shown] = putsOf(world, "/shown");
+  const [hidden] = putsOf(world, "/hidden");
+  assert.deepEqual([shown?.outcome, hidden?.outcome], ["ok", "ok"]);
+  assert.match(hidden?.reason ?? "", /recovered from log entry \d+/);
+  // Its own revision, and not that of the one before it.
+  assert.equal(hidden?.revision, (shown?.revision ?? 0) + 1);
+  // And whoever asks by the client's name finds both.
+  const { lines } = await world.admin.auditSearch({ requestId: "same" });
+  assert.equal(lines.length, 2);
 });
 
 test("old files go when checkpoints have them, and the rest verifies for operators and tenants", async (context) => {

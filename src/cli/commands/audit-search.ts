@@ -60,7 +60,11 @@ export const filterOptions: FilterOptions = {
     parser: anyText("OUTCOME"),
     help: "only this outcome: ok, refused, failed or unknown",
   },
-  requestId: { name: "request-id", parser: anyText("ID"), help: "only this request" },
+  requestId: {
+    name: "request-id",
+    parser: anyText("ID"),
+    help: "only this request; or those that sent x-request-id: ID",
+  },
   keyPrefix: { name: "key-prefix", parser: anyText("KEY"), help: "only keys that begin so" },
   since: { name: "since", parser: moment, help: "only from this time, or age, on" },
   until: { name: "until", parser: moment, help: "only before this time, or age" },

@@ -26,8 +26,12 @@ export interface KeyEvent {
 export interface Actor {
   readonly issuer: string;
   readonly subject: string;
+  /** No two requests have one; "" for what the cluster does by itself. */
   readonly requestId: string;
 }
+
+/** In a request id: what the client calls the request, this, and what makes it no other's. */
+export const REQUEST_ID_MARK = "~";
 
 /** The actor of what the cluster does by itself, such as lease expiry. */
 export function systemActor(reason: string): Actor {
