@@ -34,10 +34,11 @@ async function someone(
 
 const READ = ["read", "list", "watch"];
 
-/** Refused in the stream, which goes on; with a record, and without effect. */
+/** Refused in the stream, which goes on and takes the watch `allowed`; with a record, without effect. */
 async function assertWatchRefused(
   who: { readonly subject: string; readonly client: Client },
   request: Parameters<typeof createWatch>[1],
+  allowed: Parameters<typeof createWatch>[1],
 ): Promise<void> {
   const seen = world.audit().at(-1)?.seq ?? 0;
   const state = await stateOf(world);
@@ -45,8 +46,10 @@ async function assertWatchRefused(
   assert.equal(created.canceled, true);
   assert.equal(created.cancelReason, DENIED_WATCH);
   assert.equal(created.watchId, -1n);
-  assert.equal(created.events.length, 0);
-  // The stream lives, and makes a watcher that is allowed.
+  watch.create(allowed);
+  const next = await watch.until((response) => response.created && response !== created);
+  assert.deepEqual([next.canceled, next.cancelReason], [false, ""]);
+  assert.deepEqual([...created.events, ...next.events], []);
   await watch[Symbol.asyncDispose]();
   const records = world
     .audit()
@@ -55,7 +58,28 @@ async function assertWatchRefused(
   assert.deepEqual(records, [
     ["watch-open", "ok"],
     ["watch", "refused"],
+    ["watch", "ok"],
   ]);
+  assert.deepEqual(await stateOf(world), state);
+}
+
+/** As `assertRefused`, of many requests at once: each has its record, and none changes anything. */
+async function assertAllRefused(
+  subject: string,
+  work: (refuse: (action: string, request: Promise<unknown>) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const seen = world.audit().at(-1)?.seq ?? 0;
+  const state = await stateOf(world);
+  const expected: string[] = [];
+  await work(async (action, request) => {
+    await failure(request, "permission-denied");
+    expected.push(`${action} refused`);
+  });
+  const records = world
+    .audit()
+    .filter((record) => record.seq > seen && record.actor.subject === subject)
+    .map(({ action, outcome }) => `${action} ${outcome}`);
+  assert.deepEqual(records, expected);
   assert.deepEqual(await stateOf(world), state);
 }
 
@@ -72,7 +96,8 @@ test("refusal 1: range_end \\0 sent by a reader of one key", async () => {
 });
 
 test("refusal 2: range_end before key", async () => {
-  const { subject, client } = await someone({ "/one": [...READ, "delete"] });
+  const who = await someone({ "/one": [...READ, "delete"] });
+  const { subject, client } = who;
   for (const [key, rangeEnd] of [
     ["/one", "/a"],
     ["/zzz", "/one"],
@@ -84,32 +109,40 @@ test("refusal 2: range_end before key", async () => {
     await assertRefused(world, { subject, action: "range" }, () => client.range(count));
     const action = "delete-range";
     await assertRefused(world, { subject, action }, () => client.deleteRange(backwards));
+    const success = [{ request: { $case: "requestRange", value: backwards } as const }];
+    await assertRefused(world, { subject, action: "txn" }, () => client.txn({ success }));
+    const compare = [backwards];
+    await assertRefused(world, { subject, action: "txn" }, () => client.txn({ compare }));
+    await assertWatchRefused(who, backwards, { key: bytes("/one") });
   }
   // Who may read all gets etcd's answer: nothing.
   const nothing = await world.admin.range({ key: bytes("/two"), rangeEnd: bytes("/one") });
   assert.deepEqual([nothing.kvs, nothing.count], [[], 0n]);
+  const { deleted } = await world.admin.deleteRange({
+    key: bytes("/two"),
+    rangeEnd: bytes("/one"),
+  });
+  assert.equal(deleted, 0n);
 });
 
 test("refusal 3: a watch with an open end by a reader of one key", async () => {
   const who = await someone({ "/one": READ });
-  await assertWatchRefused(who, { key: bytes("/one"), rangeEnd: bytes("\0") });
-  await assertWatchRefused(who, { key: bytes("\0"), rangeEnd: bytes("\0") });
-  await assertWatchRefused(who, { rangeEnd: bytes("\0") });
+  const own = { key: bytes("/one") };
+  await assertWatchRefused(who, { key: bytes("/one"), rangeEnd: bytes("\0") }, own);
+  await assertWatchRefused(who, { key: bytes("\0"), rangeEnd: bytes("\0") }, own);
+  await assertWatchRefused(who, { rangeEnd: bytes("\0") }, own);
+  await assertWatchRefused(who, { ...own, rangeEnd: bytes("\0"), startRevision: 1n }, own);
 });
 
 test("refusal 4: a watch on prefix /a with a grant on /a/*", async () => {
   const who = await someone({ "/a/*": READ });
-  await assertWatchRefused(who, { key: bytes("/a"), rangeEnd: bytes("/b") });
-  await assertWatchRefused(who, { key: bytes("/a/"), rangeEnd: bytes("/a1") });
-  const { subject, client } = who;
+  const own = { key: bytes("/a/"), rangeEnd: bytes("/a0") };
   const wide = { key: bytes("/a"), rangeEnd: bytes("/b") };
+  await assertWatchRefused(who, wide, own);
+  await assertWatchRefused(who, { key: bytes("/a/"), rangeEnd: bytes("/a1") }, own);
+  await assertWatchRefused(who, { key: bytes("/ab") }, own);
+  const { subject, client } = who;
   await assertRefused(world, { subject, action: "range" }, () => client.range(wide));
-  const { watch, created } = await createWatch(client, {
-    key: bytes("/a/"),
-    rangeEnd: bytes("/a0"),
-  });
-  assert.equal(created.canceled, false);
-  await watch[Symbol.asyncDispose]();
 });
 
 test("refusal 5: a list over a denied hole does not name the hole", async () => {
@@ -143,6 +176,11 @@ test("refusal 6: a limit that is negative or 2^63-1 widens nothing", async () =>
     assert.deepEqual([limited.kvs, limited.more, limited.count], [plain.kvs, false, 3n]);
     const wide = { key: bytes("/h"), rangeEnd: bytes("\0"), limit };
     await assertRefused(world, { subject, action: "range" }, () => client.range(wide));
+    const { items } = await client.history({ key: bytes("/h/a"), limit });
+    assert.equal(items.length, 1);
+    await assertRefused(world, { subject, action: "history" }, () =>
+      client.history({ key: bytes("/one"), limit }),
+    );
   }
 });
 
@@ -154,9 +192,18 @@ test("refusal 7: prev_kv in put, delete or watch without read", async () => {
   await assertRefused(world, { subject, action: "put" }, () => client.put(put));
   const del = { key, prevKv: true };
   await assertRefused(world, { subject, action: "delete-range" }, () => client.deleteRange(del));
-  const success = [{ request: { $case: "requestPut", value: put } as const }];
-  await assertRefused(world, { subject, action: "txn" }, () => client.txn({ success }));
-  await assertWatchRefused(who, { key, prevKv: true });
+  for (const request of [
+    { $case: "requestPut", value: put } as const,
+    { $case: "requestDeleteRange", value: del } as const,
+  ]) {
+    const success = [{ request }];
+    await assertRefused(world, { subject, action: "txn" }, () => client.txn({ success }));
+  }
+  await assertWatchRefused(who, { key, prevKv: true }, { key });
+  // All of it is allowed but for the former value.
+  assert.equal((await client.put({ ...put, prevKv: false })).prevKv, undefined);
+  assert.deepEqual((await client.deleteRange({ key })).prevKvs, []);
+  await client.put({ ...put, prevKv: false });
 });
 
 type Op = NonNullable<Parameters<Client["txn"]>[0]>["success"];
@@ -229,6 +276,10 @@ test("refusal 9: a lease with a foreign key: attach, revoke, renew, look", async
   const { subject, client } = await someone({ "/one": ["write", "delete"], "*": ["lease"] });
   const put = { key: bytes("/one"), lease: ID };
   await assertRefused(world, { subject, action: "put" }, () => client.put(put));
+  const attach = [{ request: { $case: "requestPut", value: put } as const }];
+  for (const txn of [{ success: attach }, { failure: attach }]) {
+    await assertRefused(world, { subject, action: "txn" }, () => client.txn(txn));
+  }
   await assertRefused(world, { subject, action: "lease-revoke" }, () => client.leaseRevoke({ ID }));
   const look = { ID, keys: true };
   const action = "lease-time-to-live";
@@ -282,32 +333,52 @@ test("refusal 11: a key over 10 KiB", async () => {
   const compare = [{ key }];
   await assertRefused(world, { ...refused, action: "txn" }, () => client.txn({ compare }));
   await assertRefused(world, { ...refused, action: "history" }, () => client.history({ key }));
+  const failure = [{ request: { $case: "requestDeleteRange", value: { key } } as const }];
+  await assertRefused(world, { ...refused, action: "txn" }, () => client.txn({ failure }));
   await client.put({ key: longest });
   await client.deleteRange({ key: longest });
 });
 
 test("refusal 12: another spelling is another key", async () => {
-  const { subject, client } = await someone({ "/Dir/Kéy": [...READ, "write", "delete"] });
-  const nfc = Buffer.from("/Dir/Kéy".normalize("NFC"));
+  const name = "/Dir/Kéy".normalize("NFC");
+  const own = Buffer.from(name);
+  const who = await someone({ [name]: [...READ, "write", "delete"] });
+  const { subject, client } = who;
   const others = [
-    "/dir/kéy",
+    "/dir/Kéy",
+    "/Dir/KÉY",
+    "/DIR/Kéy",
     "/Dir//Kéy",
     "//Dir/Kéy",
+    "Dir/Kéy",
     "/Dir/./Kéy",
     "/Dir/x/../Kéy",
+    "/../Dir/Kéy",
     "/Dir%2FKéy",
+    "/Dir%2fKéy",
+    "%2FDir/Kéy",
     "/Dir/K%C3%A9y",
     "/Dir/Kéy/",
     "/Dir/Kéy ",
     "/Dir/Kéy\0",
-    "/Dir/Kéy".normalize("NFD"),
+    "/Dir\\Kéy",
+    name.normalize("NFD"),
+    // Alike only in Unicode's compatibility form: a full-width K.
+    "/Dir/\uff2béy",
   ].map((text) => Buffer.from(text));
-  await client.put({ key: nfc, value: bytes("mine") });
-  for (const key of others) {
-    await assertRefused(world, { subject, action: "range" }, () => client.range({ key }));
-    await assertRefused(world, { subject, action: "put" }, () => client.put({ key }));
-    await world.admin.put({ key, value: key });
-  }
+  assert.equal(new Set([own, ...others].map((key) => key.toString("hex"))).size, others.length + 1);
+  await client.put({ key: own, value: bytes("mine") });
+  await assertAllRefused(subject, async (refuse) => {
+    for (const key of others) {
+      await refuse("range", client.range({ key }));
+      await refuse("put", client.put({ key }));
+      await refuse("delete-range", client.deleteRange({ key }));
+      await refuse("txn", client.txn({ compare: [{ key }] }));
+    }
+  });
+  await assertWatchRefused(who, { key: others[0] ?? own }, { key: own });
+  await assertWatchRefused(who, { key: others.at(-1) ?? own }, { key: own });
+  for (const key of others) await world.admin.put({ key, value: key });
   for (const key of others) {
     const { kvs } = await world.admin.range({ key });
     assert.deepEqual(
@@ -315,8 +386,23 @@ test("refusal 12: another spelling is another key", async () => {
       [[key, key]],
     );
   }
-  assert.equal(
-    Buffer.from((await client.range({ key: nfc })).kvs[0]?.value ?? []).toString(),
-    "mine",
-  );
+  const mine = await client.range({ key: own });
+  assert.deepEqual([mine.kvs.length, mine.kvs[0]?.version], [1, 1n]);
+  assert.equal(Buffer.from(mine.kvs[0]?.value ?? []).toString(), "mine");
+});
+
+test("refusal 12: nothing leads out of a prefix, nor into it", async () => {
+  const { subject, client } = await someone({ "/in/*": [...READ, "write", "delete"] });
+  // A key like any other below /in/: it does not become /out.
+  const key = bytes("/in/../out");
+  await client.put({ key, value: bytes("inside") });
+  assert.equal((await world.admin.range({ key: bytes("/out") })).kvs.length, 0);
+  await assertAllRefused(subject, async (refuse) => {
+    for (const name of ["/IN/a", "//in/a", "/x/../in/a", "/in%2Fa", "%2Fin/a", "in/a", "/./in/a"]) {
+      const outside = { key: bytes(name) };
+      await refuse("put", client.put(outside));
+      await refuse("range", client.range(outside));
+    }
+  });
+  assert.equal((await client.deleteRange({ key })).deleted, 1n);
 });
