@@ -1,18 +1,23 @@
 import { isAbsolute } from "node:path";
-import type { Parsed, Parser } from "./parsers.ts";
+import { type Parsed, type Parser, isLoopback } from "./parsers.ts";
 
 /** One `--audit-sink`. */
 export type AuditSinkConfig =
   | { readonly kind: "file"; readonly name: string; readonly path: string }
-  | { readonly kind: "udp"; readonly name: string; readonly host: string; readonly port: number }
-  | {
+  | (Receiver & { readonly kind: "udp" })
+  | (Receiver & {
       readonly kind: "stream";
-      readonly name: string;
       readonly form: "jsonl" | "syslog";
-      readonly host: string;
-      readonly port: number;
       readonly tls: AuditSinkTls | undefined;
-    };
+    });
+
+interface Receiver {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  /** It is another machine, and what goes there is not encrypted: only when asked for. */
+  readonly isExposed: boolean;
+}
 
 interface AuditSinkTls {
   readonly caFile: string | undefined;
@@ -25,54 +30,85 @@ const URL_FORM = /^([a-z+]+):\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]+
 const SYSLOG_TLS_PORT = 6514;
 
 const bad = (error: string): Parsed<AuditSinkConfig> => ({ ok: false, error });
+const good = (value: AuditSinkConfig): Parsed<AuditSinkConfig> => ({ ok: true, value });
 
-/** `jsonl:PATH`, or a scheme of `schemes` with host and port. */
+/** `jsonl:PATH`, or a scheme of `SCHEMES` with host and port. */
 export const auditSink: Parser<AuditSinkConfig> = {
   placeholder: "URL",
   kind: "text",
   parse: (value) => {
     if (value.startsWith("jsonl:")) return fileSink(value, value.slice("jsonl:".length));
-    const [, scheme = "", hostText = "", portText, query = ""] = URL_FORM.exec(value) ?? [];
-    const host = hostText.replace(/^\[|\]$/g, "");
-    const port =
-      portText === undefined && scheme === "syslog+tls" ? SYSLOG_TLS_PORT : Number(portText);
-    const name = `${scheme}://${hostText}:${port}`;
-    if (query !== "" && scheme !== "syslog+tls") return bad("takes no options; syslog+tls does");
-    if (host !== "" && !(port >= 1 && port <= 65_535)) return bad("needs a port from 1 to 65535");
-    switch (host === "" ? "" : scheme) {
-      case "syslog+udp":
-        return { ok: true, value: { kind: "udp", name, host, port } };
-      case "syslog+tcp":
-      case "jsonl+tcp": {
-        const form = scheme === "jsonl+tcp" ? "jsonl" : "syslog";
-        return { ok: true, value: { kind: "stream", name, form, host, port, tls: undefined } };
-      }
-      case "syslog+tls":
-        return tlsSink({ kind: "stream", name, form: "syslog", host, port, tls: undefined }, query);
-      default:
-        return bad(
-          "is not jsonl:PATH, jsonl+tcp://HOST:PORT, syslog+udp://HOST:PORT, " +
-            "syslog+tcp://HOST:PORT or syslog+tls://HOST:PORT?ca=FILE",
-        );
+    const [, name = "", hostText = "", portText, query = ""] = URL_FORM.exec(value) ?? [];
+    const scheme = SCHEMES.get(name);
+    if (scheme === undefined) {
+      return bad(`is neither jsonl:PATH nor one of ${[...SCHEMES.keys()].join(", ")}://HOST:PORT`);
     }
+    const port =
+      portText === undefined && name === "syslog+tls" ? SYSLOG_TLS_PORT : Number(portText);
+    if (!(port >= 1 && port <= 65_535)) return bad("needs a port from 1 to 65535");
+    const options = new URLSearchParams(query);
+    const known = scheme.way === "tls" ? ["ca", "cert", "key"] : ["plaintext"];
+    const odd = [...options.keys()].find((key) => !known.includes(key));
+    if (odd !== undefined)
+      return bad(`has an unknown option ${odd}; ${name} has ${known.join(", ")}`);
+    const host = hostText.replace(/^\[|\]$/g, "");
+    const place = { name: `${name}://${hostText}:${port}`, host, port };
+    return scheme.way === "tls"
+      ? tlsSink(scheme.form, place, options)
+      : plainSink(scheme, place, options.get("plaintext"));
   },
 };
 
+interface Scheme {
+  readonly form: "jsonl" | "syslog";
+  readonly way: "tls" | "tcp" | "udp";
+}
+
+const SCHEMES: ReadonlyMap<string, Scheme> = new Map([
+  ["syslog+tls", { form: "syslog", way: "tls" }],
+  ["jsonl+tls", { form: "jsonl", way: "tls" }],
+  ["syslog+tcp", { form: "syslog", way: "tcp" }],
+  ["jsonl+tcp", { form: "jsonl", way: "tcp" }],
+  ["syslog+udp", { form: "syslog", way: "udp" }],
+]);
+
+type Place = Omit<Receiver, "isExposed">;
+
 function fileSink(name: string, path: string): Parsed<AuditSinkConfig> {
   if (!isAbsolute(path) || path.includes("\0")) return bad("needs an absolute path");
-  return { ok: true, value: { kind: "file", name, path } };
+  return good({ kind: "file", name, path });
 }
 
 function tlsSink(
-  sink: Extract<AuditSinkConfig, { kind: "stream" }>,
-  query: string,
+  form: Scheme["form"],
+  place: Place,
+  options: URLSearchParams,
 ): Parsed<AuditSinkConfig> {
-  const options = new URLSearchParams(query);
-  const odd = [...options.keys()].find((key) => !["ca", "cert", "key"].includes(key));
-  if (odd !== undefined) return bad(`has an unknown option ${odd}; there are ca, cert and key`);
   const file = (name: string): string | undefined => options.get(name) ?? undefined;
   const [caFile, certFile, keyFile] = [file("ca"), file("cert"), file("key")];
-  if ((certFile === undefined) !== (keyFile === undefined))
+  if ((certFile === undefined) !== (keyFile === undefined)) {
     return bad("needs cert and key together");
-  return { ok: true, value: { ...sink, tls: { caFile, certFile, keyFile } } };
+  }
+  const tls = { caFile, certFile, keyFile };
+  return good({ ...place, kind: "stream", form, isExposed: false, tls });
+}
+
+/** Records name keys and subjects, and who can change them on the way can hide what was done. */
+function plainSink(
+  { form, way }: Scheme,
+  place: Place,
+  plaintext: string | null,
+): Parsed<AuditSinkConfig> {
+  if (plaintext !== null && plaintext !== "allow") return bad("takes plaintext=allow alone");
+  const isExposed = !isLoopback(place);
+  if (isExposed && plaintext === null) {
+    const port = form === "syslog" ? SYSLOG_TLS_PORT : place.port;
+    return bad(
+      "would send audit records unencrypted to another machine: use " +
+        `${form}+tls://HOST:${port}?ca=FILE, or, if who is on the way may read and change them, ` +
+        "append ?plaintext=allow",
+    );
+  }
+  if (way === "udp") return good({ ...place, kind: "udp", isExposed });
+  return good({ ...place, kind: "stream", form, isExposed, tls: undefined });
 }

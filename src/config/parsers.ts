@@ -188,6 +188,6 @@ export const natsUrl: Parser<string> = {
 };
 
 /** Whether only this machine can reach the address. */
-export function isLoopback({ host }: Address): boolean {
+export function isLoopback({ host }: Pick<Address, "host">): boolean {
   return host === "localhost" || host === "::1" || /^127(?:\.[0-9]{1,3}){3}$/.test(host);
 }

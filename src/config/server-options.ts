@@ -183,7 +183,7 @@ export const serverOptions: ServerOptions = {
   auditSink: {
     name: "audit-sink",
     parser: list(auditSink),
-    help: "also send audit records to jsonl:PATH, jsonl+tcp://, syslog+udp://, +tcp:// or +tls://",
+    help: "also send audit records to jsonl:PATH, syslog+tls:// or jsonl+tls://HOST:PORT?ca=FILE",
   },
   logLevel: {
     name: "log-level",

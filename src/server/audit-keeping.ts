@@ -42,6 +42,11 @@ export async function startAuditKeeping(deps: AuditKeepingDeps): Promise<End> {
   });
   const sinks: AuditSink[] = [];
   for (const target of config.auditSink) {
+    if (target.kind !== "file" && target.isExposed) {
+      log.warn("An audit sink sends records unencrypted to another machine, as it was told to", {
+        sink: target.name,
+      });
+    }
     sinks.push(await startSink(target, { audit, log, clock: processClock }));
   }
   if (sinks.length > 0) metrics.auditSinks(() => sinks.map((sink) => sink.status()));

@@ -239,6 +239,21 @@ test("old files go when checkpoints have them, and the rest verifies for operato
   assert.match(verdict.notes.join("\n"), /begins at record \d+, after a checkpoint/);
 });
 
+test("a start warns of a sink that sends records in the clear to another machine", async (context) => {
+  const port = 9;
+  const sinkOf = (name: string, isExposed: boolean) =>
+    ({ kind: "udp", name, host: "127.0.0.1", port, isExposed }) as const;
+  const auditSink = [sinkOf("syslog+udp://far:9", true), sinkOf("syslog+udp://near:9", false)];
+  const world = await worldOf(context, { config: () => ({ auditSink }) });
+  const warned = world.logs
+    .filter((line) => line.includes("sends records unencrypted to another machine"))
+    .map((line) => JSON.parse(line) as { readonly sink: string; readonly level: unknown });
+  assert.deepEqual(
+    warned.map(({ sink }) => sink),
+    ["syslog+udp://far:9"],
+  );
+});
+
 test("the checkpoints of a chain are few, however many were made", async (context) => {
   const world = await worldOf(context);
   for (let i = 0; i < 20; i++) {
