@@ -40,6 +40,81 @@ async function answer(work: Promise<unknown>): Promise<string> {
   );
 }
 
+/** What one may ask of a tenant's keys, with the action of the record. */
+const OF_KEYS: readonly (readonly [string, (c: Client) => Promise<unknown>])[] = [
+  ["range", (c) => c.range({ key: bytes("/k") })],
+  ["range", (c) => c.range({ key: bytes("/k"), serializable: true })],
+  ["put", (c) => c.put({ key: bytes("/k"), value: bytes("v") })],
+  ["delete-range", (c) => c.deleteRange({ key: bytes("/k") })],
+  ["txn", (c) => c.txn({ compare: [{ key: bytes("/k") }] })],
+  ["txn", (c) => c.txn({})],
+  ["compact", (c) => c.compact({ revision: 1n })],
+  ["lease-grant", (c) => c.leaseGrant({ TTL: 60n })],
+  ["lease-list", (c) => c.leaseLeases()],
+  ["history", (c) => c.history({ key: bytes("/k") })],
+  ["hash-kv", (c) => c.hashKv()],
+  ["policy-list", (c) => c.policyList()],
+  ["audit-search", (c) => c.auditSearch({})],
+  ["whoami", (c) => c.whoAmI()],
+  ["watch-open", (c) => watchOnce(c)],
+];
+
+/** A stream that is refused as it is opened. */
+async function watchOnce(client: Client): Promise<void> {
+  await using watch = watching(client);
+  watch.create({ key: bytes("/k") });
+  const error = await watch.ended;
+  if (error !== undefined) throw error;
+}
+
+test("refusal 13: a token of one tenant that names another, or none that exists", async () => {
+  await newTenant("near");
+  const far = await newTenant("far");
+  await far.put({ key: bytes("/k"), value: bytes("v") });
+  const subject = "user:near-owner";
+  // What the other tenant has granted to a subject of that name is of no use to the token.
+  await far.policyChange({ add: [{ fields: ["g", subject, "role:owner"] }] });
+  const { tenant } = await operator.tenantShow({ name: "far" });
+  const { header } = await far.range({ key: bytes("/k") });
+  const token = await world.token(subject, { tenants: ["near"] });
+  const told = new Set<string>();
+  for (const name of ["far", "nowhere", "default", "FAR", "far/../near", "*", "system"]) {
+    const client = world.connect({ token, tenant: name });
+    const isPlain = name === "far" || name === "nowhere";
+    for (const [action, request] of isPlain ? OF_KEYS : OF_KEYS.slice(0, 3)) {
+      const record = await assertRefused(world, { subject, action }, () => request(client));
+      assert.equal(record.tenant, "");
+      told.add(record.reason);
+    }
+  }
+  assert.equal(told.size, 1, [...told].join("\n"));
+  const { kvs, header: now } = await far.range({ key: bytes("/k") });
+  assert.deepEqual([now?.revision, kvs.length], [header?.revision, 1]);
+  const { lines } = await far.auditSearch({ limit: 1000n });
+  assert.ok(lines.length > 0 && !lines.some((line) => line.includes(`"subject":"${subject}"`)));
+  assert.equal((await operator.tenantShow({ name: "far" })).tenant?.id, tenant?.id);
+});
+
+test("refusal 16: a role of one tenant gives nothing in another", async () => {
+  const [one, two] = [await newTenant("role-one"), await newTenant("role-two")];
+  const subject = "user:crossing";
+  const right = { fields: ["p", "role:all", "*", "*", "allow"] };
+  await one.policyChange({ add: [right, { fields: ["g", subject, "role:all"] }] });
+  // The role is there too, and so are others that the subject has, all but who has it.
+  await two.policyChange({ add: [right, { fields: ["g", "user:other", "role:all"] }] });
+  const token = await world.token(subject, { tenants: ["role-one", "role-two"] });
+  await world.connect({ token, tenant: "role-one" }).put({ key: bytes("/k") });
+  const client = world.connect({ token, tenant: "role-two" });
+  for (const [action, request] of OF_KEYS.filter(([name]) => name !== "watch-open")) {
+    await assertRefused(world, { subject, action }, () => request(client));
+  }
+  const { created, watch } = await createWatch(client, { key: bytes("/k") });
+  assert.ok(created.canceled);
+  await watch[Symbol.asyncDispose]();
+  const { header } = await two.range({ key: bytes("/k") });
+  assert.equal(header?.revision, 1n);
+});
+
 const RESERVED = ["root", "sys", "system", "auth", "cluster"];
 const ODD = [
   "",
@@ -61,6 +136,7 @@ const BAD_NAMES = [...RESERVED, ...ODD, ...ODDER, "b".repeat(64)];
 test("refusal 14: names that are reserved, empty or hold odd characters", async () => {
   await newTenant("named");
   const known = await names();
+  const seen = world.audit().at(-1)?.seq ?? 0;
   for (const name of BAD_NAMES) {
     const made = await failure(
       operator.tenantCreate({ name, owner: "user:a" }),
@@ -69,9 +145,16 @@ test("refusal 14: names that are reserved, empty or hold odd characters", async 
     assert.match(made.message, /tenant name/);
     const renamed = operator.tenantUpdate({ name: "named", newName: name });
     await failure(renamed, "invalid-argument");
-    const record = world.audit().findLast(({ action }) => action === "tenant-create");
-    assert.equal(record?.outcome, "failed");
   }
+  const records = world
+    .audit()
+    .filter(({ seq, action }) => seq > seen && action.startsWith("tenant-"))
+    .map(({ action, outcome, reason }) => `${action} ${outcome} ${reason}`);
+  const both = ["tenant-create", "tenant-update"].map((one) => `${one} failed invalid-argument`);
+  assert.deepEqual(
+    records,
+    BAD_NAMES.flatMap(() => both),
+  );
   assert.deepEqual(await names(), known);
   await operator.tenantCreate({ name: "b".repeat(63), owner: "user:a" });
   await operator.tenantCreate({ name: "0-9", owner: "user:a" });
@@ -129,9 +212,15 @@ test("refusal 17: what a deleted tenant left is dead when its name is given agai
   await old.put({ key: bytes("/k"), value: bytes("before") });
   await old.leaseGrant({ ID: 77n, TTL: 6000n });
   const { watch } = await createWatch(old, { key: bytes("/k") });
+  await using alive = old.keepAlive();
+  alive.renew(77n);
+  const renewals = alive.replies();
+  assert.equal((await renewals.next()).value?.TTL, 6000n);
   const before = await operator.tenantShow({ name: "phoenix" });
   await operator.tenantDelete({ name: "phoenix" });
   assert.equal((await watch.ended)?.code, "permission-denied");
+  alive.renew(77n);
+  await failure(renewals.next(), "permission-denied");
   await failure(old.range({ key: bytes("/k") }), "permission-denied");
   await operator.tenantCreate({ name: "phoenix", owner: "user:phoenix-owner" });
   // The same subject of the same name, which even owns the new one: but the token is of the old one.
@@ -254,7 +343,19 @@ const CLUSTER_REQUESTS: readonly (readonly [string, (c: Client) => Promise<unkno
   ["tenant-delete", (c) => c.tenantDelete({ name: "default" })],
   ["tenant-delete", (c) => c.tenantDelete({ name: "eves" })],
   ["tenant-show", (c) => c.tenantShow({ name: "default" })],
+  ["tenant-show", (c) => c.tenantShow({ name: "nowhere" })],
+  ["issuer-add", (c) => c.issuerAdd({ record: bytes("{}") })],
+  ["issuer-list", (c) => c.issuerList()],
+  ["issuer-show", (c) => c.issuerShow({ issuer: "coffer" })],
+  ["issuer-remove", (c) => c.issuerRemove({ issuer: "coffer" })],
+  ["certificate-rule-add", (c) => c.certificateRuleAdd({ record: bytes("{}") })],
+  ["certificate-rule-list", (c) => c.certificateRuleList()],
+  ["certificate-rule-remove", (c) => c.certificateRuleRemove({ name: "default" })],
+  ["certificate-test", (c) => c.certificateTest({ certificate: bytes("x") })],
+  ["token-rotate-key", (c) => c.tokenRotateKey()],
+  ["token-rotate-key", (c) => c.tokenRotateKey({ dropFormer: true })],
   ["token-issue", (c) => c.tokenIssue({ subject: "user:e", tenants: ["*"], ttlSeconds: 9n })],
+  ["token-issue", (c) => c.tokenIssue({ subject: "user:e", tenants: ["system"], ttlSeconds: 9n })],
   ["token-issue", (c) => c.tokenIssue({ subject: "user:e", tenants: ["default"], ttlSeconds: 9n })],
 ];
 
