@@ -2,16 +2,29 @@ import { type ChainHead, GENESIS } from "./record.ts";
 
 export interface ChainExpectation {
   /** Places that trusted checkpoints name. */
-  readonly checkpoints: readonly ChainHead[];
+  readonly checkpoints: readonly SignedPlace[];
   /** What a first record that is not record 1 may follow beside them: any, where nothing can tell. */
   readonly anyBegin?: boolean;
+}
+
+export interface SignedPlace extends ChainHead {
+  /** When it was signed: milliseconds since the epoch. */
+  readonly time: number;
+}
+
+/** What a record says beside its place. */
+export interface Said {
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  /** It tells of no request: see MARK_ACTION. */
+  readonly isMark: boolean;
 }
 
 /** Judges the records of one chain in their order. */
 export class ChainCheck {
   /** Records that the checkpoints name, and that have not come yet. */
-  readonly #expected: Map<number, string>;
-  readonly #places: ReadonlyMap<number, string>;
+  readonly #expected: Set<number>;
+  readonly #places: ReadonlyMap<number, SignedPlace>;
   readonly #anyBegin: boolean;
   /** The first record; 0 before there is one. */
   first = 0;
@@ -19,15 +32,21 @@ export class ChainCheck {
   records = 0;
   /** The last record that a checkpoint proves, and all before it with it; 0: none. */
   proven = 0;
+  /** When that checkpoint was signed. */
+  provenTime: number | undefined;
+  /** Records after it, without marks. */
+  unsigned = 0;
+  /** The time of the first of those. */
+  unsignedSince: number | undefined;
 
   constructor({ checkpoints, anyBegin = false }: ChainExpectation) {
-    this.#places = new Map(checkpoints.map(({ seq, hash }) => [seq, hash]));
-    this.#expected = new Map(this.#places);
+    this.#places = new Map(checkpoints.map((place) => [place.seq, place]));
+    this.#expected = new Set(this.#places.keys());
     this.#anyBegin = anyBegin;
   }
 
   /** Takes the next record; the reason why it is bad. */
-  next({ seq, hash }: ChainHead, prevHash: string): string | undefined {
+  next({ seq, hash }: ChainHead, prevHash: string, said: Said): string | undefined {
     const begins = this.records === 0 && this.#mayBegin(seq, prevHash);
     const wanted = this.head.seq + 1;
     if (!begins) {
@@ -38,14 +57,17 @@ export class ChainCheck {
       }
     }
     const checkpoint = this.#places.get(seq);
-    if (checkpoint !== undefined) {
-      if (checkpoint !== hash) return `it is not the record ${seq} that the checkpoint signed`;
-      this.proven = seq;
+    if (checkpoint !== undefined && checkpoint.hash !== hash) {
+      return `it is not the record ${seq} that the checkpoint signed`;
     }
+    const before = this.#places.get(seq - 1);
+    if (begins && before?.hash === prevHash) this.#prove(before);
+    this.#count(said);
+    this.#prove(checkpoint);
     if (this.records === 0) {
       this.first = seq;
       // What lies before the beginning was removed, and cannot be looked for.
-      for (const named of this.#expected.keys()) if (named < seq) this.#expected.delete(named);
+      for (const named of this.#expected) if (named < seq) this.#expected.delete(named);
     }
     this.#expected.delete(seq);
     this.head = { seq, hash };
@@ -54,14 +76,28 @@ export class ChainCheck {
   }
 
   end(): string | undefined {
-    const lost = [...this.#expected.keys()].find((seq) => seq > this.head.seq);
+    const lost = [...this.#expected].find((seq) => seq > this.head.seq);
     if (lost === undefined) return undefined;
     return `the log ends at record ${this.head.seq}, but a checkpoint signed record ${lost}`;
   }
 
+  #prove(checkpoint: SignedPlace | undefined): void {
+    if (checkpoint === undefined) return;
+    this.proven = checkpoint.seq;
+    this.provenTime = checkpoint.time;
+    this.unsigned = 0;
+    this.unsignedSince = undefined;
+  }
+
+  #count({ time, isMark }: Said): void {
+    if (isMark) return;
+    this.unsigned++;
+    this.unsignedSince ??= time;
+  }
+
   #mayBegin(seq: number, prevHash: string): boolean {
     if (seq === 1) return prevHash === GENESIS.hash;
-    return this.#anyBegin || this.#places.get(seq - 1) === prevHash;
+    return this.#anyBegin || this.#places.get(seq - 1)?.hash === prevHash;
   }
 
   #missing(wanted: number, seq: number): string {

@@ -9,6 +9,7 @@ export {
   type AuditEvent,
   type ChainHead,
   GENESIS,
+  MARK_ACTION,
   readLine,
   tokenIdHash,
   viewOf,

@@ -34,6 +34,9 @@ export interface AuditEvent {
   readonly reason: string;
 }
 
+/** The action of records in which a member notes how far it is in the log of the cluster. */
+export const MARK_ACTION = "log-mark";
+
 /** A place in a chain: the record `seq` has the hash `hash` (SHA-256, hexadecimal). */
 export interface ChainHead {
   readonly seq: number;

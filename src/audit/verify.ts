@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { ChainCheck } from "./chain-check.ts";
+import { ChainCheck, type Said } from "./chain-check.ts";
 import { type SignedCheckpoint, decodeCheckpoint } from "./checkpoint.ts";
 import { linesOf, listAuditFiles } from "./files.ts";
-import { type ChainHead, type LineReading, readLine } from "./record.ts";
+import { type ChainHead, type LineReading, MARK_ACTION, readLine } from "./record.ts";
 
 /** One chain of a verdict. */
 export interface VerifiedChain {
@@ -13,8 +13,14 @@ export interface VerifiedChain {
   /** Above 1: what was before it was removed. */
   readonly first: number;
   readonly head: ChainHead;
-  /** The last record that a checkpoint names: up to it, nothing can be cut. 0: none does. */
+  /** The last record that a checkpoint names: up to it, nothing can be changed or cut. 0: none does. */
   readonly proven: number;
+  /** When that checkpoint was signed: milliseconds since the epoch. */
+  readonly provenTime: number | undefined;
+  /** Records after it, but for those in which the member notes its place in the cluster's log. */
+  readonly unsigned: number;
+  /** The time of the first of those. */
+  readonly unsignedSince: number | undefined;
 }
 
 export interface AuditVerdict {
@@ -119,7 +125,8 @@ class TrailCheck {
     if (member !== undefined) {
       const others = this.#isFolder && this.#chains.size > 0 && !this.#chains.has(memberId);
       if (others) return "it is another member's record";
-      const reason = this.#chainOf(memberId, undefined).check.next(member, member.prevHash);
+      const { check } = this.#chainOf(memberId, undefined);
+      const reason = check.next(member, member.prevHash, saidBy(reading));
       if (reason !== undefined) return reason;
     }
     const reason = this.#nextOfTenant(reading);
@@ -145,8 +152,9 @@ class TrailCheck {
 
   chains(): readonly VerifiedChain[] {
     const all = [...this.#chains.values()].map(({ member, tenant, check }) => {
-      const { records, first, head, proven } = check;
-      return { member, tenant, records, first, head, proven };
+      const { records, first, head, proven, provenTime, unsigned, unsignedSince } = check;
+      const signed = { proven, provenTime, unsigned, unsignedSince };
+      return { member, tenant, records, first, head, ...signed };
     });
     // A member's chain covers those of its tenants.
     const whole = all.filter(({ tenant }) => tenant === undefined);
@@ -158,15 +166,10 @@ class TrailCheck {
     return chains.length > 0 && chains.every(({ tenant }) => tenant !== undefined);
   }
 
-  #nextOfTenant({
-    memberId,
-    tenant,
-    member,
-    ofTenant,
-    tenantPrevHash,
-  }: Extract<LineReading, { ok: true }>): string | undefined {
+  #nextOfTenant(reading: GoodReading): string | undefined {
+    const { memberId, tenant, member, ofTenant, tenantPrevHash } = reading;
     const chain = this.#chainOf(memberId, tenant, member !== undefined);
-    return chain.check.next(ofTenant, tenantPrevHash);
+    return chain.check.next(ofTenant, tenantPrevHash, saidBy(reading));
   }
 
   #chainOf(member: string, tenant: string | undefined, isCovered = false): Chain {
@@ -184,4 +187,11 @@ class TrailCheck {
     this.#chains.set(name, chain);
     return chain;
   }
+}
+
+type GoodReading = Extract<LineReading, { ok: true }>;
+
+/** Only the member's own records have this action: no request does. */
+function saidBy({ record: { time, action } }: GoodReading): Said {
+  return { time: Date.parse(String(time)), isMark: action === MARK_ACTION };
 }

@@ -67,9 +67,41 @@ export interface VerifyOrder {
 /** What `audit verify` found. */
 export interface AuditVerdict {
   readonly ok: boolean;
+  /** Good ones, up to the first bad line. */
   readonly records: number;
-  /** One line each; the first names the first bad line when not ok. */
-  readonly notes: readonly string[];
+  /** One line each, which names the first bad line of a trail; none when ok. */
+  readonly broken: readonly string[];
+  /** Of the trails that are not broken. */
+  readonly chains: readonly VerifiedTrail[];
+  readonly sources: readonly CheckpointSource[];
+}
+
+/** The records of a member, or of a tenant on it, in one place. */
+export interface VerifiedTrail {
+  readonly place: string;
+  /** "": there is no record. */
+  readonly member: string;
+  /** Undefined: all records of the member. */
+  readonly tenant: string | undefined;
+  readonly records: number;
+  readonly first: number;
+  readonly head: { readonly seq: number; readonly hash: string };
+  /** The last record that a checkpoint covers; 0: none does. */
+  readonly proven: number;
+  /** When that was signed. This and the time below are milliseconds since the epoch. */
+  readonly provenTime: number | undefined;
+  /** Records after it. */
+  readonly unsigned: number;
+  /** The time of the first of those. */
+  readonly unsignedSince: number | undefined;
+}
+
+export interface CheckpointSource {
+  readonly place: string;
+  readonly source: string;
+  readonly keys: readonly string[];
+  /** Who can write the trail cannot have made them. */
+  readonly isTrusted: boolean;
 }
 
 export type OutputFormat = "simple" | "json" | "table";

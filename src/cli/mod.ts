@@ -12,7 +12,7 @@ export type {
   Reply,
   ReplyHeader,
 } from "./client-port.ts";
-export type { AuditVerdict, Services, VerifyOrder } from "./command.ts";
+export type { AuditVerdict, Services, VerifiedTrail, VerifyOrder } from "./command.ts";
 export type { Io } from "./io.ts";
 export { processIo } from "./process-io.ts";
 export { type CliDependencies, runCli } from "./run.ts";

@@ -1,4 +1,4 @@
-import type { Audit, AuditQuery } from "../audit/mod.ts";
+import { type Audit, type AuditQuery, MARK_ACTION } from "../audit/mod.ts";
 import { CLUSTER_SCOPE, type StateReader, type TenantId } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { Logger } from "../telemetry/mod.ts";
@@ -16,7 +16,6 @@ import { memberEvent } from "./member-event.ts";
  * refusal.
  */
 
-const MARK_ACTION = "log-mark";
 const MARK_KEY = /^index:(\d{1,16})$/;
 const MARK_MS = 5000;
 /** Entries after which a mark does not wait: what recovery needs is to be in the log still. */

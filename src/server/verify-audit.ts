@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import {
   type AuditVerdict,
+  GENESIS,
   type SignedCheckpoint,
   type VerifiedChain,
   checkpointKeyId,
@@ -25,11 +26,29 @@ export interface VerifyOrder {
   readonly keyId: string | undefined;
 }
 
+/** A chain, and the file or folder that holds it. */
+export type VerifiedTrail = VerifiedChain & { readonly place: string };
+
+/** Where the checkpoints of a trail came from. */
+export interface CheckpointSource {
+  readonly place: string;
+  /** In words. */
+  readonly source: string;
+  /** The ids of the keys that signed them. */
+  readonly keys: readonly string[];
+  /** Who can write the trail cannot have made them: they were kept elsewhere, or their key is known. */
+  readonly isTrusted: boolean;
+}
+
 export interface VerifyResult {
   readonly ok: boolean;
+  /** Good ones, up to the first bad line. */
   readonly records: number;
-  /** One line each; the first names the first bad line when not ok. */
-  readonly notes: readonly string[];
+  /** One line each, which names the first bad line of a trail; none when ok. */
+  readonly broken: readonly string[];
+  /** Of the trails that are not broken. */
+  readonly chains: readonly VerifiedTrail[];
+  readonly sources: readonly CheckpointSource[];
 }
 
 /** Verifies audit trails offline: of every member whose data lies in the folder or right below it. */
@@ -37,31 +56,34 @@ export async function verifyTrails(order: VerifyOrder): Promise<VerifyResult> {
   const given = order.checkpoints === undefined ? undefined : readCheckpoints(order.checkpoints);
   const { keyId } = order;
   if (order.file !== undefined) {
-    const checkpoints = given ?? (await checkpointsIn(order.file));
-    const source = given === undefined ? "the export itself" : "the file given";
-    return judge(order.file, { checkpoints, source, keyId }, (trusted) =>
-      verifyExport(order.file ?? "", { checkpoints: trusted }),
+    const { file } = order;
+    const checkpoints = given ?? (await checkpointsIn(file));
+    const source = given === undefined ? "the export itself" : GIVEN;
+    return judge(file, { checkpoints, source, keyId }, (trusted) =>
+      verifyExport(file, { checkpoints: trusted }),
     );
   }
-  const { dataDir = "" } = order;
-  let ok = true;
-  let records = 0;
-  const notes: string[] = [];
-  for (const member of membersIn(dataDir)) {
-    const found = given ?? storedCheckpoints(join(member, "state.db"));
-    const source =
-      given === undefined ? `${join(member, "state.db")}, beside it` : "the file given";
+  const results: VerifyResult[] = [];
+  for (const member of membersIn(order.dataDir ?? "")) {
+    const beside = join(member, "state.db");
+    const checkpoints = given ?? storedCheckpoints(beside);
+    const source = given === undefined ? `${beside}, beside it` : GIVEN;
     const folder = join(member, "audit");
-    const verdict = await judge(folder, { checkpoints: found, source, keyId }, (checkpoints) =>
-      verifyFolder(folder, { checkpoints }),
+    const result = await judge(folder, { checkpoints, source, keyId }, (trusted) =>
+      verifyFolder(folder, { checkpoints: trusted }),
     );
-    records += verdict.records;
-    if (verdict.ok) notes.push(...verdict.notes);
-    else notes.unshift(...verdict.notes);
-    ok &&= verdict.ok;
+    results.push(result);
   }
-  return { ok, records, notes };
+  return {
+    ok: results.every(({ ok }) => ok),
+    records: results.reduce((sum, { records }) => sum + records, 0),
+    broken: results.flatMap(({ broken }) => broken),
+    chains: results.flatMap(({ chains }) => chains),
+    sources: results.flatMap(({ sources }) => sources),
+  };
 }
+
+const GIVEN = "the file given";
 
 function membersIn(dataDir: string): readonly string[] {
   const below = existsSync(dataDir) ? readdirSync(dataDir) : [];
@@ -110,35 +132,46 @@ async function judge(
 ): Promise<VerifyResult> {
   const bad = checkpoints.find((one) => !isSignedByItsKey(one));
   if (bad !== undefined) {
-    const note = `${place}: the checkpoint of record ${bad.seq} was altered: its signature is wrong`;
-    return { ok: false, records: 0, notes: [note] };
+    return broken(
+      `${place}: the checkpoint of record ${bad.seq} was altered: its signature is wrong`,
+    );
   }
   const keys = [...new Set(checkpoints.map(({ publicKey }) => checkpointKeyId(publicKey)))];
   const strange = keyId === undefined ? undefined : keys.find((key) => key !== keyId);
-  if (strange !== undefined) {
-    return { ok: false, records: 0, notes: [`${place}: a checkpoint is signed by key ${strange}`] };
-  }
+  if (strange !== undefined) return broken(`${place}: a checkpoint is signed by key ${strange}`);
   const { ok, records, chains, firstBad } = await verify(checkpoints);
   if (firstBad !== undefined) {
     const { file, line, reason } = firstBad;
-    return { ok, records, notes: [`${file === "" ? place : file}:${line}: ${reason}`] };
+    return broken(`${file === "" ? place : file}:${line}: ${reason}`, records);
   }
-  const notes = chains.flatMap((chain) => notesOf(place, chain));
-  if (keys.length > 0)
-    notes.push(`${place}: checkpoints of ${source}, signed by ${keys.join(", ")}`);
-  return { ok, records, notes };
+  const isTrusted = source === GIVEN || keyId !== undefined;
+  const trails = chains.length === 0 ? [EMPTY] : chains;
+  return {
+    ok,
+    records,
+    broken: [],
+    chains: trails.map((chain) => ({ place, ...chain })),
+    sources: keys.length === 0 ? [] : [{ place, source, keys, isTrusted }],
+  };
 }
 
-function notesOf(place: string, chain: VerifiedChain): readonly string[] {
-  const { member, tenant, records, first, head, proven } = chain;
-  const whose = tenant === undefined ? `member ${member}` : `member ${member}, tenant ${tenant}`;
-  const notes = [`${place}: ${whose}: ${records} records, the last is ${head.seq} ${head.hash}`];
-  if (first > 1) notes.push(`${place}: ${whose}: begins at record ${first}, after a checkpoint`);
-  if (proven < head.seq) {
-    const from = proven === 0 ? "no checkpoint is known" : `the last checkpoint is of ${proven}`;
-    notes.push(
-      `${place}: ${whose}: the end is not proven, ${from}: records after it could be missing`,
-    );
-  }
-  return notes;
-}
+const broken = (line: string, records = 0): VerifyResult => ({
+  ok: false,
+  records,
+  broken: [line],
+  chains: [],
+  sources: [],
+});
+
+/** A folder or file without any record. */
+const EMPTY: VerifiedChain = {
+  member: "",
+  tenant: undefined,
+  records: 0,
+  first: 0,
+  head: GENESIS,
+  proven: 0,
+  provenTime: undefined,
+  unsigned: 0,
+  unsignedSince: undefined,
+};

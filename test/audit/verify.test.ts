@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import * as fc from "fast-check";
 import { type AuditVerdict, type VerifyOptions, verifyFolder } from "../../src/audit/mod.ts";
-import { checkpointOf, eventOf, fill, folderOf, type Folder, rehash } from "./fixtures.ts";
+import { NOW_MS, checkpointOf, eventOf, fill, folderOf, type Folder, rehash } from "./fixtures.ts";
 
 const NAME = "audit-0000000000000001.000.jsonl";
 
@@ -151,6 +151,27 @@ test("a checkpoint of the member is none of the records that are of no tenant", 
   assert.deepEqual([ok, firstBad], [true, undefined]);
 });
 
+test("records after the last checkpoint are counted from the first on, and marks are not", async (context) => {
+  const folder = await folderOf(context);
+  const audit = await folder.open();
+  const mark = { tenant: "", action: "log-mark" };
+  for (const event of [{}, {}, mark, {}, mark, {}]) {
+    await audit.append(eventOf(event));
+    folder.clock.ms += 1000;
+  }
+  await audit.close();
+  const lines = await folder.lines();
+  const after = async (seq: number): Promise<unknown> => {
+    const checkpoints = seq === 0 ? [] : [checkpointOf(lines[seq - 1] ?? "")];
+    const [chain] = (await verifyFolder(folder.path, { checkpoints })).chains;
+    return [chain?.proven, chain?.provenTime, chain?.unsigned, chain?.unsignedSince];
+  };
+  assert.deepEqual(await after(0), [0, undefined, 4, NOW_MS]);
+  assert.deepEqual(await after(2), [2, NOW_MS, 2, NOW_MS + 3000]);
+  assert.deepEqual(await after(5), [5, NOW_MS, 1, NOW_MS + 5000]);
+  assert.deepEqual(await after(6), [6, NOW_MS, 0, undefined]);
+});
+
 test("refusal 65: a log written anew shows against a checkpoint", async (context) => {
   const folder = await filled(context, 10);
   const checkpoints = [checkpointOf((await folder.lines())[9] ?? "")];
@@ -181,7 +202,10 @@ test("a log whose old files were removed verifies from the checkpoint of where t
   const begin = { ...checkpointOf(old.at(-1) ?? ""), kind: "begin" } as const;
   const verdict = await verifyFolder(folder.path, { checkpoints: [begin] });
   assert.deepEqual([verdict.ok, verdict.records], [true, 12 - old.length]);
-  assert.equal(verdict.chains[0]?.first, old.length + 1);
+  const [chain] = verdict.chains;
+  assert.equal(chain?.first, old.length + 1);
+  // Where it begins was signed, and nothing after that.
+  assert.deepEqual([chain.proven, chain.unsigned], [old.length, 12 - old.length]);
   const early = { ...begin, seq: begin.seq - 1 };
   assert.equal((await verifyFolder(folder.path, { checkpoints: [early] })).ok, false);
 });

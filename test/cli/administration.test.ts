@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import test, { describe } from "node:test";
 import { memberId } from "../../src/core/types/mod.ts";
 import { CofferError } from "../../src/errors.ts";
-import type { VerifyOrder } from "../../src/cli/mod.ts";
 import { answer, headerText, run } from "./harness.ts";
 
 const actor = { issuer: "https://issuer", subject: "user:alice", requestId: "r-1" };
@@ -44,23 +43,6 @@ describe("token", () => {
       (await run(["token", "whoami"], { client })).stdout,
       "subject: user:alice\nissuer: https://issuer\ntenant: blue\ngroups: -\n",
     );
-  });
-});
-
-describe("audit", () => {
-  test("verify needs no server and exits 1 on a broken chain", async () => {
-    const verify = (ok: boolean) => async (order: VerifyOrder) => {
-      const none = { file: undefined, checkpoints: undefined, keyId: undefined };
-      assert.deepEqual(order, { dataDir: ".coffer", ...none });
-      return { ok, records: 12, notes: ok ? [] : ["audit-1.jsonl:13: the chain is broken"] };
-    };
-    const argv = ["audit", "verify", "--data-dir", ".coffer"];
-    const good = await run(argv, { services: { verifyAudit: verify(true) } });
-    assert.deepEqual([good.code, good.stdout], [0, "ok: 12 records in order\n"]);
-    const bad = await run(argv, { services: { verifyAudit: verify(false) } });
-    const text = "broken: 12 records in order\naudit-1.jsonl:13: the chain is broken\n";
-    assert.deepEqual([bad.code, bad.stdout], [1, text]);
-    assert.equal((await run(["audit", "verify"])).code, 2);
   });
 });
 

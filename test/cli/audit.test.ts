@@ -3,7 +3,14 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
-import type { AuditFound, AuditSearch, CofferClient, Connect } from "../../src/cli/mod.ts";
+import type {
+  AuditFound,
+  AuditSearch,
+  AuditVerdict,
+  CofferClient,
+  Connect,
+  VerifiedTrail,
+} from "../../src/cli/mod.ts";
 import { type MemberInfo, memberId } from "../../src/core/types/mod.ts";
 import { CofferError } from "../../src/errors.ts";
 import { reply, run } from "./harness.ts";
@@ -193,7 +200,7 @@ describe("audit", () => {
     const orders: unknown[] = [];
     const verifyAudit = async (order: unknown) => {
       orders.push(order);
-      return { ok: true, records: 1, notes: [] };
+      return verdictOf(trail());
     };
     const session = {
       services: { verifyAudit },
@@ -202,11 +209,174 @@ describe("audit", () => {
     };
     const argv = ["audit", "verify", "t.jsonl", "--checkpoints", path, "--key-id", "k1"];
     assert.equal((await run(argv, session)).code, 0);
-    const expected = { dataDir: undefined, file: "t.jsonl", checkpoints: "kept", keyId: "k1" };
-    assert.deepEqual(orders, [expected]);
+    assert.equal((await run(["audit", "verify"], session)).code, 0);
+    const none = { file: undefined, checkpoints: undefined, keyId: undefined };
+    assert.deepEqual(orders, [
+      { dataDir: undefined, file: "t.jsonl", checkpoints: "kept", keyId: "k1" },
+      { dataDir: "d", ...none },
+    ]);
     assert.match((await run(["audit", "verify", "a", "b"], session)).stderr, /takes one FILE/);
     const both = await run(["audit", "verify", "a", "--data-dir", "x"], session);
     assert.match(both.stderr, /either FILE or --data-dir/);
+    assert.equal((await run(["audit", "verify"])).code, 2);
+    const alone = await run(["audit", "verify", "a", "--allow-unsigned", "1m"], session);
+    assert.deepEqual([alone.code, orders.length], [2, 2]);
+  });
+});
+
+const SIGNED_AT = Date.UTC(2026, 10, 22, 12);
+const HASH = "ab".repeat(32);
+
+/** A trail of ten records that is proven to its end. */
+const trail = (changes: Partial<VerifiedTrail> = {}): VerifiedTrail => ({
+  place: "m1/audit",
+  member: "a1",
+  tenant: undefined,
+  records: 10,
+  first: 1,
+  head: { seq: 10, hash: HASH },
+  proven: 10,
+  provenTime: SIGNED_AT,
+  unsigned: 0,
+  unsignedSince: undefined,
+  ...changes,
+});
+const partial = (unsignedSince: number): VerifiedTrail =>
+  trail({ proven: 4, unsigned: 6, unsignedSince });
+const bare = trail({ proven: 0, provenTime: undefined, unsigned: 10, unsignedSince: SIGNED_AT });
+
+const verdictOf = (...chains: readonly VerifiedTrail[]): AuditVerdict => ({
+  ok: true,
+  records: chains.reduce((sum, { records }) => sum + records, 0),
+  broken: [],
+  chains,
+  sources: [{ place: "m1/audit", source: "state.db", keys: ["k1"], isTrusted: true }],
+});
+
+const verified = (verdict: AuditVerdict, ...more: readonly string[]) =>
+  run(["audit", "verify", "t.jsonl", ...more], {
+    services: { verifyAudit: async () => verdict },
+  });
+
+const REQUIRE = "--require-checkpoint";
+const WHOSE = `m1/audit: member a1: 10 records, the last is 10 ${HASH}`;
+const SOURCE = "m1/audit: checkpoints of state.db, signed by k1";
+
+describe("audit verify tells at a glance up to where it is proven", () => {
+  test("all of it", async () => {
+    const { code, stdout } = await verified(verdictOf(trail()), REQUIRE);
+    const upTo = "record 10 (checkpoint of 2026-11-22T12:00:00.000Z)";
+    const lines = [
+      `ok: all 10 records are proven, up to ${upTo}`,
+      `${WHOSE}; proven up to ${upTo}`,
+      SOURCE,
+    ];
+    assert.deepEqual([code, stdout], [0, `${lines.join("\n")}\n`]);
+    const marks = trail({ records: 11, head: { seq: 11, hash: HASH } });
+    const later = await verified(verdictOf(trail(), marks), REQUIRE);
+    assert.equal(later.code, 0);
+    assert.match(later.stdout, /^ok: all 21 records are proven, up to the last checkpoint of each/);
+    assert.match(later.stdout, /Z\), after it only marks\n/);
+  });
+
+  test("a part of it, which is fine unless a checkpoint is required", async () => {
+    const part = verdictOf(partial(SIGNED_AT));
+    const { code, stdout } = await verified(part);
+    const lines = [
+      "ok up to record 4 (checkpoint of 2026-11-22T12:00:00.000Z)",
+      "6 later records are chained but not yet signed, and could have been changed or cut off",
+      `${WHOSE}; proven up to record 4 (checkpoint of 2026-11-22T12:00:00.000Z), 6 later not signed`,
+      SOURCE,
+    ];
+    assert.deepEqual([code, stdout], [0, `${lines.join("\n")}\n`]);
+    const required = await verified(part, REQUIRE);
+    assert.deepEqual([required.code, required.stdout], [3, stdout]);
+    assert.match(required.stderr, /^Not all .* covered by a checkpoint: --require-checkpoint\n$/);
+    const two = await verified(verdictOf(trail(), partial(SIGNED_AT)), REQUIRE);
+    assert.equal(two.code, 3);
+    assert.match(two.stdout, /^ok up to the last checkpoint of each trail\n6 later records are/);
+  });
+
+  test("young records may be allowed to have none yet", async () => {
+    const allow = [REQUIRE, "--allow-unsigned", "10m"];
+    assert.equal((await verified(verdictOf(partial(Date.now() - 60_000)), ...allow)).code, 0);
+    assert.equal((await verified(verdictOf(partial(Date.now() - 660_000)), ...allow)).code, 3);
+    // Without any checkpoint, all of it could be of this minute.
+    const anew = { ...bare, unsignedSince: Date.now() };
+    assert.equal((await verified(verdictOf(anew), ...allow)).code, 3);
+  });
+
+  test("none of it, which is said first, with what to do", async () => {
+    const verdict = { ...verdictOf(bare), sources: [] };
+    const { code, stdout } = await verified(verdict);
+    const lines = [
+      "not proven: no signed checkpoint is known; 10 records are in order, but could have been cut " +
+        "off or all written anew",
+      "Give checkpoints that were kept elsewhere: --checkpoints FILE, the output of coffer audit " +
+        "checkpoints --tenant system -w json",
+      `${WHOSE}; no checkpoint is known`,
+    ];
+    assert.deepEqual([code, stdout], [0, `${lines.join("\n")}\n`]);
+    assert.equal((await verified(verdict, REQUIRE)).code, 3);
+    const two = await verified(verdictOf(trail(), bare));
+    assert.match(two.stdout, /^not proven: .* is known of 1 of 2 trails; 20 records/);
+    const empty = trail({ member: "", records: 0, proven: 0, provenTime: undefined });
+    const nothing = await verified(verdictOf(empty), REQUIRE);
+    assert.equal(nothing.code, 3);
+    assert.match(nothing.stdout, /\nm1\/audit: no records\n/);
+  });
+
+  test("a broken chain exits 1, whatever is required", async () => {
+    const verdict: AuditVerdict = {
+      ok: false,
+      records: 12,
+      broken: ["audit-1.jsonl:13: the chain is broken"],
+      chains: [],
+      sources: [],
+    };
+    const text = "broken: 12 records in order\naudit-1.jsonl:13: the chain is broken\n";
+    for (const more of [[], [REQUIRE]]) {
+      const { code, stdout } = await verified(verdict, ...more);
+      assert.deepEqual([code, stdout], [1, text]);
+    }
+  });
+
+  test("whoever could have made the checkpoints is told of", async () => {
+    const sources = [{ place: "t", source: "the export itself", keys: ["k1"], isTrusted: false }];
+    const { stdout } = await verified({ ...verdictOf(trail()), sources });
+    assert.match(stdout, /signed by k1; who can write there could have signed anew: give --key-id/);
+  });
+
+  test("JSON has the same facts", async () => {
+    const part = verdictOf(partial(SIGNED_AT + 1000), trail({ tenant: "t1", first: 3 }));
+    const { code, stdout } = await verified(part, "-w", "json", REQUIRE);
+    assert.equal(code, 3);
+    const { notes, ...facts } = JSON.parse(stdout) as Record<string, unknown>;
+    const common = { place: "m1/audit", member: "a1", records: 10, last: 10, hash: HASH };
+    const provenTime = "2026-11-22T12:00:00.000Z";
+    assert.deepEqual(facts, {
+      ok: true,
+      proven: "part",
+      records: 20,
+      unsigned: 6,
+      broken: [],
+      chains: [
+        {
+          ...common,
+          first: 1,
+          proven: 4,
+          provenTime,
+          unsigned: 6,
+          unsignedSince: "2026-11-22T12:00:01.000Z",
+        },
+        { ...common, tenant: "t1", first: 3, proven: 10, provenTime, unsigned: 0 },
+      ],
+      sources: part.sources,
+    });
+    assert.equal((notes as readonly string[]).length, 3);
+    const broken = { ...part, ok: false, chains: [], broken: ["x:1: cut"] };
+    const bad = JSON.parse((await verified(broken, "-w", "json")).stdout) as typeof facts;
+    assert.deepEqual([bad["ok"], bad["proven"], bad["broken"]], [false, undefined, ["x:1: cut"]]);
   });
 });
 

@@ -235,9 +235,25 @@ test("refusal 65: a tenant exports its trail, and whoever has the file proves it
     coffer(folder, ["audit", "verify", path]);
   const good = await verify(trail);
   assert.equal(good.code, 0, good.stdout + good.stderr);
-  assert.match(good.stdout, /^ok: \d+ records in order\n.*tenant [0-9a-f-]{36}: /);
+  assert.match(
+    good.stdout,
+    /^ok up to record \d+ \(checkpoint of .*Z\)\n\d+ later .*not yet signed/,
+  );
+  assert.match(good.stdout, /: member [0-9a-f]+, tenant [0-9a-f-]{36}: \d+ records, /);
   assert.match(good.stdout, /checkpoints of the export itself, signed by [0-9a-f]{32}/);
   assert.equal((await verify(all)).code, 0, (await verify(all)).stdout);
+  const required = await coffer(folder, ["audit", "verify", trail, "--require-checkpoint"]);
+  assert.equal(required.code, 3, required.stdout);
+  const young = ["--require-checkpoint", "--allow-unsigned", "1h"];
+  assert.equal((await coffer(folder, ["audit", "verify", trail, ...young])).code, 0);
+  // Stopped, all of it is signed.
+  const whole = ["audit", "verify", "--data-dir", folder.data, "--require-checkpoint"];
+  const stopped = await coffer(folder, whole);
+  assert.equal(stopped.code, 0, stopped.stdout + stopped.stderr);
+  assert.match(
+    stopped.stdout,
+    /^ok: all \d+ records are proven, up to record \d+ \(checkpoint of /,
+  );
   const lines = content.split("\n");
   writeFileSync(trail, lines.toSpliced(2, 1).join("\n"));
   const bad = await verify(trail);

@@ -70,26 +70,40 @@ test("refusal 65: a stop signs the ends of all chains, which proves the log to i
   const seq = list[0]?.seq ?? 0;
   await world.stop();
   const good = await verify(world, { checkpoints: text });
-  assert.equal(good.ok, true, good.notes.join("\n"));
-  assert.match(good.notes.join("\n"), new RegExp(`signed by ${list[0]?.keyId}`));
+  assert.deepEqual([good.ok, good.broken], [true, []]);
+  assert.deepEqual(
+    good.sources.map(({ keys, isTrusted }) => [keys, isTrusted]),
+    [[[list[0]?.keyId], true]],
+  );
   const beside = await verify(world);
   assert.equal(beside.ok, true);
-  assert.match(beside.notes.join("\n"), /state\.db, beside it/);
+  // All is signed: what comes after the last checkpoint is a mark.
+  const [chain] = beside.chains;
+  assert.equal(chain?.unsigned, 0);
+  assert.ok(chain.proven > seq);
+  assert.equal(chain.unsignedSince, undefined);
+  assert.match(beside.sources[0]?.source ?? "", /state\.db, beside it/);
+  assert.equal(beside.sources[0]?.isTrusted, false);
+  const { keyId } = list[0] ?? {};
+  assert.equal((await verify(world, { keyId })).sources[0]?.isTrusted, true);
   const strange = await verify(world, { keyId: "0".repeat(32) });
   assert.deepEqual([strange.ok, strange.records], [false, 0]);
   const forged = text.replace(`"seq":${seq}`, `"seq":${seq + 1}`);
-  assert.match((await verify(world, { checkpoints: forged })).notes[0] ?? "", /signature is wrong/);
+  assert.match(
+    (await verify(world, { checkpoints: forged })).broken[0] ?? "",
+    /signature is wrong/,
+  );
   const file = join(world.dataDir, "audit", "audit-0000000000000001.000.jsonl");
   const lines = readFileSync(file, "latin1").split("\n");
   writeFileSync(file, `${lines.slice(0, seq - 1).join("\n")}\n`, "latin1");
   const cut = await verify(world, { checkpoints: text });
   assert.equal(cut.ok, false);
   const place = `${file}:${seq}: .*ends at record ${seq - 1}, but a checkpoint signed record ${seq}`;
-  assert.match(cut.notes[0] ?? "", new RegExp(place));
+  assert.match(cut.broken[0] ?? "", new RegExp(place));
   rmSync(join(world.dataDir, "state.db"));
   const bare = await verify(world);
   assert.equal(bare.ok, true);
-  assert.match(bare.notes.join("\n"), /the end is not proven, no checkpoint is known/);
+  assert.deepEqual([bare.chains[0]?.proven, bare.sources], [0, []]);
 });
 
 test("refusal 51: an audit log put back to yesterday is refused, and moved away it goes on", async (context) => {
@@ -118,8 +132,8 @@ test("refusal 51: an audit log put back to yesterday is refused, and moved away 
   await putSome(world, 1);
   await world.stop();
   const verdict = await verify(world);
-  assert.equal(verdict.ok, true, verdict.notes.join("\n"));
-  assert.match(verdict.notes.join("\n"), /begins at record \d+, after a checkpoint/);
+  assert.deepEqual([verdict.ok, verdict.broken], [true, []]);
+  assert.ok((verdict.chains[0]?.first ?? 0) > 1);
   // And it does not invent records of all that the log of the cluster holds.
   assert.deepEqual(
     auditRecords(world.dataDir).filter(({ reason }) => reason.includes("recovered")),
@@ -235,8 +249,8 @@ test("old files go when checkpoints have them, and the rest verifies for operato
   assert.ok((await checkpoints(world, "default")).list.some((one) => one.checkpoint === "begin"));
   await world.stop();
   const verdict = await verify(world);
-  assert.equal(verdict.ok, true, verdict.notes.join("\n"));
-  assert.match(verdict.notes.join("\n"), /begins at record \d+, after a checkpoint/);
+  assert.deepEqual([verdict.ok, verdict.broken], [true, []]);
+  assert.ok((verdict.chains[0]?.first ?? 0) > 1);
 });
 
 test("a start warns of a sink that sends records in the clear to another machine", async (context) => {
