@@ -6,7 +6,7 @@ import {
   type CheckpointSigner,
   signCheckpoint,
 } from "../audit/mod.ts";
-import { CLUSTER_SCOPE, type TenantId, systemActor } from "../core/types/mod.ts";
+import { CLUSTER_SCOPE, type StateReader, type TenantId, systemActor } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { Clock, Scheduler } from "../stdx/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
@@ -36,9 +36,23 @@ export interface Checkpoints {
 }
 
 export interface ChainPlace {
-  /** "": the member's whole chain. */
-  readonly tenant: string;
+  /** Undefined: the member's whole chain. */
+  readonly tenant: TenantId | undefined;
   readonly head: ChainHead;
+}
+
+/**
+ * The place to sign of a tenant's chain; undefined for what is no tenant's: records that reached none ("")
+ * have a chain of that name too, and a checkpoint with that name is of the member's whole chain.
+ */
+export function placeOfTenant(
+  state: StateReader,
+  tenant: string,
+  head: ChainHead,
+): ChainPlace | undefined {
+  const id = tenant as TenantId;
+  const isTenant = tenant !== "" && id !== CLUSTER_SCOPE && state.tenant(id) !== undefined;
+  return isTenant ? { tenant: id, head } : undefined;
 }
 
 const TICK_MS = 1000;
@@ -153,7 +167,7 @@ class CheckpointKeeper {
     const { audit, clock, marksWritten } = this.#deps;
     const { head, filesBegun: files } = audit;
     const signed = { seq: head.seq, time: clock.now(), marks: marksWritten(), files };
-    await this.commit("head", [{ tenant: "", head }]);
+    await this.commit("head", [{ tenant: undefined, head }]);
     this.#signed = signed;
     await audit.saveHeads();
   }
@@ -167,10 +181,10 @@ class CheckpointKeeper {
       if (moved.length >= limit) break;
       const known = this.#tenants.get(tenant);
       if (known !== undefined && (known.seq >= head.seq || now - known.time < everyMs)) continue;
-      if (tenant === "" || tenant === CLUSTER_SCOPE) continue;
-      if (node.state.tenant(tenant as TenantId) === undefined) continue;
+      const place = placeOfTenant(node.state, tenant, head);
+      if (place === undefined) continue;
       if (known === undefined && this.#isSigned(tenant, head)) continue;
-      moved.push({ tenant, head });
+      moved.push(place);
     }
     return moved;
   }
@@ -188,7 +202,9 @@ class CheckpointKeeper {
     if (places.length === 0) return;
     const now = this.#deps.clock.now();
     await this.commit("head", places);
-    for (const { tenant, head } of places) this.#tenants.set(tenant, { seq: head.seq, time: now });
+    for (const { tenant, head } of places) {
+      if (tenant !== undefined) this.#tenants.set(tenant, { seq: head.seq, time: now });
+    }
   }
 
   async #propose(
@@ -198,8 +214,9 @@ class CheckpointKeeper {
   ): Promise<void> {
     const { node, cluster, member, clock } = this.#deps;
     const time = clock.now();
-    const made = signCheckpoint({ kind, cluster, member, tenant, ...head, time }, signer);
-    const scope = tenant === "" ? CLUSTER_SCOPE : (tenant as TenantId);
+    const place = { cluster, member, tenant: tenant ?? "", ...head };
+    const made = signCheckpoint({ kind, ...place, time }, signer);
+    const scope = tenant ?? CLUSTER_SCOPE;
     const known = checkpointsOf(node.state, scope, member);
     const result = await node.propose({
       tenant: scope,
@@ -209,9 +226,9 @@ class CheckpointKeeper {
     });
     if (result.kind === "error") {
       // It was deleted meanwhile: nobody is left to prove anything to.
-      if (tenant !== "" && node.state.tenant(scope) === undefined) return;
+      if (tenant !== undefined && node.state.tenant(scope) === undefined) return;
       throw new CofferError(result.code, result.detail);
     }
-    if (tenant === "") this.covered = Math.max(this.covered, head.seq);
+    if (tenant === undefined) this.covered = Math.max(this.covered, head.seq);
   }
 }

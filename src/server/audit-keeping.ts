@@ -11,7 +11,7 @@ import { CLUSTER_SCOPE, type TenantId } from "../core/types/mod.ts";
 import type { MemberNode } from "../node/mod.ts";
 import type { Keyring } from "../seal/mod.ts";
 import type { Logger, Metrics } from "../telemetry/mod.ts";
-import { type Checkpoints, keepCheckpoints } from "./audit-checkpoints.ts";
+import { type Checkpoints, keepCheckpoints, placeOfTenant } from "./audit-checkpoints.ts";
 import { processClock, processScheduler } from "./clock.ts";
 import type { End } from "./ends.ts";
 import { memberEvent } from "./member-event.ts";
@@ -111,10 +111,8 @@ async function remove(
   { file, end, tenants }: RemovalPlan,
 ): Promise<void> {
   const isThere = (tenant: string): boolean => node.state.tenant(tenant as TenantId) !== undefined;
-  const places = tenants
-    .filter(([tenant]) => tenant !== "" && tenant !== CLUSTER_SCOPE && isThere(tenant))
-    .map(([tenant, head]) => ({ tenant, head }));
-  await checkpoints.commit("begin", [{ tenant: "", head: end }, ...places]);
+  const places = tenants.flatMap(([tenant, head]) => placeOfTenant(node.state, tenant, head) ?? []);
+  await checkpoints.commit("begin", [{ tenant: undefined, head: end }, ...places]);
   await audit.append(
     memberEvent({ action: "audit-remove", key: `records:${file.firstSeq}-${end.seq}` }),
   );

@@ -292,6 +292,8 @@ describe("audit verify tells at a glance up to where it is proven", () => {
     const required = await verified(part, REQUIRE);
     assert.deepEqual([required.code, required.stdout], [3, stdout]);
     assert.match(required.stderr, /^Not all .* covered by a checkpoint: --require-checkpoint\n$/);
+    // Nor does a clock that is ahead, or an invented time, make it whole.
+    assert.equal((await verified(verdictOf(partial(Date.now() + 60_000)), REQUIRE)).code, 3);
     const two = await verified(verdictOf(trail(), partial(SIGNED_AT)), REQUIRE);
     assert.equal(two.code, 3);
     assert.match(two.stdout, /^ok up to the last checkpoint of each trail\n6 later records are/);

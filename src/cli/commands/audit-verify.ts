@@ -79,7 +79,7 @@ export const auditVerify: Command = {
       values.format === "json" ? jsonText(jsonOf(verdict)) : linesOf(verdict).map(safe).join("\n");
     await write(io, `${shown}\n`);
     if (!verdict.ok) return exitCode.failed;
-    if (!requireCheckpoint || isCovered(verdict, allowUnsigned ?? 0)) return exitCode.ok;
+    if (!requireCheckpoint || isCovered(verdict, allowUnsigned)) return exitCode.ok;
     io.stderr.write("Not all of these records are covered by a checkpoint: --require-checkpoint\n");
     return exitCode.notFound;
   },
@@ -100,8 +100,9 @@ function leastOf({ chains }: AuditVerdict): Extent {
 }
 
 /** Whether checkpoints cover each trail, but for records of the last `allowedMs`. */
-function isCovered(verdict: AuditVerdict, allowedMs: number): boolean {
-  if (leastOf(verdict) === "none") return false;
+function isCovered(verdict: AuditVerdict, allowedMs: number | undefined): boolean {
+  const least = leastOf(verdict);
+  if (least === "none" || allowedMs === undefined) return least === "all";
   const since = Date.now() - allowedMs;
   return verdict.chains.every(({ unsignedSince = Infinity }) => unsignedSince > since);
 }
