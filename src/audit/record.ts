@@ -27,8 +27,9 @@ export interface AuditEvent {
    */
   readonly rights?: readonly (readonly string[])[];
   /**
-   * `unknown`: a write that was committed while its member stopped, and whose answer nobody knows; its
-   * record was made at the next start.
+   * `unknown`: nobody knows what its client was answered. A write that was committed while its member
+   * stopped, whose record was made at the next start; or a request that was under way as the log could
+   * not be written, and was recorded later.
    */
   readonly outcome: "ok" | "refused" | "failed" | "unknown";
   readonly reason: string;

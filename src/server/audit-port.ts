@@ -1,11 +1,12 @@
-import { type Audit, createCursors, viewOf } from "../audit/mod.ts";
+import { type Audit, type AuditEvent, createCursors, viewOf } from "../audit/mod.ts";
 import type { EdgeParts } from "../edge/mod.ts";
+import type { Logger } from "../telemetry/mod.ts";
 
 /** The audit log as the edge needs it. */
-export function auditPort(audit: Audit): EdgeParts["audit"] {
+export function auditPort(audit: Audit, log: Logger): EdgeParts["audit"] {
   const cursors = createCursors();
   return {
-    append: (event) => audit.append(event),
+    append: recordedLate(audit, log),
     get blocked() {
       return audit.blocked;
     },
@@ -28,3 +29,41 @@ export function auditPort(audit: Audit): EdgeParts["audit"] {
     },
   };
 }
+
+/** Only requests that were under way as the log failed: those that come then do no work. */
+const LATE_MAX = 10_000;
+
+/**
+ * Appends, and keeps what could not be written until it can: a write that was under way as the disk
+ * filled up has been committed, so its record must not be lost with the answer. A kill before that leaves
+ * it to the next start (audit-recovery.ts), for no mark is written either.
+ */
+function recordedLate(audit: Audit, log: Logger): (event: AuditEvent) => Promise<void> {
+  let late: AuditEvent[] = [];
+  const append = async (event: AuditEvent): Promise<void> => {
+    try {
+      await audit.append(event);
+    } catch (error) {
+      // What was refused or failed has changed nothing.
+      if (event.outcome === "ok") keep(lateOf(event));
+      throw error;
+    }
+  };
+  const keep = (event: AuditEvent): void => {
+    if (late.length < LATE_MAX) late.push(event);
+    else
+      log.error("An audit record was lost: too many wait for the disk", { action: event.action });
+  };
+  audit.onWritten(() => {
+    const kept = late;
+    late = [];
+    for (const event of kept) audit.append(event).catch(() => keep(event));
+  });
+  return append;
+}
+
+const lateOf = (event: AuditEvent): AuditEvent => ({
+  ...event,
+  outcome: "unknown",
+  reason: "recorded late: the audit log could not be written, and the client was told so",
+});

@@ -69,7 +69,7 @@ export function createEdgeDeps(parts: {
       valueBytes: (record) => Math.max(0, record.length - RECORD_OVERHEAD_BYTES),
       newTenantKeys: (tenant) => keyring.newTenantKeys(tenant),
     },
-    audit: auditPort(audit),
+    audit: auditPort(audit, log),
     metrics: parts.metrics,
     random: {
       // Positive, as etcd draws them, and never 0.
