@@ -28,7 +28,8 @@ export interface Revocation {
 }
 
 export interface RevokeRequest {
-  readonly target: RevocationTarget;
+  /** Undefined: the request names nothing, and is refused once it is known who asks. */
+  readonly target: RevocationTarget | undefined;
   /** When the certificate ends, in milliseconds since the epoch; 0: unknown. */
   readonly certificateEnds: number;
 }

@@ -48,9 +48,11 @@ function tokenRevoke(
     let revoked: Revocation | undefined;
     const result = await proposeChecked(context, () => {
       authoriseRevoking(context);
+      const { target } = request;
+      if (target === undefined) throw new CofferError("invalid-argument", "name what to revoke");
       const isCluster = context.scope === CLUSTER_SCOPE;
       const plan = deps.revocations.plan(context.scope, {
-        target: request.target,
+        target,
         by: context.principal.subject,
         certificateEnds: request.certificateEnds === 0 ? undefined : request.certificateEnds,
         recordsMax: isCluster ? CLUSTER_RECORDS_MAX : TENANT_RECORDS_MAX,
@@ -131,6 +133,6 @@ function tenantOf({ scope, principal }: RequestContext): string {
 }
 
 /** For the audit record. */
-function textOf(target: RevocationTarget): string {
-  return JSON.stringify(target);
+function textOf(target: RevocationTarget | undefined): string {
+  return target === undefined ? "" : JSON.stringify(target);
 }

@@ -357,6 +357,7 @@ export class FakeEdge implements Edge {
     this.#enter("tokenRotateKey", caller, () => ({ keyId: dropFormer ? "only" : "next" }));
   tokenRevoke: Edge["tokenRevoke"] = (caller, { target, certificateEnds }) =>
     this.#enter("tokenRevoke", caller, () => {
+      if (target === undefined) throw new CofferError("invalid-argument");
       return { tenant: "", revocation: revocationOf(target, certificateEnds) };
     });
   tokenRevocations: Edge["tokenRevocations"] = (caller, { after }) =>

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFileSync, readdirSync } from "node:fs";
+import type { IncomingHttpHeaders } from "node:http2";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Client } from "../../src/client/mod.ts";
 import type { Edge } from "../../src/edge/mod.ts";
-import { CofferError, type ErrorCode } from "../../src/errors.ts";
+import { CofferError, type ErrorCode, errorRow } from "../../src/errors.ts";
+import { repositoryRoot } from "../tidy/sources.ts";
+import { rawCall, rawSession } from "./raw.ts";
 import { createWatch, watching } from "./streams.ts";
 import { type World, bytes, startWorld, stateOf } from "./world.ts";
 
@@ -371,11 +377,98 @@ function recordsOf(method: string, action: string | undefined, answer: Answer): 
   return ["watch-open ok", `${action} ${outcome}`];
 }
 
-test("refusal 20: every method of the wire reaches the table, and streams end when refused", async () => {
+test("refusal 20: a watch stream ends when it is refused", async () => {
   const { watch, created } = await createWatch(clients.reader, { key });
   assert.equal(created.canceled, false);
   await watch[Symbol.asyncDispose]();
   const stream = watching(clients.nobody);
   stream.create({ key });
   assert.equal((await stream.ended)?.code, "no-identity");
+});
+
+/** Every method that an interface file declares, as the path of its calls. */
+function declaredMethods(): readonly string[] {
+  const folder = join(repositoryRoot, "src", "proto", "def");
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
+  return files
+    .filter((name) => name.endsWith(".proto"))
+    .flatMap((name) => {
+      const text = readFileSync(join(folder, name), "utf8");
+      const scope = /^package ([a-z0-9_.]+);/m.exec(text)?.[1] ?? assert.fail(name);
+      return [...text.matchAll(/^service (\w+) \{\n([^}]*)\}/gm)].flatMap(
+        ([, service, body = ""]) =>
+          [...body.matchAll(/^ {2}rpc (\w+)\(/gm)].map(([, rpc]) => `/${scope}.${service}/${rpc}`),
+      );
+    });
+}
+
+/** Health tells nothing of any tenant. */
+const OPEN = /^\/grpc\.health\.v1\.Health\//;
+/** What etcd offers and Coffer does not answers so to everybody. */
+const UNSERVED = /^\/etcdserverpb\.(?:Auth\/|Maintenance\/(?:Defragment|Hash|Snapshot|Downgrade)$)/;
+
+const EMPTY = /^etcdserver: key is not provided$|^coffer: invalid argument: unknown action ''/;
+
+test("refusal 20: every method that an interface file declares, called without and with a token", async () => {
+  const methods = declaredMethods().filter((path) => !OPEN.test(path));
+  assert.ok(methods.length > 60, methods.join(" "));
+  const served = methods.filter((path) => !UNSERVED.test(path));
+  assert.ok(served.length >= Object.keys(METHODS).length - 1);
+  const state = await stateOf(world);
+  const session = await rawSession(world.endpoint, world.authority.certificate);
+  const authorization = `Bearer ${await world.token("user:stranger")}`;
+  for (const [metadata, code, subject] of [
+    [{}, "no-identity", ""],
+    [{ authorization }, DENIED, "user:stranger"],
+  ] as const) {
+    const { grpc, text } = errorRow(code);
+    for (const path of methods) {
+      // Its stream opens, and what is asked on it is refused for itself: see `watch` of the table.
+      if (path === "/etcdserverpb.Watch/Watch" && subject !== "") continue;
+      const seen = world.audit().at(-1)?.seq ?? 0;
+      const { status, message } = await rawCall(session, path, new Uint8Array(), metadata);
+      if (UNSERVED.test(path)) {
+        assert.equal(status, "12", path);
+        continue;
+      }
+      // What asks for nothing is refused before rights are, once it is known who asks.
+      if (subject !== "" && EMPTY.test(message)) continue;
+      assert.deepEqual([status, message], [String(grpc), text], path);
+      const records = world
+        .audit()
+        .filter(({ seq, actor }) => seq > seen && actor.subject === subject);
+      assert.deepEqual(
+        records.map(({ outcome }) => outcome),
+        ["refused"],
+        path,
+      );
+    }
+  }
+  session.destroy();
+  assert.deepEqual(await stateOf(world), state);
+});
+
+test("refusal 20: no page is served but those that tell nothing of any tenant", async () => {
+  const session = await rawSession(world.endpoint, world.authority.certificate);
+  const get = async (path: string): Promise<number> => {
+    const stream = session.request({ ":path": path });
+    const [headers] = (await once(stream, "response")) as [IncomingHttpHeaders];
+    stream.close();
+    return Number(headers[":status"]);
+  };
+  for (const path of ["/health", "/version", "/metrics", "/livez", "/readyz"]) {
+    assert.equal(await get(path), 200, path);
+  }
+  const others = [
+    "/",
+    "/v3/kv/range",
+    "/v3/maintenance/status",
+    "/v2/keys",
+    "/debug/pprof",
+    "/config",
+  ];
+  for (const path of [...others, "/members", "/metrics/", "/health/..%2fmetrics", "/console"]) {
+    assert.equal(await get(path), 404, path);
+  }
+  session.destroy();
 });

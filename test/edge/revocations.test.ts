@@ -92,6 +92,14 @@ test("refusal 33: all that a subject holds, and not what it gets later", async (
   await alice?.client.put({ key });
 });
 
+test("a revocation of nothing is refused once it is known who asks", async () => {
+  const error = await failure(owner.tokenRevoke({}), "invalid-argument");
+  assert.match(error.message, /name what to revoke/);
+  const stranger = await world.as("user:stranger");
+  await failure(stranger.tokenRevoke({}), "permission-denied");
+  await failure(world.connect().tokenRevoke({}), "no-identity");
+});
+
 test("a tenant's admin revokes for that tenant, and for no other", async () => {
   await operator.tenantCreate({ name: "blue", owner: "user:blue" });
   const blue = await world.as("user:blue", { tenants: ["blue"] });

@@ -1,5 +1,4 @@
 import type { Edge, Revocation, RevocationTarget, Revoked } from "../../edge/mod.ts";
-import { CofferError } from "../../errors.ts";
 import { tokenApi } from "../../proto/mod.ts";
 import { type Method, clamp, headerOf, unary, whole } from "./method.ts";
 
@@ -42,7 +41,7 @@ function revokedMessage({
   return { header: headerOf(header), revocation: revocationMessage(revocation), tenant };
 }
 
-function targetOf(message: tokenApi.RevocationTarget | undefined): RevocationTarget {
+function targetOf(message: tokenApi.RevocationTarget | undefined): RevocationTarget | undefined {
   const target = message?.target;
   switch (target?.$case) {
     case "token":
@@ -58,7 +57,7 @@ function targetOf(message: tokenApi.RevocationTarget | undefined): RevocationTar
     case "certificate":
       return { kind: "certificate", thumbprint: target.value };
     case undefined:
-      throw new CofferError("invalid-argument", "name what to revoke");
+      return undefined;
   }
 }
 
