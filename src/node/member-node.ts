@@ -54,6 +54,7 @@ export class MemberNode implements Node {
       options,
       {
         onWork: () => this.#scheduleFlush(),
+        flush: () => this.#flush(),
         isReadable: () => this.#isReadable(),
         isStopped: () => this.#isStopped,
         isEnding: () => this.#isEnding,
@@ -337,11 +338,10 @@ export class MemberNode implements Node {
 
   #onApplied(applied: AppliedBatch, { entries }: Prepared, milliseconds: number): void {
     const { machine, observer, clock } = this.#options;
-    const raft = this.#parts.raft;
     const last = entries[entries.length - 1];
     assert(last !== undefined && machine.appliedIndex === last.index, "All entries are applied");
     this.#parts.leaseClock.applied(machine.leaseTime, clock.now());
-    if (last.term === raft.term && raft.role === "leader" && !this.#isReadable()) {
+    if (last.term === this.#parts.raft.term && this.#isLeader() && !this.#isReadable()) {
       this.#readableTerm = last.term;
       this.#parts.leaseClock.leads(true);
       this.#scheduleFlush();

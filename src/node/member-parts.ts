@@ -75,6 +75,8 @@ export interface Parts {
 export interface PartHooks {
   /** Something waits for the end of the turn. */
   onWork(): void;
+  /** Does now what waits. */
+  flush(): void;
   isReadable(): boolean;
   isStopped(): boolean;
   isEnding(): boolean;
@@ -135,6 +137,10 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
     ...shared,
     applier: entryApplier,
     send: (messages) => sender.send(messages),
+    onSending: () =>
+      options.peers.afterSends(() => {
+        if (!hooks.isStopped()) hooks.flush();
+      }),
   });
   const history = new HistoryCompaction({
     ...shared,

@@ -40,6 +40,8 @@ export type Channel = "raft" | "fwd" | "snap";
 export interface Peers {
   /** False if it was dropped at once (not connected, queue over its bound). Never throws. */
   send(to: string, channel: Channel, payload: Uint8Array): boolean;
+  /** Calls back, never at once, when what was sent so far is in the hands of the operating system. */
+  afterSends(work: () => void): void;
 }
 
 /** What the node tells of itself; every call is cheap. */

@@ -14,6 +14,8 @@ export interface ReadyLoopDeps {
   readonly applier: EntryApplier;
   readonly clock: Clock;
   send(messages: readonly Message[]): void;
+  /** Something is left to be done by another `drain`, once what was sent is on its way. */
+  onSending(): void;
   onLeadership(leadership: Leadership): void;
   onReads(states: readonly ReadState[]): void;
   /** Puts a snapshot that has arrived in place of state and log. */
@@ -62,16 +64,24 @@ export class ReadyLoop {
     this.#mayRetry = true;
   }
 
+  /**
+   * All that there is to do, but that appends leave before their entries are saved here: a save holds
+   * the thread, and what others save meanwhile costs no time of its own (Raft thesis §10.2.1).
+   */
   drain(): void {
+    const { raft, onSending } = this.#deps;
     for (;;) {
       this.#work();
       if (this.#held.length >= HELD_MAX) return;
-      const ready = this.#deps.raft.ready();
+      const ready = raft.ready();
       if (ready === undefined) return;
       this.#begin(ready);
       if (!needsDisk(ready)) continue;
       if (ready.snapshot !== undefined) for (const held of this.#held) held.isSuperseded = true;
       this.#held.push(heldOf(ready));
+      if (ready.entries.length === 0 || ready.messages.length === 0) continue;
+      onSending();
+      return;
     }
   }
 

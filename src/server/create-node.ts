@@ -75,7 +75,7 @@ export function createNode(parts: NodeParts, machine: Fsm, ends: End[]): MemberN
     seedMembers: parts.seedMembers,
     storage: { checkpoint: () => store.sync(), isBusy: () => store.isCopying() },
     snapshots,
-    peers: network?.transport ?? { send: () => false },
+    peers: network?.transport ?? { send: () => false, afterSends: queueMicrotask },
     scheduler: processScheduler,
     clock: processClock,
     random: createPrng(randomInt(2 ** 32)),

@@ -124,6 +124,11 @@ export class MemberTransport implements Transport {
     return this.#sendParts(peer, channel, payload, bodyBytesMax);
   }
 
+  afterSends(work: () => void): void {
+    // The NATS client writes what it is given in a microtask that it asks for with the first of it.
+    queueMicrotask(work);
+  }
+
   setPeers(names: readonly string[]): void {
     this.#knowsPeers = true;
     const wanted = new Set(names.filter((name) => name !== this.#options.name));

@@ -110,6 +110,8 @@ export interface Transport {
    * session with that peer, not connected, or too much unsent. Never throws.
    */
   send(to: string, channel: Channel, payload: Uint8Array): boolean;
+  /** Calls back, in this turn of the event loop but not at once, when what was sent so far is written. */
+  afterSends(work: () => void): void;
   /** Frames may be sent to and are accepted from these names only. */
   setPeers(names: readonly string[]): void;
   peers(): readonly PeerLink[];

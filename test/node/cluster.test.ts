@@ -42,3 +42,32 @@ test("the leader dies: another one takes over, nothing acknowledged is lost, and
     );
   }
 });
+
+test("the leader sends its entries off before it saves them itself", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const saves = leader.saves.length;
+  const savesWhenLeft: number[] = [];
+  cluster.hub.onLeft = () => void savesWhenLeft.push(leader.saves.length);
+  const sent = cluster.hub.sent.length;
+  assert.equal((await cluster.put(leader, "k")).kind, "put");
+  assert.deepEqual(savesWhenLeft, [saves], "one wait, and nothing saved before it");
+  assert.equal(leader.saves.length, saves + 1);
+  const to = cluster.hub.sent.slice(sent, sent + 2).map((payload) => payload.to);
+  assert.deepEqual(to.toSorted(), cluster.followers.map(({ name }) => name).toSorted());
+});
+
+test("a leader that stops between sending and saving acknowledges nothing", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  const saves = leader.saves.length;
+  const write = cluster.later(leader, "k");
+  cluster.hub.onLeft = () => leader.node.stop();
+  assert.ok(await cluster.time.until(() => write.ending !== "waiting"));
+  assert.equal(write.ending, "stopped");
+  assert.equal(leader.saves.length, saves + 1, "a stop saves what is left to save");
+  leader.isUp = false;
+  const next = await cluster.elect();
+  // Whether the followers commit it is theirs to say: nobody was told that it was written.
+  assert.equal((await cluster.put(next, "k2")).kind, "put");
+});

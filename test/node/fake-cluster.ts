@@ -117,6 +117,7 @@ export class FakeCluster {
       if (member.held === undefined) work();
       else member.held.push(work);
     };
+    const scheduler = this.time.scheduler(whenAwake);
     const { disk } = member;
     const machine = machineOver(disk, createFsm(disk.backend, sha256), member);
     member.node = new MemberNode({
@@ -132,9 +133,9 @@ export class FakeCluster {
       peers: this.hub.connect(
         member.name,
         (from, channel, bytes) => whenAwake(() => member.node.receive(from, channel, bytes)),
-        isAlive,
+        { isAlive, scheduler },
       ),
-      scheduler: this.time.scheduler(whenAwake),
+      scheduler,
       clock: this.time.clock(member.skewMs),
       random: createPrng(this.#seed * 1000 + start),
       times: {

@@ -1,4 +1,5 @@
 import type { Channel, Peers } from "../../src/node/mod.ts";
+import type { Scheduler } from "../../src/stdx/mod.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
 export interface Payload {
@@ -9,6 +10,12 @@ export interface Payload {
 }
 
 type Receiver = (from: string, channel: Channel, bytes: Uint8Array) => void;
+
+interface Connecting {
+  readonly isAlive: () => boolean;
+  /** When work of this process is done. Default: as time passes. */
+  readonly scheduler?: Scheduler;
+}
 
 /** What becomes of a payload: dropped, or delivered after so many milliseconds. */
 type Fate = "drop" | number;
@@ -27,6 +34,8 @@ export class FakeHub {
   readonly latencyMs: number;
   /** All that was sent and not cut, in order. */
   readonly sent: Payload[] = [];
+  /** A member goes on that has waited for what it sent to leave. */
+  onLeft: (name: string) => void = () => undefined;
 
   constructor(time: VirtualTime, latencyMs = 2) {
     this.#time = time;
@@ -34,9 +43,18 @@ export class FakeHub {
   }
 
   /** The ports of the member `name`. What it sends once `isAlive` is over goes nowhere. */
-  connect(name: string, receive: Receiver, isAlive: () => boolean): Peers {
+  connect(
+    name: string,
+    receive: Receiver,
+    { isAlive, scheduler = this.#time.scheduler() }: Connecting,
+  ): Peers {
     this.#receivers.set(name, receive);
     return {
+      afterSends: (work) =>
+        scheduler.soon(() => {
+          this.onLeft(name);
+          work();
+        }),
       send: (to, channel, bytes) => {
         if (!isAlive()) return false;
         this.#send({ from: name, to, channel, bytes });

@@ -78,7 +78,7 @@ export function startFake(context: TestContext, options: FakeOptions = {}): Fake
     seedMembers: voters.map((id) => ({ id, name: `m${id}` })),
     storage: { checkpoint: () => Promise.resolve(disk.durable ?? fsm.appliedIndex) },
     snapshots: createFakeSnapshots(disk, new Map()),
-    peers: { send: () => false },
+    peers: { send: () => false, afterSends: queueMicrotask },
     // Turns of the event loop are real, time is not.
     scheduler: { ...time.scheduler(), soon: (work) => void setImmediate(work) },
     clock: { now: () => disk.now },

@@ -25,7 +25,7 @@ function stranger(cluster: FakeCluster): (of: FakeMember) => Promise<ForwardRepl
       const message = channel === "fwd" ? decodeForward(bytes) : undefined;
       if (message?.kind === "reply") told = message.body;
     },
-    () => true,
+    { isAlive: () => true },
   );
   cluster.hub.setPeers(
     JOINER,

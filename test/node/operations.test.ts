@@ -177,7 +177,7 @@ test("a member to be is told who it is by anybody", async (context) => {
       (_, channel, bytes) => {
         if (channel === "fwd") answers.push(decodeForward(bytes));
       },
-      () => true,
+      { isAlive: () => true },
     );
     const body = { kind: "who-am-i", name: "m9" } as const;
     send.send(of.name, "fwd", encodeForward({ kind: "request", id: 5, body }));

@@ -192,6 +192,7 @@ export class Life implements Station {
             if (isSent) this.#sent();
             return isSent;
           },
+          afterSends: (work) => this.scheduler.soon(work),
         },
         scheduler: this.scheduler,
         clock: this.clock,
