@@ -1,20 +1,22 @@
 import { CLUSTER_SCOPE, type RecordChange } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
-import {
-  type RequestContext,
-  authoriseOperator,
-  linearize,
-  proposeChecked,
-  resultOf,
-} from "./gate.ts";
+import { proposeCredentials } from "./credential-turns.ts";
+import { admit } from "./credentials.ts";
+import { type RequestContext, authoriseOperator, linearize, resultOf } from "./gate.ts";
 import type { AdminMatter } from "./ports.ts";
 
-/** Records that are the cluster's: issuers, certificate rules, keys. */
+/** Records of the cluster that say whose credentials are good: issuers and certificate rules. */
 
 /** Goes to the cluster's scope, whichever tenant the operator came by. */
 export async function enterCluster(context: RequestContext): Promise<void> {
   await linearize(context);
+  actOnCluster(context);
+}
+
+/** From here on the request is one in the cluster's scope. */
+export function actOnCluster(context: RequestContext): void {
   context.scope = CLUSTER_SCOPE;
+  admit(context);
 }
 
 /**
@@ -32,7 +34,7 @@ export async function changeClusterRecord(
 ): Promise<void> {
   const { matter, wanted, check, unexpected } = change;
   try {
-    const result = await proposeChecked(context, () => {
+    const result = await proposeCredentials(context, () => {
       authoriseOperator(context, matter);
       check?.();
       return { kind: "records", changes: [wanted] };

@@ -15,6 +15,7 @@ export type EdgeMetrics = Pick<
   | "decisionsDenied"
   | "guardRetries"
   | "policyRetries"
+  | "credentialRetries"
 >;
 
 /** The bearer token of one request, if it came with one. */

@@ -1,5 +1,6 @@
 import { auditEdge } from "./audit.ts";
 import { certificateRuleEdge } from "./certificate-rules.ts";
+import { CredentialTurns } from "./credential-turns.ts";
 import type { EdgeParts } from "./gate.ts";
 import { followFormerTenants } from "./former-tenants.ts";
 import { historyEdge } from "./history.ts";
@@ -35,7 +36,8 @@ export function createEdge(parts: EdgeParts): Edge & { close(): void } {
   const activity = new TenantActivity(parts);
   const refusals = new RefusalRecords(parts);
   const formerTenants = followFormerTenants(parts.node);
-  const deps = { ...parts, leaderWatch, formerTenants, activity, refusals };
+  const credentialTurns = new CredentialTurns(parts.clock);
+  const deps = { ...parts, leaderWatch, formerTenants, activity, refusals, credentialTurns };
   return {
     range: (caller, request) => range(deps, caller, request),
     put: (caller, request) => put(deps, caller, request),

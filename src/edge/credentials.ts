@@ -1,7 +1,6 @@
 import { CLUSTER_SCOPE } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { RequestContext } from "./gate.ts";
-import { refuseSuspended } from "./tenant-gate.ts";
 
 /** Whose credentials are asked about, and where. */
 export type Presented = Pick<RequestContext, "deps" | "caller" | "principal" | "scope">;
@@ -16,14 +15,40 @@ export function credentialFailure(context: Presented): CofferError | undefined {
   return revoked ?? formerFailure(context);
 }
 
+/** A request on its way through the gate. */
+interface Entering extends Presented {
+  credentialRevision: number;
+}
+
+/** Of no state: a write at it is asked again. */
+const UNKNOWN_REVISION = 0;
+
 /**
- * Refuses credentials that were revoked, and a tenant that was suspended, while the member caught up. What
- * others have answered is known here only then: a member that lags must not let anybody in for longer.
+ * Refuses a caller whose credentials are not good in the scope, and notes the state that they are good in:
+ * apply takes a write only while nothing has changed that could tell otherwise.
  */
-export function refuseMeanwhile(context: Presented): void {
+export function admit(context: Entering): void {
   const failure = credentialFailure(context);
   if (failure !== undefined) throw failure;
-  refuseSuspended(context);
+  const { identity, node } = context.deps;
+  context.credentialRevision =
+    identity.settling === undefined
+      ? node.state.credentialRevision(context.scope)
+      : UNKNOWN_REVISION;
+}
+
+/**
+ * Refuses who would not be let in by what the member has learnt since the request came: credentials that were
+ * revoked, a tenant that has another name now, or was suspended. What others have answered is known here
+ * only after catching up: a member that lags must not let anybody in for longer.
+ */
+export function refuseMeanwhile(context: Entering): void {
+  admit(context);
+  const { deps, principal, scope } = context;
+  if (scope === CLUSTER_SCOPE) return;
+  const tenant = deps.node.state.tenantByName(principal.tenant);
+  if (tenant?.id !== scope) throw denied("the tenant has that name no more");
+  if (tenant.suspended) throw new CofferError("tenant-suspended");
 }
 
 function formerFailure({ deps, principal, scope }: Presented): CofferError | undefined {
@@ -37,6 +62,9 @@ function formerFailure({ deps, principal, scope }: Presented): CofferError | und
 }
 
 function formerTenant(): CofferError {
-  const cause = "the credentials are of an earlier tenant of that name";
+  return denied("the credentials are of an earlier tenant of that name");
+}
+
+function denied(cause: string): CofferError {
   return new CofferError("permission-denied", undefined, { cause });
 }

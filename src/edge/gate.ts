@@ -3,7 +3,6 @@ import {
   type Actor,
   type ApplyResult,
   CLUSTER_SCOPE,
-  type Command,
   type KeyRange,
   type LeaseId,
   type Revision,
@@ -14,7 +13,8 @@ import {
 } from "../core/types/mod.ts";
 import type { Node } from "../node/mod.ts";
 import { type EdgeMetrics, countToken, counted } from "./counts.ts";
-import { credentialFailure, refuseMeanwhile } from "./credentials.ts";
+import type { CredentialTurns } from "./credential-turns.ts";
+import { admit, refuseMeanwhile } from "./credentials.ts";
 import type { FormerTenants } from "./former-tenants.ts";
 import type { LeaderWatch } from "./leader-watch.ts";
 import type {
@@ -79,6 +79,7 @@ export interface EdgeDeps {
   /** What each tenant does on this member. */
   readonly activity: TenantActivity;
   readonly refusals: RefusalRecords;
+  readonly credentialTurns: CredentialTurns;
   readonly metrics: EdgeMetrics;
   /** Calls back after a tenant was deleted. */
   readonly onTenantDeleted: (listener: (tenant: TenantId) => void) => void;
@@ -86,7 +87,10 @@ export interface EdgeDeps {
 }
 
 /** What `createEdge` is given: all but what it makes itself. */
-export type EdgeParts = Omit<EdgeDeps, "leaderWatch" | "formerTenants" | "activity" | "refusals">;
+export type EdgeParts = Omit<
+  EdgeDeps,
+  "leaderWatch" | "formerTenants" | "activity" | "refusals" | "credentialTurns"
+>;
 
 /** The name by which a caller asks for the cluster's own scope. No tenant can have it. */
 export const SYSTEM_TENANT_NAME = "system";
@@ -129,6 +133,8 @@ export interface RequestContext {
   auditScope: TenantId;
   /** The policy revision that `authorise` decided at. */
   policyRevision: number;
+  /** The scope's when its credentials were last found good, see credentials.ts. */
+  credentialRevision: number;
   /** What it has asked of the policy, for its audit record. */
   readonly rights: Right[];
   /** More operations of this request, each of which gets a record of its own. */
@@ -214,6 +220,7 @@ async function identify(deps: EdgeDeps, caller: Caller): Promise<RequestContext>
       requestId: caller.requestId,
     },
     policyRevision: 0,
+    credentialRevision: 0,
     rights: [],
     touched: [],
   };
@@ -239,8 +246,7 @@ async function enterScope(context: RequestContext, what: Operation): Promise<voi
   if (scope === undefined) throw denied("no such tenant");
   context.scope = scope;
   context.auditScope = scope;
-  const failure = credentialFailure(context);
-  if (failure !== undefined) throw failure;
+  admit(context);
   enterTenant(context);
 }
 
@@ -322,6 +328,8 @@ export async function linearize(context: RequestContext): Promise<void> {
   const wait = context.deps.node.readIndex();
   if (wait === undefined) return;
   await wait;
+  const { settling } = context.deps.identity;
+  if (settling !== undefined) await settling;
   if (context.scope !== NO_SCOPE) refuseMeanwhile(context);
 }
 
@@ -349,48 +357,6 @@ export async function authoriseNewest(context: RequestContext, check: () => void
   }
 }
 
-/** How often a write is checked and proposed again because policy moved under it. */
-const STALE_POLICY_RETRIES_MAX = 16;
-
-/**
- * Checks, then proposes at the policy revision of the check; apply refuses a stale one, and the check
- * runs again. `prepare` authorises and returns the command. It refuses by the newest policy only: a
- * right that another member has just granted may not have come here yet.
- */
-export async function proposeChecked(
-  context: RequestContext,
-  prepare: () => Command | Promise<Command>,
-): Promise<Exclude<ApplyResult, { kind: "error" } | { kind: "stale-policy" }>> {
-  const { deps } = context;
-  const noted = context.rights.length;
-  let isNewest = false;
-  for (let tries = 0; tries < STALE_POLICY_RETRIES_MAX; tries++) {
-    // The check notes what it asks anew.
-    context.rights.length = noted;
-    let command: Command;
-    try {
-      const prepared = prepare();
-      command = prepared instanceof Promise ? await prepared : prepared;
-    } catch (error) {
-      if (isNewest || !isDenied(error)) throw error;
-      isNewest = true;
-      await linearize(context);
-      continue;
-    }
-    const result = await deps.node.propose({
-      tenant: context.scope,
-      policyRevision: context.policyRevision,
-      actor: context.actor,
-      command,
-    });
-    if (result.kind === "error") throw new CofferError(result.code, result.detail);
-    if (result.kind !== "stale-policy") return result;
-    deps.metrics.policyRetries.inc();
-    await linearize(context);
-  }
-  throw new CofferError("timeout");
-}
-
 /**
  * Refuses writes that add to the store while it is over its quota. Reads, deletes and compaction go on,
  * so that there is a way back (etcd server/etcdserver/apply: the capped applier).
@@ -406,7 +372,7 @@ export function currentRevision(context: RequestContext): Revision {
   return tenant.revision;
 }
 
-function isDenied(error: unknown): boolean {
+export function isDenied(error: unknown): boolean {
   return error instanceof CofferError && error.code === "permission-denied";
 }
 

@@ -23,13 +23,13 @@ import {
   catchUp,
   currentRevision,
   linearize,
-  proposeChecked,
   refuseAtQuota,
   requireTenant,
   resultOf,
   runRequest,
 } from "./gate.ts";
 import type { Action } from "./ports.ts";
+import { proposeChecked } from "./propose.ts";
 import { needsPages, readPages, unwrap } from "./range-pages.ts";
 import type { Caller, Reply } from "./requests.ts";
 import type { Right } from "./rights.ts";

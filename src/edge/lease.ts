@@ -11,12 +11,12 @@ import {
   catchUp,
   currentRevision,
   linearize,
-  proposeChecked,
   refuseAtQuota,
   requireTenant,
   resultOf,
   runRequest,
 } from "./gate.ts";
+import { proposeChecked } from "./propose.ts";
 import type { Caller, Reply } from "./requests.ts";
 
 /** The five lease requests (etcd v3_server.go, lease/lessor.go). */

@@ -9,7 +9,6 @@ import {
   catchUp,
   linearize,
   mayAdmin,
-  proposeChecked,
   resultOf,
   runRequest,
 } from "./gate.ts";
@@ -26,6 +25,7 @@ import type {
   WhoCanQuestion,
 } from "./policy-requests.ts";
 import { tryChange } from "./policy-trial.ts";
+import { proposeChecked } from "./propose.ts";
 import type { Caller, Reply } from "./requests.ts";
 import { ACTION_NAMES, isAction } from "./rights.ts";
 import { createSlices } from "./slices.ts";

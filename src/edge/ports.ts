@@ -58,6 +58,11 @@ export interface IdentityPort {
     certificate: PeerCertificate | undefined,
     scope: TenantId,
   ): CofferError | undefined;
+  /**
+   * Resolves once all is known that the state of this member revokes; undefined: it is. Only after all of
+   * the state was replaced is there something to wait for.
+   */
+  readonly settling: Promise<void> | undefined;
   /** Calls back after more may be revoked in a scope; returns what ends it. */
   onRevoked(listener: (scope: TenantId) => void): () => void;
 }

@@ -1,5 +1,7 @@
 import { CLUSTER_SCOPE, revision } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
+import { actOnCluster } from "./cluster-records.ts";
+import { proposeCredentials } from "./credential-turns.ts";
 import {
   type EdgeDeps,
   NO_TARGET,
@@ -9,7 +11,6 @@ import {
   authoriseOperator,
   isOperator,
   linearize,
-  proposeChecked,
   resultOf,
   runRequest,
 } from "./gate.ts";
@@ -46,7 +47,7 @@ function tokenRevoke(
   return runRequest(deps, caller, what, async (context) => {
     await enterScope(context);
     let revoked: Revocation | undefined;
-    const result = await proposeChecked(context, () => {
+    const result = await proposeCredentials(context, () => {
       authoriseRevoking(context);
       const { target } = request;
       if (target === undefined) throw new CofferError("invalid-argument", "name what to revoke");
@@ -90,7 +91,7 @@ function tokenUnrevoke(deps: EdgeDeps, caller: Caller, id: string): Promise<Repl
   return runRequest(deps, caller, what, async (context) => {
     await enterScope(context);
     let revocation: Revocation | undefined;
-    const result = await proposeChecked(context, () => {
+    const result = await proposeCredentials(context, () => {
       authoriseRevoking(context);
       revocation = readOne(context, id);
       if (revocation === undefined) {
@@ -115,7 +116,7 @@ async function enterScope(context: RequestContext): Promise<void> {
   await linearize(context);
   const asked = context.caller.tenantName;
   const isCluster = asked === undefined && isOperator(context, "token/revoke");
-  if (isCluster || asked === SYSTEM_TENANT_NAME) context.scope = CLUSTER_SCOPE;
+  if (isCluster || asked === SYSTEM_TENANT_NAME) actOnCluster(context);
 }
 
 function authoriseRevoking(context: RequestContext): void {

@@ -51,11 +51,6 @@ export function enterTenant(context: Entering): void {
   context.limits = tenant.limits;
 }
 
-export function refuseSuspended({ deps, scope }: Pick<Entering, "deps" | "scope">): void {
-  if (scope === CLUSTER_SCOPE || deps.node.state.tenant(scope)?.suspended !== true) return;
-  throw new CofferError("tenant-suspended");
-}
-
 /** So that nobody is held back for what another asks by the same connection. */
 function noteScope({ scope, caller: { connection } }: Entering): void {
   if (connection === undefined || connection.scope === scope) return;

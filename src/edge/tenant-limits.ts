@@ -1,6 +1,5 @@
-import type { TenantCompaction, TenantLimits } from "../core/types/mod.ts";
+import type { LimitChanges, TenantCompaction, TenantLimits } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
-import type { LimitChanges } from "./tenant-requests.ts";
 
 /** The limits that a tenant may be given, by the names that clients know them by. */
 
@@ -21,16 +20,13 @@ const RULES: { readonly [limit in keyof Required<TenantLimits>]: LimitRule } = {
 };
 const LIMITS = Object.keys(RULES) as readonly (keyof TenantLimits)[];
 
-/** Refuses limits that mean nothing. */
-export function checkLimits(limits: TenantLimits): void {
+/** Refuses limits that mean nothing each by itself; how they go together is judged when they are applied. */
+export function checkLimits(limits: LimitChanges): void {
   for (const limit of LIMITS) {
     const value = limits[limit];
     const { name, min } = RULES[limit];
     if (value === undefined || (Number.isSafeInteger(value) && value >= min)) continue;
     throw new CofferError("invalid-argument", `${name} must be a whole number from ${min}`);
-  }
-  if (limits.requestBurst !== undefined && limits.requestsPerSecond === undefined) {
-    throw new CofferError("invalid-argument", "request-burst needs requests-per-second too");
   }
 }
 
@@ -46,17 +42,9 @@ export function checkCompaction(compaction: TenantCompaction): void {
   throw new CofferError("invalid-argument", `auto-compaction keeps at least ${unit}`);
 }
 
-/** The limits after a change: those that it names are set or taken away, the others stay. */
-export function withChanges(limits: TenantLimits, changes: LimitChanges): TenantLimits {
-  const next: { -readonly [limit in keyof TenantLimits]: TenantLimits[limit] } = { ...limits };
-  for (const limit of LIMITS) {
-    if (!Object.hasOwn(changes, limit)) continue;
-    const value = changes[limit];
-    if (value === undefined) delete next[limit];
-    else next[limit] = value;
-  }
-  const isRateGone = Object.hasOwn(changes, "requestsPerSecond") && !next.requestsPerSecond;
-  // A burst is of the rate, and goes with it.
-  if (isRateGone && !Object.hasOwn(changes, "requestBurst")) delete next.requestBurst;
-  return next;
+/** A burst is of the rate, and goes with it. */
+export function wholeChanges(changes: LimitChanges): LimitChanges {
+  const isRateTaken =
+    Object.hasOwn(changes, "requestsPerSecond") && changes.requestsPerSecond === undefined;
+  return isRateTaken ? { requestBurst: undefined, ...changes } : changes;
 }

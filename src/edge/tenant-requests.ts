@@ -1,4 +1,9 @@
-import type { TenantCompaction, TenantInfo, TenantLimits } from "../core/types/mod.ts";
+import type {
+  LimitChanges,
+  TenantCompaction,
+  TenantInfo,
+  TenantLimits,
+} from "../core/types/mod.ts";
 import type { TenantSample } from "../telemetry/mod.ts";
 import type { Caller, Reply } from "./requests.ts";
 
@@ -9,9 +14,6 @@ export interface TenantView extends TenantInfo {
   /** Requests that a limit refused here since the start. */
   readonly requestsRefused: number;
 }
-
-/** Limits that change: a number sets one, undefined takes it away; those not named stay. */
-export type LimitChanges = { readonly [limit in keyof TenantLimits]?: number | undefined };
 
 export interface TenantCreateRequest {
   readonly name: string;
@@ -39,7 +41,7 @@ export interface TenantEdge {
     page: { readonly after: string; readonly limit: number },
   ): Promise<Reply<{ readonly tenants: readonly TenantView[]; readonly more: boolean }>>;
   tenantShow(caller: Caller, name: string): Promise<Reply<TenantView>>;
-  /** Of two at once for the limits of one tenant, the later one counts. */
+  /** Of two at once, each changes what it names; of what both name, the later one counts. */
   tenantUpdate(caller: Caller, request: TenantUpdateRequest): Promise<Reply<TenantView>>;
   tenantDelete(caller: Caller, name: string): Promise<Reply<undefined>>;
   /** Samples of all tenants; undefined for who is no operator, since they name every tenant. */

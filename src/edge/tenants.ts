@@ -1,12 +1,7 @@
 import { CofferError } from "../errors.ts";
-import {
-  CLUSTER_SCOPE,
-  type Command,
-  type TenantInfo,
-  type TenantLimits,
-  revision,
-} from "../core/types/mod.ts";
+import { type Command, type TenantInfo, revision } from "../core/types/mod.ts";
 import type { TenantSample } from "../telemetry/mod.ts";
+import { actOnCluster } from "./cluster-records.ts";
 import { credentialFailure } from "./credentials.ts";
 import {
   type EdgeDeps,
@@ -22,8 +17,9 @@ import {
   runRequest,
 } from "./gate.ts";
 import type { AdminMatter } from "./ports.ts";
+import { proposeChecked } from "./propose.ts";
 import type { Caller, Reply } from "./requests.ts";
-import { checkCompaction, checkLimits, withChanges } from "./tenant-limits.ts";
+import { checkCompaction, checkLimits, wholeChanges } from "./tenant-limits.ts";
 import type {
   TenantCreateRequest,
   TenantEdge,
@@ -87,7 +83,7 @@ function tenantCreate(
     const seeds = { add: deps.access.seedRows(owner), remove: [] };
     const records = [...deps.seal.newTenantKeys(id), ...deps.access.planPolicyChange([], seeds)];
     const command: Command = { kind: "tenant-create", id, name, records, limits, compaction };
-    await proposeAsOperator(context, "tenant/create", () => command);
+    await proposeAsOperator(context, "tenant/create", command);
     return { body: viewNow(deps, id), revision: revision(0) };
   });
 }
@@ -97,39 +93,28 @@ function tenantUpdate(
   caller: Caller,
   request: TenantUpdateRequest,
 ): Promise<Reply<TenantView>> {
-  const { name, newName, suspended, compaction } = request;
+  const { name, newName, suspended, limits, compaction } = request;
   const what = { action: "tenant-update", target: { key: name, rangeEnd: "" } };
   return runRequest(deps, caller, what, async (context) => {
     await linearize(context);
     authoriseOperator(context, "tenant/update");
     if (newName !== undefined) checkTenantName(newName);
+    if (limits !== undefined) checkLimits(limits);
     if (compaction !== undefined) checkCompaction(compaction);
     const { id } = tenantNamed(deps, name);
-    await proposeAsOperator(context, "tenant/update", () => {
-      const tenant = deps.node.state.tenant(id);
-      if (tenant === undefined) throw noSuchTenant(name);
-      return {
-        kind: "tenant-update",
-        id,
-        ...(newName === undefined ? {} : { name: newName }),
-        ...(suspended === undefined ? {} : { suspended }),
-        ...(request.limits === undefined ? {} : { limits: changed(tenant.limits, request.limits) }),
-        ...(compaction === undefined ? {} : { compaction }),
-      };
-    });
-    const changes = JSON.stringify({ newName, suspended, limits: request.limits, compaction });
+    const command: Command = {
+      kind: "tenant-update",
+      id,
+      ...(newName === undefined ? {} : { name: newName }),
+      ...(suspended === undefined ? {} : { suspended }),
+      ...(limits === undefined ? {} : { limits: wholeChanges(limits) }),
+      ...(compaction === undefined ? {} : { compaction }),
+    };
+    await proposeAsOperator(context, "tenant/update", command);
+    const changes = JSON.stringify({ newName, suspended, limits, compaction });
     context.touched.push({ action: "tenant-updated", target: { key: changes, rangeEnd: "" } });
     return { body: viewNow(deps, id), revision: revision(0) };
   });
-}
-
-function changed(
-  limits: TenantLimits,
-  changes: NonNullable<TenantUpdateRequest["limits"]>,
-): TenantLimits {
-  const next = withChanges(limits, changes);
-  checkLimits(next);
-  return next;
 }
 
 function tenantDelete(deps: EdgeDeps, caller: Caller, name: string): Promise<Reply<undefined>> {
@@ -138,7 +123,7 @@ function tenantDelete(deps: EdgeDeps, caller: Caller, name: string): Promise<Rep
     await linearize(context);
     authoriseOperator(context, "tenant/delete");
     const { id } = tenantNamed(deps, name);
-    await proposeAsOperator(context, "tenant/delete", () => ({ kind: "tenant-delete", id }));
+    await proposeAsOperator(context, "tenant/delete", { kind: "tenant-delete", id });
     return { body: undefined, revision: revision(0) };
   });
 }
@@ -230,27 +215,16 @@ function noSuchTenant(name: string): CofferError {
   return new CofferError("not-found", `tenant '${name}'`);
 }
 
-/** Proposes in the cluster's scope what `prepare` makes, checked against that scope's policy. */
+/** Proposes in the cluster's scope, checked against that scope's policy. */
 async function proposeAsOperator(
   context: RequestContext,
   matter: AdminMatter,
-  prepare: () => Command,
+  command: Command,
 ): Promise<void> {
-  const { deps } = context;
-  for (;;) {
+  actOnCluster(context);
+  const result = await proposeChecked(context, () => {
     authoriseOperator(context, matter);
-    const result = await deps.node.propose({
-      tenant: CLUSTER_SCOPE,
-      policyRevision: deps.node.state.policyRevision(CLUSTER_SCOPE),
-      actor: context.actor,
-      command: prepare(),
-    });
-    if (result.kind === "error") throw new CofferError(result.code, result.detail);
-    if (result.kind === "stale-policy") {
-      await linearize(context);
-      continue;
-    }
-    resultOf(result, "done");
-    return;
-  }
+    return command;
+  });
+  resultOf(result, "done");
 }

@@ -1,6 +1,7 @@
 import { CofferError } from "../errors.ts";
 import { type Actor, revision } from "../core/types/mod.ts";
 import { enterCluster } from "./cluster-records.ts";
+import { proposeCredentials } from "./credential-turns.ts";
 import {
   type EdgeDeps,
   NO_TARGET,
@@ -10,7 +11,6 @@ import {
   authoriseOperator,
   linearize,
   mayAdmin,
-  proposeChecked,
   resultOf,
   runRequest,
 } from "./gate.ts";
@@ -116,7 +116,7 @@ function tokenRotateKey(
   return runRequest(deps, caller, what, async (context) => {
     await enterCluster(context);
     let made = "";
-    const result = await proposeChecked(context, async () => {
+    const result = await proposeCredentials(context, async () => {
       authoriseOperator(context, "token/rotate-key");
       const { keyId, changes } = await deps.tokens.planRotation(dropFormer);
       made = keyId;

@@ -19,7 +19,6 @@ import {
   catchUp,
   currentRevision,
   linearize,
-  proposeChecked,
   refuseAtQuota,
   requireTenant,
   resultOf,
@@ -34,6 +33,7 @@ import {
   rightsOfRange,
   withoutValue,
 } from "./kv.ts";
+import { proposeChecked } from "./propose.ts";
 import { scanPages, unwrap } from "./range-pages.ts";
 import type { Caller, Reply } from "./requests.ts";
 import type { Right } from "./rights.ts";

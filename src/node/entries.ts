@@ -1,7 +1,13 @@
 import type { CommittedEntry } from "../core/fsm/mod.ts";
 import { type ConfState, type Entry, decodeConfChange } from "../core/raft/mod.ts";
 import type { Proposal } from "../core/types/mod.ts";
-import { type BatchHeader, PROPOSALS_VERSION, decodeBatch, decodeHeader } from "../wire/mod.ts";
+import {
+  type BatchHeader,
+  type DecodedBatch,
+  PROPOSALS_VERSION,
+  decodeBatch,
+  decodeHeader,
+} from "../wire/mod.ts";
 
 /** Entries of the log as what the state machine is to do. */
 
@@ -34,21 +40,23 @@ export function readEntry(
       header: undefined,
     };
   }
-  const { header, proposals } = readBatch(batch, known);
+  const { header, proposals: all, movesCredentials } = readBatch(batch, known);
   const { time, leaseTime } = header;
-  const held = conf?.holds === false ? [] : proposals;
-  return { committed: { index, term, time, leaseTime, proposals: held, confState }, header };
+  const proposals = conf?.holds === false ? [] : all;
+  const committed = { index, term, time, leaseTime, proposals, movesCredentials, confState };
+  return { committed, header };
 }
 
 function readBatch(
   batch: Uint8Array,
   known: (header: BatchHeader) => readonly Proposal[] | undefined,
-): { readonly header: BatchHeader; readonly proposals: readonly Proposal[] } {
+): DecodedBatch {
   // Of an earlier version, as logs of earlier builds hold them.
   if (batch[0] !== PROPOSALS_VERSION) return decodeBatch(batch);
   const header = decodeHeader(batch);
   const proposals = known(header);
-  return proposals === undefined ? decodeBatch(batch) : { header, proposals };
+  if (proposals === undefined) return decodeBatch(batch);
+  return { header, proposals, movesCredentials: true };
 }
 
 export function equalConfStates(a: ConfState, b: ConfState): boolean {

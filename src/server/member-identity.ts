@@ -67,6 +67,9 @@ export function openMemberIdentity(deps: Deps): MemberIdentity {
   const port: EdgeParts["identity"] = {
     authenticate: (credentials) => identity.authenticate(credentials),
     recheck: rechecker(identity, revoked),
+    get settling() {
+      return revoked.settling;
+    },
     onRevoked: (listener) => {
       const endRevoked = revoked.onRevoked(listener);
       const endChanged = issuers.onChanged(() => listener(CLUSTER_SCOPE));

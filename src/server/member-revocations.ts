@@ -18,6 +18,8 @@ import { BUILTIN_ISSUER } from "./issuer-keys.ts";
 /** The index of what is revoked, kept in step with the records. */
 export interface MemberRevocations {
   readonly index: RevocationIndex;
+  /** Resolves when the index is in step with the records again; undefined: it is. */
+  readonly settling: Promise<void> | undefined;
   /** Calls back after what is revoked in a scope may have grown. Returns what ends it. */
   onRevoked(listener: (scope: TenantId) => void): () => void;
   close(): void;
@@ -46,6 +48,7 @@ class FollowedRevocations implements MemberRevocations {
   /** Scopes to be read again, and the reading of the first of them. */
   readonly #stale = new Set<TenantId>();
   #reading: { readonly scope: TenantId; readonly steps: Generator<void> } | undefined;
+  #settling: { readonly done: Promise<void>; readonly end: () => void } | undefined;
   #isScheduled = false;
   #isClosed = false;
   readonly #ends: readonly (() => void)[];
@@ -65,9 +68,14 @@ class FollowedRevocations implements MemberRevocations {
       node.onStateReplaced(() => {
         for (const scope of [...this.#scopes(), ...this.index.scopes]) this.#stale.add(scope);
         this.#reading = undefined;
+        this.#settling ??= deferred();
         this.#readSoon();
       }),
     ];
+  }
+
+  get settling(): Promise<void> | undefined {
+    return this.#settling?.done;
   }
 
   onRevoked(listener: (scope: TenantId) => void): () => void {
@@ -77,6 +85,7 @@ class FollowedRevocations implements MemberRevocations {
 
   close(): void {
     this.#isClosed = true;
+    this.#settling?.end();
     for (const end of this.#ends) end();
   }
 
@@ -110,6 +119,8 @@ class FollowedRevocations implements MemberRevocations {
       this.#tell(scope);
       if (this.#deps.clock.now() >= end) return this.#readSoon();
     }
+    this.#settling?.end();
+    this.#settling = undefined;
   }
 
   #read(scope: TenantId): Generator<void> {
@@ -123,6 +134,12 @@ class FollowedRevocations implements MemberRevocations {
   #tell(scope: TenantId): void {
     for (const listener of this.#listeners) listener(scope);
   }
+}
+
+function deferred(): { readonly done: Promise<void>; readonly end: () => void } {
+  let end = (): void => undefined;
+  const done = new Promise<void>((resolve) => (end = resolve));
+  return { done, end };
 }
 
 /** The changes that end every token of the built-in issuer, and what runs on one. */

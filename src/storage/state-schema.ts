@@ -5,7 +5,7 @@ import { CofferError } from "../errors.ts";
 const APPLICATION_ID = 0x436f5374;
 
 /** Raised with every change of the tables; a file of a higher version is refused. */
-export const STATE_SCHEMA_VERSION = 3;
+export const STATE_SCHEMA_VERSION = 4;
 
 /**
  * `sealed` holds the values, appended and never moved, so that the other tables stay narrow: a wide row
@@ -66,7 +66,8 @@ CREATE TABLE member (
  * or renewed: no lease of an older file ends early or gets more than its TTL. Version 3: suspension,
  * limits and compaction of tenants, and what they hold, counted from the rows. The counts that begin
  * here differ from those of a member that counted from the start, but by the same bytes in all three of
- * them, so that what they say of a tenant is the same.
+ * them, so that what they say of a tenant is the same. Version 4: credential revisions, which begin where
+ * they do in a new scope, as no entry of before moves them.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -106,6 +107,7 @@ UPDATE scope SET appended = garbage + (
   FROM current JOIN sealed ON sealed.id = sealed_id WHERE current.slot = scope.slot);
 DROP TABLE counted;
 `,
+  "ALTER TABLE scope ADD COLUMN credential_revision INTEGER NOT NULL DEFAULT 1;",
 ];
 
 /** Checks that the file is ours and of a known version, and makes the tables in an empty one. */

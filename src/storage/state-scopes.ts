@@ -60,11 +60,13 @@ type ScopeTuple = readonly [
   number,
   number,
   number,
+  number,
 ];
 
 const SCOPE_COLUMNS =
   "slot, id, name, created, revision, compact_revision, policy_revision, hash, compact_hash, deleted, " +
-  "suspended, lease_floor, limits, compaction, keys, leases, appended, garbage, compact_garbage";
+  "suspended, lease_floor, limits, compaction, keys, leases, appended, garbage, compact_garbage, " +
+  "credential_revision";
 
 function scopeOf(row: ScopeTuple): ScopeRow {
   return {
@@ -88,6 +90,7 @@ function scopeOf(row: ScopeTuple): ScopeRow {
     appended: row[16],
     garbage: row[17],
     compactGarbage: row[18],
+    credentialRevision: row[19],
   };
 }
 
@@ -167,11 +170,12 @@ function createScopes(
     .raw();
   const put = database.prepare(
     `INSERT OR REPLACE INTO scope (${SCOPE_COLUMNS})
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
   const move = database.prepare(
     `UPDATE scope SET revision = ?, compact_revision = ?, policy_revision = ?, hash = ?,
-       compact_hash = ?, keys = ?, leases = ?, appended = ?, garbage = ?, compact_garbage = ?
+       compact_hash = ?, keys = ?, leases = ?, appended = ?, garbage = ?, compact_garbage = ?,
+       credential_revision = ?
      WHERE slot = ?`,
   );
   const remove = database.prepare("DELETE FROM scope WHERE slot = ?");
@@ -206,8 +210,9 @@ function createScopes(
   };
 }
 
-function countsOf({ keys, leases, appended, garbage, compactGarbage }: ScopeRow): number[] {
-  return [keys, leases, appended, garbage, compactGarbage];
+function countsOf(row: ScopeRow): number[] {
+  const { keys, leases, appended, garbage, compactGarbage, credentialRevision } = row;
+  return [keys, leases, appended, garbage, compactGarbage, credentialRevision];
 }
 
 function createRecords(

@@ -66,6 +66,7 @@ export interface Metrics {
   readonly auditFailures: CounterSeries;
   readonly guardRetries: CounterSeries;
   readonly policyRetries: CounterSeries;
+  readonly credentialRetries: CounterSeries;
 
   /** Frames of the network between members that were refused; each reason is one series. */
   framesRefused(reason: string): CounterSeries;
@@ -241,7 +242,8 @@ type CofferSeries =
   | "auditRecords"
   | "auditFailures"
   | "guardRetries"
-  | "policyRetries";
+  | "policyRetries"
+  | "credentialRetries";
 
 function etcdSeries(registry: Registry): Omit<Series, CofferSeries> {
   const count = (name: string, help: string): CounterSeries =>
@@ -294,10 +296,12 @@ function cofferSeries(registry: Registry): Pick<Series, CofferSeries> {
     "allowed",
     "denied",
   ]);
-  const retries = pair("coffer_write_retries_total", "Writes evaluated again.", "cause", [
-    "guard-failed",
-    "stale-policy",
-  ]);
+  const retries = counterFamily({
+    registry,
+    name: "coffer_write_retries_total",
+    help: "Writes evaluated again.",
+    labelNames: ["cause"],
+  });
   const count = (name: string, help: string): CounterSeries =>
     counter({ registry, name: `coffer_${name}`, help });
   return {
@@ -313,7 +317,8 @@ function cofferSeries(registry: Registry): Pick<Series, CofferSeries> {
     decisionsDenied: decisions[1],
     auditRecords: count("audit_records_total", "Audit records written."),
     auditFailures: count("audit_failures_total", "Audit records that could not be written."),
-    guardRetries: retries[0],
-    policyRetries: retries[1],
+    guardRetries: retries({ cause: "guard-failed" }),
+    policyRetries: retries({ cause: "stale-policy" }),
+    credentialRetries: retries({ cause: "stale-credentials" }),
   };
 }

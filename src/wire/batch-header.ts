@@ -6,7 +6,7 @@ import type { ByteWriter } from "./byte-writer.ts";
 import { PROPOSALS_VERSION } from "./limits.ts";
 
 /**
- * What stands in front of a batch of proposals, at fixed places (version 2, big-endian):
+ * What stands in front of a batch of proposals, at fixed places (versions 2 and 3, big-endian):
  *
  *     version: u8 | time: u64 | leaseTime: u64 | origin: u64 | life: u32 | seq: u32
  *
@@ -63,29 +63,39 @@ export function writeHeader(to: ByteWriter, header: BatchHeader): void {
 }
 
 /**
- * The header of an encoded batch. Errors: `corrupt` for anything malformed, `unimplemented` for another
- * version; version 1 had no header, and was never released.
+ * The header of an encoded batch of this build's version. Errors: `corrupt` for anything malformed,
+ * `unimplemented` for another version.
  */
 export function decodeHeader(bytes: Uint8Array): BatchHeader {
-  const version = bytes[0];
-  if (version !== undefined && version !== PROPOSALS_VERSION) throw unknownVersion(version);
+  return readHeader(bytes, PROPOSALS_VERSION).header;
+}
+
+/** As `decodeHeader`, of a version from `oldest` on. Version 1 had no header, and was never released. */
+export function readHeader(
+  bytes: Uint8Array,
+  oldest: number,
+): { readonly header: BatchHeader; readonly version: number } {
+  const version = bytes[0] ?? PROPOSALS_VERSION;
+  if (version < oldest || version > PROPOSALS_VERSION) throw unknownVersion(version, oldest);
   if (bytes.length < BATCH_HEADER_BYTES) throw malformed("it ends in its header");
   const view = viewOf(bytes);
-  return {
+  const header = {
     time: readTime(view, TIME_AT),
     leaseTime: readTime(view, LEASE_TIME_AT),
     origin: memberId(view.getBigUint64(ORIGIN_AT)),
     life: view.getUint32(LIFE_AT),
     seq: view.getUint32(SEQ_AT),
   };
+  return { header, version };
 }
 
-function unknownVersion(version: number): CofferError {
+function unknownVersion(version: number, oldest: number): CofferError {
+  const known = oldest === PROPOSALS_VERSION ? `${oldest}` : `${oldest} to ${PROPOSALS_VERSION}`;
   return new CofferError(
     "unimplemented",
-    `a log entry has format version ${version}, but this build of Coffer reads version ` +
-      `${PROPOSALS_VERSION}; run the version of Coffer that wrote the log, or start afresh: ` +
-      "coffer dev --reset, or another --data-dir",
+    `a batch of the log has format version ${version}, but this build of Coffer reads version ` +
+      `${known}; run the same version of Coffer on all members, the one that wrote the log, or start ` +
+      "afresh: coffer dev --reset, or another --data-dir",
   );
 }
 

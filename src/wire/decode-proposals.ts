@@ -11,6 +11,7 @@ import {
   type DeleteRangeRequest,
   type Guard,
   type Key,
+  type LimitChanges,
   type PutRequest,
   type Proposal,
   type RangeRequest,
@@ -23,8 +24,8 @@ import {
 } from "../core/types/mod.ts";
 import { assertNever } from "../stdx/mod.ts";
 import { ByteReader } from "./byte-reader.ts";
-import { BATCH_HEADER_BYTES, type BatchHeader, decodeHeader } from "./batch-header.ts";
-import { BATCH_BYTES_MAX, TXN_DEPTH_MAX } from "./limits.ts";
+import { BATCH_HEADER_BYTES, type BatchHeader, readHeader } from "./batch-header.ts";
+import { BATCH_BYTES_MAX, PROPOSALS_VERSION_OLDEST, TXN_DEPTH_MAX } from "./limits.ts";
 import { readMember, readTexts } from "./member.ts";
 import {
   commandKinds,
@@ -44,25 +45,31 @@ import {
   tenantLimits,
 } from "./tags.ts";
 
-const proposalFlags = 31;
+const proposalFlags = 63;
 const putFlags = 15;
 const rangeFlags = 15;
-const tenantFlags = 31;
+const tenantFlags = 63;
 const limitFlags = (1 << tenantLimits.length) - 1;
 
-/**
- * The batch that `encodeProposals` wrote. Values are views of `bytes`, which must not change
- * afterwards. Errors: `corrupt` for anything malformed, `unimplemented` for another format version.
- */
-export function decodeBatch(bytes: Uint8Array): {
+/** A batch as it was encoded. */
+export interface DecodedBatch {
   readonly header: BatchHeader;
   readonly proposals: readonly Proposal[];
-} {
+  /** False of version 2: see `CommittedEntry` of core/fsm. */
+  readonly movesCredentials: boolean;
+}
+
+/**
+ * The batch that `encodeProposals` wrote, of this build or of an earlier one. Values are views of `bytes`,
+ * which must not change afterwards. Errors: `corrupt` for anything malformed, `unimplemented` for another
+ * format version.
+ */
+export function decodeBatch(bytes: Uint8Array): DecodedBatch {
   const from = new ByteReader(bytes, "a batch of proposals");
   if (bytes.length > BATCH_BYTES_MAX) {
     throw from.malformed(`it is longer than the limit of ${BATCH_BYTES_MAX} bytes`);
   }
-  const header = decodeHeader(bytes);
+  const { header, version } = readHeader(bytes, PROPOSALS_VERSION_OLDEST);
   from.bytes(BATCH_HEADER_BYTES);
   const proposals: Proposal[] = [];
   let before: Proposal | undefined;
@@ -71,7 +78,7 @@ export function decodeBatch(bytes: Uint8Array): {
     proposals.push(before);
   }
   if (from.remaining > 0) throw from.malformed("bytes follow the last proposal");
-  return { header, proposals };
+  return { header, proposals, movesCredentials: version > 2 };
 }
 
 function readProposal(from: ByteReader, before: Proposal | undefined): Proposal {
@@ -79,8 +86,10 @@ function readProposal(from: ByteReader, before: Proposal | undefined): Proposal 
   const tenant = readTenant(from, flags, before);
   const hasPolicyRevision = (flags & proposalFlag.hasPolicyRevision) !== 0;
   const policyRevision = hasPolicyRevision ? from.uint() : undefined;
+  const hasCredentialRevision = (flags & proposalFlag.hasCredentialRevision) !== 0;
+  const credentialRevision = hasCredentialRevision ? from.uint() : undefined;
   const actor = readActor(from, flags, before);
-  return { tenant, policyRevision, actor, command: readCommand(from) };
+  return { tenant, policyRevision, credentialRevision, actor, command: readCommand(from) };
 }
 
 function readTenant(from: ByteReader, flags: number, before: Proposal | undefined): TenantId {
@@ -133,10 +142,10 @@ function readCommand(from: ByteReader): Command {
         id: readTenantId(from),
         name: from.text(),
         records: readList(from, readRecordChange),
-        ...readTenantSettings(from, tenantFlag.limits | tenantFlag.compaction),
+        ...readNewTenantSettings(from),
       };
     case "tenant-update":
-      return { kind, id: readTenantId(from), ...readTenantSettings(from, tenantFlags) };
+      return { kind, id: readTenantId(from), ...readTenantUpdate(from) };
     case "tenant-delete":
       return { kind, id: readTenantId(from) };
     case "records":
@@ -249,21 +258,46 @@ function readRecordChange(from: ByteReader): RecordChange {
 interface TenantSettings {
   name?: string;
   suspended?: boolean;
-  limits?: TenantLimits;
   compaction?: TenantCompaction;
 }
 
-function readTenantSettings(from: ByteReader, allowed: number): TenantSettings {
-  const flags = readFlags(from, allowed);
-  const settings: TenantSettings = {};
+function readNewTenantSettings(from: ByteReader): TenantSettings & { limits?: TenantLimits } {
+  const flags = readFlags(from, tenantFlag.limits | tenantFlag.compaction);
+  const settings: TenantSettings & { limits?: TenantLimits } = {};
+  if ((flags & tenantFlag.limits) !== 0) settings.limits = readLimits(from);
+  if ((flags & tenantFlag.compaction) !== 0) settings.compaction = readCompaction(from);
+  return settings;
+}
+
+function readTenantUpdate(from: ByteReader): TenantSettings & { limits?: LimitChanges } {
+  const flags = readFlags(from, tenantFlags);
+  const settings: TenantSettings & { limits?: LimitChanges } = {};
   if ((flags & tenantFlag.name) !== 0) settings.name = from.text();
   const suspends = (flags & tenantFlag.suspends) !== 0;
   const resumes = (flags & tenantFlag.resumes) !== 0;
   if (suspends && resumes) throw from.malformed("a tenant is suspended and resumed at once");
   if (suspends || resumes) settings.suspended = suspends;
-  if ((flags & tenantFlag.limits) !== 0) settings.limits = readLimits(from);
+  const whole = (flags & tenantFlag.limits) !== 0;
+  const changes = (flags & tenantFlag.limitChanges) !== 0;
+  if (whole && changes) throw from.malformed("limits are given twice");
+  if (whole) settings.limits = { ...NOT_LIMITED, ...readLimits(from) };
+  if (changes) settings.limits = readLimitChanges(from);
   if ((flags & tenantFlag.compaction) !== 0) settings.compaction = readCompaction(from);
   return settings;
+}
+
+/** Takes all limits away. */
+const NOT_LIMITED: LimitChanges = Object.fromEntries(tenantLimits.map((name) => [name, undefined]));
+
+function readLimitChanges(from: ByteReader): LimitChanges {
+  const taken = from.uint();
+  if (taken > limitFlags) throw from.malformed("a limit is unknown");
+  const names = tenantLimits.filter((_, bit) => (taken & (1 << bit)) !== 0);
+  const limits = readLimits(from);
+  if (names.some((name) => limits[name] !== undefined)) {
+    throw from.malformed("a limit is set and taken away at once");
+  }
+  return { ...limits, ...Object.fromEntries(names.map((name) => [name, undefined])) };
 }
 
 function readLimits(from: ByteReader): TenantLimits {

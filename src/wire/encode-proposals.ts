@@ -5,13 +5,13 @@ import {
   type Compare,
   type DeleteRangeRequest,
   type Guard,
+  type LimitChanges,
   type PutRequest,
   type Proposal,
   type RangeRequest,
   type RecordChange,
   type RequestOp,
   type TenantCompaction,
-  type TenantLimits,
   type TxnRequest,
 } from "../core/types/mod.ts";
 import { assert, assertNever } from "../stdx/mod.ts";
@@ -64,8 +64,10 @@ export function encodeProposals(header: BatchHeader, proposals: readonly Proposa
  */
 export function proposalBytes(proposal: Proposal): number {
   const { issuer, subject, requestId } = proposal.actor;
-  return 48 + issuer.length + subject.length + requestId.length + commandBytes(proposal.command);
+  return 56 + issuer.length + subject.length + requestId.length + commandBytes(proposal.command);
 }
+
+type CommandOf<Kind extends Command["kind"]> = Extract<Command, { readonly kind: Kind }>;
 
 function commandBytes(command: Command): number {
   switch (command.kind) {
@@ -99,7 +101,7 @@ function commandBytes(command: Command): number {
 }
 
 /** Of a tenant's id, lengths, limits (nine bytes each at most) and compaction. */
-const TENANT_BYTES = 24 + 9 * 9 + 10;
+const TENANT_BYTES = 26 + 9 * 9 + 10;
 
 function putBytes(request: PutRequest): number {
   return 24 + request.key.length + request.value.length;
@@ -147,7 +149,7 @@ function opBytes(op: RequestOp, depth: number): number {
 }
 
 function writeProposal(to: ByteWriter, proposal: Proposal, before: Proposal | undefined): void {
-  const { tenant, actor, policyRevision } = proposal;
+  const { tenant, actor, policyRevision, credentialRevision } = proposal;
   const sameTenant = before !== undefined && before.tenant === tenant;
   const sameIssuer = before !== undefined && before.actor.issuer === actor.issuer;
   const sameSubject = before !== undefined && before.actor.subject === actor.subject;
@@ -157,10 +159,12 @@ function writeProposal(to: ByteWriter, proposal: Proposal, before: Proposal | un
       (sameIssuer ? proposalFlag.sameIssuer : 0) |
       (sameSubject ? proposalFlag.sameSubject : 0) |
       (policyRevision !== undefined ? proposalFlag.hasPolicyRevision : 0) |
-      (clusterScope ? proposalFlag.clusterScope : 0),
+      (clusterScope ? proposalFlag.clusterScope : 0) |
+      (credentialRevision !== undefined ? proposalFlag.hasCredentialRevision : 0),
   );
   if (!sameTenant && !clusterScope) to.uuid(tenant);
   if (policyRevision !== undefined) to.uint(policyRevision);
+  if (credentialRevision !== undefined) to.uint(credentialRevision);
   if (!sameIssuer) to.text(actor.issuer);
   if (!sameSubject) to.text(actor.subject);
   to.text(actor.requestId);
@@ -198,11 +202,11 @@ function writeCommand(to: ByteWriter, command: Command): void {
       to.uuid(command.id);
       to.text(command.name);
       writeRecords(to, command.records);
-      if (wordOf(command) === "limited-tenant-create") writeTenant(to, command);
+      if (wordOf(command) === "limited-tenant-create") writeNewTenant(to, command);
       return;
     case "tenant-update":
       to.uuid(command.id);
-      return writeTenant(to, command);
+      return writeTenantUpdate(to, command);
     case "tenant-delete":
       return to.uuid(command.id);
     case "records":
@@ -317,31 +321,40 @@ function writeGuards(to: ByteWriter, guards: readonly Guard[]): void {
   }
 }
 
-function writeTenant(
-  to: ByteWriter,
-  what: {
-    readonly kind: "tenant-create" | "tenant-update";
-    readonly name?: string;
-    readonly suspended?: boolean;
-    readonly limits?: TenantLimits;
-    readonly compaction?: TenantCompaction;
-  },
-): void {
-  const { suspended, limits, compaction } = what;
-  const name = what.kind === "tenant-update" ? what.name : undefined;
+function writeNewTenant(to: ByteWriter, { limits, compaction }: CommandOf<"tenant-create">): void {
   to.byte(
-    (name !== undefined ? tenantFlag.name : 0) |
-      (suspended === true ? tenantFlag.suspends : 0) |
-      (suspended === false ? tenantFlag.resumes : 0) |
-      (limits !== undefined ? tenantFlag.limits : 0) |
+    (limits !== undefined ? tenantFlag.limits : 0) |
       (compaction !== undefined ? tenantFlag.compaction : 0),
   );
-  if (name !== undefined) to.text(name);
   if (limits !== undefined) writeLimits(to, limits);
   if (compaction !== undefined) writeCompaction(to, compaction);
 }
 
-function writeLimits(to: ByteWriter, limits: TenantLimits): void {
+function writeTenantUpdate(to: ByteWriter, command: CommandOf<"tenant-update">): void {
+  const { name, suspended, limits, compaction } = command;
+  to.byte(
+    (name !== undefined ? tenantFlag.name : 0) |
+      (suspended === true ? tenantFlag.suspends : 0) |
+      (suspended === false ? tenantFlag.resumes : 0) |
+      (compaction !== undefined ? tenantFlag.compaction : 0) |
+      (limits !== undefined ? tenantFlag.limitChanges : 0),
+  );
+  if (name !== undefined) to.text(name);
+  if (limits !== undefined) writeLimitChanges(to, limits);
+  if (compaction !== undefined) writeCompaction(to, compaction);
+}
+
+/** Which are taken away, then those that are set. */
+function writeLimitChanges(to: ByteWriter, changes: LimitChanges): void {
+  let taken = 0;
+  for (const [bit, name] of tenantLimits.entries()) {
+    if (Object.hasOwn(changes, name) && changes[name] === undefined) taken |= 1 << bit;
+  }
+  to.uint(taken);
+  writeLimits(to, changes);
+}
+
+function writeLimits(to: ByteWriter, limits: LimitChanges): void {
   let given = 0;
   for (const [bit, name] of tenantLimits.entries()) {
     if (limits[name] !== undefined) given |= 1 << bit;

@@ -1,5 +1,10 @@
-/** The version of batches that this build writes and the only one it reads; the first byte of each. */
-export const PROPOSALS_VERSION = 2;
+/** The version of batches that this build writes, and takes from other members; the first byte of each. */
+export const PROPOSALS_VERSION = 3;
+/**
+ * The oldest version that is read from a log. What version 3 added: credential revisions, which no entry
+ * of before carries or moves, and limits of tenants that change one by one.
+ */
+export const PROPOSALS_VERSION_OLDEST = 2;
 
 /**
  * How deep transactions may be nested in transactions: a bound on recursion in both directions. Above

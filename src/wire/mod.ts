@@ -1,7 +1,7 @@
 /** Versioned bytes of what crosses processes or time: the log's batches, and members' messages. */
 export { BATCH_HEADER_BYTES, type BatchHeader, decodeHeader, stampTimes } from "./batch-header.ts";
 export { decodeConfState, encodeConfState } from "./conf-state.ts";
-export { decodeBatch } from "./decode-proposals.ts";
+export { type DecodedBatch, decodeBatch } from "./decode-proposals.ts";
 export { decodeMessages } from "./decode-messages.ts";
 export { encodeMessages } from "./encode-messages.ts";
 export { encodeProposals, proposalBytes } from "./encode-proposals.ts";

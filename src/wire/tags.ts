@@ -87,13 +87,17 @@ export const tenantLimits: readonly (keyof TenantLimits)[] = [
 
 export const compactionKinds: readonly TenantCompaction["kind"][] = ["none", "age", "count"];
 
-/** Bits of the byte that says what an update of a tenant, or its creation, brings. */
+/**
+ * Bits of the byte that says what an update of a tenant, or its creation, brings. `limits`: all of them as a
+ * whole, which of an update only version 2 said.
+ */
 export const tenantFlag = {
   name: 1,
   suspends: 2,
   resumes: 4,
   limits: 8,
   compaction: 16,
+  limitChanges: 32,
 } as const;
 
 /** Bits of the byte that opens a proposal. A batch is often one tenant's and one caller's. */
@@ -103,6 +107,7 @@ export const proposalFlag = {
   sameSubject: 4,
   hasPolicyRevision: 8,
   clusterScope: 16,
+  hasCredentialRevision: 32,
 } as const;
 
 export const putFlag = { prevKv: 1, ignoreValue: 2, ignoreLease: 4, hasLease: 8 } as const;

@@ -9,6 +9,8 @@ import { CofferError } from "../../src/errors.ts";
 interface Learned {
   readonly failure?: CofferError;
   readonly suspended?: boolean;
+  /** Of the tenant that has the name now. */
+  readonly id?: string;
 }
 
 /** A request in a scope of a member that learns `learned` before it has caught up. */
@@ -18,13 +20,17 @@ function waiting(scope: string, learned: Learned): RequestContext {
     await Promise.resolve();
     known = learned;
   };
-  const state = { tenant: () => ({ suspended: known.suspended ?? false }) };
+  const state = {
+    tenantByName: () => ({ id: known.id ?? "t1", suspended: known.suspended ?? false }),
+    credentialRevision: () => 1,
+  };
   const deps = {
     node: { readIndex, state },
     identity: { recheck: () => known.failure },
     formerTenants: { lastOf: () => undefined },
   };
-  const context = { deps, caller: {}, principal: { tenants: "*" }, scope: scope as TenantId };
+  const principal = { tenant: "acme", tenants: "*" };
+  const context = { deps, caller: {}, principal, scope: scope as TenantId };
   return context as unknown as RequestContext;
 }
 
@@ -38,4 +44,9 @@ test("refusal 33: credentials that were revoked while a member caught up are ref
 
 test("a tenant that was suspended while a member caught up is not served by it", async () => {
   await assert.rejects(linearize(waiting("t1", { suspended: true })), { code: "tenant-suspended" });
+});
+
+test("a tenant that another has the name of meanwhile is not served under that name", async () => {
+  await linearize(waiting("t1", { id: "t1" }));
+  await assert.rejects(linearize(waiting("t1", { id: "t2" })), { code: "permission-denied" });
 });

@@ -77,6 +77,28 @@ test("keys, leases and bytes are held to the limit when applied, and deletes alw
   assert.equal((await owner.deleteRange({ key: bytes("/c") })).deleted, 1n);
 });
 
+test("operators who change limits at the same time each keep what they set", async () => {
+  await operator.tenantCreate({ name: "shared" });
+  const limits = { keys: 5n, leases: 6n, bytes: 70_000n, watches: 8n };
+  const changes = Object.entries(limits).map(([name, limit]) =>
+    operator.tenantUpdate({ name: "shared", limits: { [name]: limit } }),
+  );
+  await Promise.all(changes);
+  const shown = async () => (await operator.tenantShow({ name: "shared" })).tenant?.limits;
+  assert.deepEqual({ ...(await shown()), ...limits }, await shown());
+  const rate = { requestsPerSecond: 10n, requestBurst: 20n };
+  await operator.tenantUpdate({ name: "shared", limits: rate });
+  const burst = operator.tenantUpdate({ name: "shared", limits: { requestBurst: 30n } });
+  await Promise.all([burst, operator.tenantUpdate({ name: "shared", limits: { keys: -1n } })]);
+  await operator.tenantUpdate({ name: "shared", limits: { requestsPerSecond: -1n } });
+  const { keys, requestBurst, leases } = (await shown()) ?? assert.fail("No limits");
+  // A burst goes with its rate.
+  assert.deepEqual([keys, requestBurst, leases], [undefined, undefined, 6n]);
+  const alone = operator.tenantUpdate({ name: "shared", limits: { requestBurst: 1n } });
+  const { message } = await failure(alone, "invalid-argument");
+  assert.match(message, /request-burst needs requests-per-second too/);
+});
+
 test("watches are counted as they come and go, on all streams of the tenant", async () => {
   const owner = await limited("watched", { watches: 2n });
   const now = async (): Promise<bigint | undefined> =>

@@ -12,7 +12,7 @@ import {
   type RangeRequest,
   CLUSTER_SCOPE,
   type RequestOp,
-  type TenantLimits,
+  type LimitChanges,
   type TxnRequest,
   key,
   leaseId,
@@ -133,16 +133,16 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 );
 
 /** Small, so that tenants often come to them. */
-const limits: fc.Arbitrary<TenantLimits> = fc
+const limits: fc.Arbitrary<LimitChanges> = fc
   .record(
     {
-      bytesMax: fc.integer({ min: 0, max: 60 }),
-      keysMax: fc.integer({ min: 0, max: 4 }),
-      leasesMax: fc.integer({ min: 0, max: 2 }),
+      bytesMax: fc.option(fc.integer({ min: 0, max: 60 }), { nil: undefined }),
+      keysMax: fc.option(fc.integer({ min: 0, max: 4 }), { nil: undefined }),
+      leasesMax: fc.option(fc.integer({ min: 0, max: 2 }), { nil: undefined }),
     },
     { requiredKeys: [] },
   )
-  .map((drawn): TenantLimits => ({ ...drawn }));
+  .map((drawn): LimitChanges => ({ ...drawn }));
 const update: fc.Arbitrary<Command> = fc.oneof(
   limits.map((drawn): Command => ({ kind: "tenant-update", id: TENANT, limits: drawn })),
   fc.boolean().map((on): Command => ({ kind: "tenant-update", id: TENANT, suspended: on })),

@@ -8,6 +8,7 @@ import {
   type PutRequest,
   type RangeRequest,
   type RequestOp,
+  type LimitChanges,
   type TenantLimits,
   type TenantUsage,
   type TxnRequest,
@@ -302,7 +303,7 @@ export function modelRevoke(model: Model, id: LeaseId, expiredAt: number | undef
 /** Every lease begins anew with its full TTL, when its tenant is suspended and again when it is resumed. */
 export function modelUpdate(
   model: Model,
-  change: { readonly suspended?: boolean; readonly limits?: TenantLimits },
+  change: { readonly suspended?: boolean; readonly limits?: LimitChanges },
   time: number,
 ): unknown {
   if (change.suspended !== undefined && change.suspended !== model.suspended) {
@@ -311,6 +312,11 @@ export function modelUpdate(
       lease.deadline = Math.max(lease.deadline, time + lease.ttl * 1000);
     }
   }
-  if (change.limits !== undefined) model.limits = change.limits;
+  const { bytesMax, keysMax, leasesMax } = { ...model.limits, ...change.limits };
+  model.limits = {
+    ...(bytesMax === undefined ? {} : { bytesMax }),
+    ...(keysMax === undefined ? {} : { keysMax }),
+    ...(leasesMax === undefined ? {} : { leasesMax }),
+  };
   return { kind: "done", policyRevision: 1 };
 }

@@ -139,8 +139,26 @@ describe("quotas", () => {
       assert.equal(said(machine.run(command, { tenant: OTHER })), command.kind);
     }
     assert.equal(said(machine.run(PUT)), "no-space");
-    update(machine, { limits: {} });
+    update(machine, { limits: { bytesMax: undefined, keysMax: undefined } });
     assert.equal(said(machine.run(PUT)), "put");
+    assert.deepEqual(machine.fsm.reader.tenant(TENANT)?.limits, { leasesMax: 0 });
+  });
+
+  test("a change of limits keeps those that it does not name", () => {
+    const machine = limited({ keysMax: 1, requestsPerSecond: 5, requestBurst: 9 });
+    const limitsOf = () => machine.fsm.reader.tenant(TENANT)?.limits;
+    update(machine, { limits: { leasesMax: 2 } });
+    update(machine, { limits: { keysMax: 3 }, suspended: false });
+    update(machine, { limits: {} });
+    const rates = { requestsPerSecond: 5, requestBurst: 9 };
+    assert.deepEqual(limitsOf(), { keysMax: 3, leasesMax: 2, ...rates });
+    const without: TenantLimits = { keysMax: 3, leasesMax: 2 };
+    // Of two that each was well by itself, the later one is refused.
+    const torn = update(machine, { limits: { requestsPerSecond: undefined } });
+    assert.match(said(torn), /^invalid-argument: request-burst needs requests-per-second/);
+    assert.deepEqual(limitsOf(), { ...without, ...rates });
+    update(machine, { limits: { requestsPerSecond: undefined, requestBurst: undefined } });
+    assert.deepEqual(limitsOf(), without);
   });
 
   test("a tenant is created with its limits", () => {
@@ -295,7 +313,7 @@ test("what is told of a tenant is one object until it changes", () => {
 test("settings and usage are there again after a start", (context) => {
   const store = tempStore(context);
   const machine = machineOn(store);
-  const limits = { bytesMax: 1000, requestBurst: 3 };
+  const limits = { bytesMax: 1000, requestsPerSecond: 1, requestBurst: 3 };
   const compaction = { kind: "count", revisions: 5 } as const;
   update(machine, { name: "blue", limits, compaction });
   for (const command of [PUT, putOf("k", "w"), { kind: "compact", revision: 3 } as const, PUT]) {

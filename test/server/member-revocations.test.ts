@@ -115,6 +115,34 @@ test("a tenant that is gone from the new state has revoked nothing", () => {
   assert.equal(isRevoked("a", tenant), false);
 });
 
+test("who waits for the reading goes on when it is over, or the member closes", async () => {
+  const { node, revoked, isRevoked, turn, clock } = opened();
+  // Else the compiler holds it for what it was.
+  const settlingOf = (): Promise<void> | undefined => revoked.settling;
+  assert.equal(settlingOf(), undefined);
+  for (let i = 0; i < 950; i++) store(node, `t${i}`);
+  store(node, "blue", tenant);
+  clock.step = 1;
+  node.replaceState();
+  turn();
+  const seen: boolean[] = [];
+  const settling = settlingOf();
+  const waiting = settling?.then(
+    () => void seen.push(isRevoked("t949"), isRevoked("blue", tenant)),
+  );
+  // Again, before the first reading is over.
+  node.replaceState();
+  assert.equal(settlingOf(), settling);
+  while (turn()) assert.deepEqual(seen, []);
+  await waiting;
+  assert.deepEqual(seen, [true, true]);
+  assert.equal(settlingOf(), undefined);
+  node.replaceState();
+  const closing = settlingOf() ?? assert.fail("Nothing is read");
+  revoked.close();
+  await closing;
+});
+
 test("closing ends the reading", () => {
   const { node, revoked, isRevoked, turn } = opened();
   store(node, "a");

@@ -174,13 +174,14 @@ test("calls, their messages and bytes, tokens, decisions and audit records are c
   ]);
 });
 
-test("a write that policy or a guard overtakes is counted as evaluated again", async () => {
+test("a write that policy, credentials or a guard overtakes is counted as evaluated again", async () => {
   await using world = await startWorld();
   const { admin } = world;
   const key = bytes("/guarded");
   const series = [
     'coffer_write_retries_total{cause="guard-failed"}',
     'coffer_write_retries_total{cause="stale-policy"}',
+    'coffer_write_retries_total{cause="stale-credentials"}',
   ];
   const growth = await grown(world, series, async () => {
     await admin.put({ key, value: bytes("0") });
@@ -196,6 +197,11 @@ test("a write that policy or a guard overtakes is counted as evaluated again", a
       admin.put({ key, value: bytes(String(i)) }),
       admin.txn({ compare, success: [put("/guarded", "t")] }),
       world.grant(["p", `user:${i}`, "/", "read", "allow"]),
+      admin.tokenRevoke({
+        target: {
+          target: { $case: "token", value: { issuer: "coffer", tokenId: `t${i}` } },
+        },
+      }),
     ]);
     await Promise.all(many.flat());
   });

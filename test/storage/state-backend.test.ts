@@ -245,6 +245,7 @@ contract("a snapshot stays while the state moves on", (backend) => {
     revision: 2,
     compactRevision: -1,
     policyRevision: 1,
+    credentialRevision: 4,
     hash: new Uint8Array(32),
     compactHash: new Uint8Array(32),
     deleted: false,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import SqliteDatabase from "better-sqlite3";
-import { type LeaseId, leaseId, memberId } from "../../src/core/types/mod.ts";
+import { CLUSTER_SCOPE, type LeaseId, leaseId, memberId } from "../../src/core/types/mod.ts";
 import { openStateStore } from "../../src/storage/mod.ts";
 import { createPrng } from "../../src/stdx/mod.ts";
 import {
@@ -19,8 +19,15 @@ import { createMemoryBackend } from "../fsm/memory-backend.ts";
 /** 2025-11-13: lease deadlines of version 1 were times of day. */
 const DAY = 1_763_000_000_000;
 
-/** Takes out of a file of this version what version 3 added. */
+/** Takes out of a file of this version what version 4 added. */
+function takeBackVersion4(file: SqliteDatabase.Database): void {
+  file.exec("ALTER TABLE scope DROP COLUMN credential_revision");
+  file.pragma("user_version = 3");
+}
+
+/** Takes out of a file of this version what versions 3 and 4 added. */
 function takeBackVersion3(file: SqliteDatabase.Database): void {
+  takeBackVersion4(file);
   const added = ["suspended", "lease_floor", "limits", "compaction", "keys", "leases"];
   for (const column of [...added, "appended", "garbage", "compact_garbage"]) {
     file.exec(`ALTER TABLE scope DROP COLUMN ${column}`);
@@ -154,5 +161,30 @@ test("what tenants of a file of version 2 hold is what was counted from the star
       assert.deepEqual(usage(machine), usage(counted), `seed ${seed} compacted at ${target}`);
     }
     migrated.close();
+  }
+});
+
+test("credential revisions of a file of version 3 begin as in a new one", (context) => {
+  const path = statePath(context);
+  const store = openStateStore({ path });
+  const { run } = machineOn(store);
+  const revocation = {
+    table: "revocation",
+    id: "1",
+    data: new Uint8Array(1),
+    expect: "any",
+  } as const;
+  run({ kind: "records", changes: [revocation] });
+  store.close();
+  const file = new SqliteDatabase(path);
+  takeBackVersion4(file);
+  file.close();
+  const migrated = openStateStore({ path });
+  context.after(() => migrated.close());
+  const fresh = machineOn(createMemoryBackend());
+  const { reader } = machineOn(migrated).fsm;
+  assert.equal(reader.records(TENANT, "revocation").length, 1);
+  for (const scope of [CLUSTER_SCOPE, TENANT]) {
+    assert.equal(reader.credentialRevision(scope), fresh.fsm.reader.credentialRevision(scope));
   }
 });

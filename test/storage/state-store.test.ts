@@ -49,7 +49,7 @@ test("a file of a newer schema names both versions", (context) => {
   database.close();
   const failure = refusal(() => openStateStore({ path }));
   assert.equal(failure.code, "storage-failed");
-  assert.match(failure.message, /schema version 9, this coffer knows up to 3: run a newer coffer/);
+  assert.match(failure.message, /schema version 9, this coffer knows up to 4: run a newer coffer/);
 });
 
 test("another program's database is refused and left as it is", (context) => {

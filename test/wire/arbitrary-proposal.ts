@@ -11,6 +11,7 @@ import {
   type Compare,
   type Key,
   type LeaseId,
+  type LimitChanges,
   type MemberId,
   type MemberInfo,
   type Proposal,
@@ -166,6 +167,13 @@ const limits: fc.Arbitrary<TenantLimits> = optional(
   },
 );
 
+/** Of each limit: not named, taken away, or set. */
+const limitChanges: fc.Arbitrary<LimitChanges> = fc
+  .tuple(limits, limits)
+  .map(([taken, set]): LimitChanges => {
+    return { ...Object.fromEntries(Object.keys(taken).map((name) => [name, undefined])), ...set };
+  });
+
 const compaction: fc.Arbitrary<TenantCompaction> = fc.oneof(
   record({ kind: fc.constant("none" as const) }),
   record({ kind: fc.constant("age" as const), seconds: natural }),
@@ -197,7 +205,7 @@ export const commandsByKind: {
   ),
   "tenant-update": optional(
     { kind: kind("tenant-update"), id: tenants },
-    { name: texts, suspended: fc.boolean(), limits, compaction },
+    { name: texts, suspended: fc.boolean(), limits: limitChanges, compaction },
   ),
   "tenant-delete": record({ kind: kind("tenant-delete"), id: tenants }),
   records: record({ kind: kind("records"), changes: records }),
@@ -221,6 +229,7 @@ export function proposalsOf(commands: fc.Arbitrary<Command>): fc.Arbitrary<Propo
       fc.constant(CLUSTER_SCOPE),
     ),
     policyRevision: fc.option(natural, { nil: undefined }),
+    credentialRevision: fc.option(natural, { nil: undefined }),
     actor: record({
       issuer: fc.oneof(texts, fc.constant("https://issuer.test")),
       subject: fc.oneof(texts, fc.constant("user:alice")),

@@ -37,7 +37,11 @@ test("a header comes back as it was, with the batch and without", () => {
   fc.assert(
     fc.property(headers, batches, (header, batch) => {
       const bytes = encodeProposals(header, batch);
-      assert.deepStrictEqual(decodeBatch(bytes), { header, proposals: batch });
+      assert.deepStrictEqual(decodeBatch(bytes), {
+        header,
+        proposals: batch,
+        movesCredentials: true,
+      });
       assert.deepStrictEqual(decodeHeader(bytes), header);
     }),
     { numRuns: 100 },
@@ -53,7 +57,11 @@ test("times are set in place, and nothing else is", () => {
       const bytes = payload.subarray(5, 5 + encoded.length);
       stampTimes(bytes, time, leaseTime);
       const stamped = { ...header, time, leaseTime };
-      assert.deepStrictEqual(decodeBatch(bytes), { header: stamped, proposals: batch });
+      assert.deepStrictEqual(decodeBatch(bytes), {
+        header: stamped,
+        proposals: batch,
+        movesCredentials: true,
+      });
       assert.equal(payload.readUIntBE(0, 5) + payload.readUIntBE(payload.length - 5, 5), 0);
     }),
     { numRuns: 100 },
@@ -79,7 +87,7 @@ test("what is no header is refused", () => {
     codeOf(() => decodeHeader(beyond)),
     "corrupt",
   );
-  for (const version of [1, 3]) {
+  for (const version of [1, 2, 4]) {
     const other = Uint8Array.from(bytes);
     other[0] = version;
     assert.equal(

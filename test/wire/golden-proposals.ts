@@ -7,6 +7,7 @@ import {
   revision,
   tenantId,
   type Command,
+  type LimitChanges,
   type Proposal,
 } from "../../src/core/types/mod.ts";
 import type { BatchHeader } from "../../src/wire/mod.ts";
@@ -179,7 +180,21 @@ const commands: readonly Command[] = [
       { table: "certificate-rule", id: "1", data: undefined, expect: "present" },
     ],
   },
+  // What follows is not in the golden of version 2.
+  { kind: "tenant-update", id: tenant, limits: { keysMax: undefined, bytesMax: 7 } },
 ];
+const COMMANDS_OF_VERSION_2 = commands.length - 1;
+
+const NOT_LIMITED: LimitChanges = {
+  bytesMax: undefined,
+  keysMax: undefined,
+  leasesMax: undefined,
+  keyBytesMax: undefined,
+  valueBytesMax: undefined,
+  requestsPerSecond: undefined,
+  requestBurst: undefined,
+  watchesMax: undefined,
+};
 
 export const goldenHeader: BatchHeader = {
   time: 1_763_000_000_000,
@@ -194,6 +209,7 @@ function proposalOf(command: Command): Proposal {
   return {
     tenant: ofTenant ? tenant : CLUSTER_SCOPE,
     policyRevision: command.kind === "lease-revoke" ? undefined : 9,
+    credentialRevision: command.kind === "lease-revoke" ? undefined : 300,
     actor: { issuer: "https://issuer.test", subject: "user:alice", requestId: "r-1" },
     command,
   };
@@ -207,6 +223,16 @@ export const goldenProposals: ReadonlyMap<string, Proposal> = new Map(
     return [label, proposalOf(plain(command))];
   }),
 );
+
+/** What version 2 wrote of them: no credential revision, and of a tenant's limits all or none. */
+export const goldenProposals2: readonly Proposal[] = [...goldenProposals.values()]
+  .slice(0, COMMANDS_OF_VERSION_2)
+  .map((now) => {
+    const former = { ...now, credentialRevision: undefined };
+    if (now.command.kind !== "tenant-update" || now.command.limits === undefined) return former;
+    const limits = { ...NOT_LIMITED, ...now.command.limits };
+    return { ...former, command: { ...now.command, limits } };
+  });
 
 /** Buffers become plain arrays, as the decoder gives them. */
 function plain<T>(value: T): T {

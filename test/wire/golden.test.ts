@@ -6,13 +6,15 @@ import { fileURLToPath } from "node:url";
 import { CofferError } from "../../src/errors.ts";
 import type { Proposal } from "../../src/core/types/mod.ts";
 import { decodeBatch, decodeHeader, encodeProposals } from "../../src/wire/mod.ts";
-import { goldenHeader, goldenProposals } from "./golden-proposals.ts";
+import { goldenHeader, goldenProposals, goldenProposals2 } from "./golden-proposals.ts";
 
 /**
- * The bytes of format version 2. A log outlives the build that wrote it, so this file may only grow:
+ * The bytes of format version 3. A log outlives the build that wrote it, so this file may only grow:
  * a changed line is a log that cannot be read any more. `UPDATE=1` rewrites it.
  */
-const goldenPath = join(projectRoot(), "test", "wire", "proposals-v2.golden.txt");
+const goldenPath = join(projectRoot(), "test", "wire", "proposals-v3.golden.txt");
+/** Of version 2, which is written no more. */
+const formerPath = join(projectRoot(), "test", "wire", "proposals-v2.golden.txt");
 
 function projectRoot(): string {
   let folder = process.env["COFFER_ROOT"] ?? dirname(fileURLToPath(import.meta.url));
@@ -43,17 +45,37 @@ test("the format is the one that older logs were written in", () => {
   assert.equal(goldenText(), readFileSync(goldenPath, "utf8"));
 });
 
-test("the golden bytes are read as the proposals they were", () => {
-  const sections = readFileSync(goldenPath, "utf8").split(/^(?=\S)/m);
-  const all = [...goldenProposals.values()];
+/** Reads the batches of a golden file: one of each proposal, and then one of all. */
+function checkRead(path: string, all: readonly Proposal[], movesCredentials: boolean): void {
+  const sections = readFileSync(path, "utf8").split(/^(?=\S)/m);
   assert.equal(sections.length, all.length + 1);
   for (const [at, section] of sections.entries()) {
     const [, ...lines] = section.split("\n");
     const bytes = Buffer.from(lines.map((line) => line.trim()).join(""), "hex");
     const expected = all[at];
     const proposals = expected === undefined ? all : [expected];
-    assert.deepStrictEqual(decodeBatch(bytes), { header: goldenHeader, proposals });
+    const decoded = { header: goldenHeader, proposals, movesCredentials };
+    assert.deepStrictEqual(decodeBatch(bytes), decoded);
   }
+}
+
+test("the golden bytes are read as the proposals they were", () => {
+  checkRead(goldenPath, [...goldenProposals.values()], true);
+});
+
+test("entries of version 2 are read, count no credentials, and set limits as a whole", () => {
+  checkRead(formerPath, goldenProposals2, false);
+});
+
+test("a batch of version 2 is taken from a log and from no other member", () => {
+  const [, line = ""] = readFileSync(formerPath, "utf8").split("\n");
+  assert.throws(
+    () => decodeHeader(Buffer.from(line.trim(), "hex")),
+    (error: unknown) =>
+      error instanceof CofferError &&
+      error.code === "unimplemented" &&
+      /version 2, .* version 3; run the same version of Coffer on all members/.test(error.message),
+  );
 });
 
 test("an entry of version 1 is refused, and what to do is said", () => {
@@ -65,7 +87,7 @@ test("an entry of version 1 is refused, and what to do is said", () => {
       (error: unknown) =>
         error instanceof CofferError &&
         error.code === "unimplemented" &&
-        /version 1, .* version 2; .*coffer dev --reset/.test(error.message),
+        /version 1, .* version (2 to )?3; .*coffer dev --reset/.test(error.message),
     );
   }
 });

@@ -175,8 +175,8 @@ describe("proposals refused by the decoder", () => {
       (error: unknown) =>
         error instanceof CofferError &&
         error.code === "unimplemented" &&
-        error.message.includes("format version 3") &&
-        error.message.includes("reads version 2") &&
+        error.message.includes("format version 4") &&
+        error.message.includes("reads version 2 to 3") &&
         error.message.includes("coffer dev --reset"),
     );
   });

@@ -1,5 +1,5 @@
-import type { TenantCompaction, TenantLimits } from "../../core/types/mod.ts";
-import type { Edge, LimitChanges, TenantView } from "../../edge/mod.ts";
+import type { LimitChanges, TenantCompaction, TenantLimits } from "../../core/types/mod.ts";
+import type { Edge, TenantView } from "../../edge/mod.ts";
 import { CofferError } from "../../errors.ts";
 import { tenantApi } from "../../proto/mod.ts";
 import { type Method, clamp, headerOf, unary, whole } from "./method.ts";

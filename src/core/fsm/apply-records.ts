@@ -10,23 +10,40 @@ export interface RecordsChanged {
   readonly ids: string[];
 }
 
+/** What decides whose credentials are good. */
+const CREDENTIAL_TABLES: ReadonlySet<RecordTable> = new Set<RecordTable>([
+  "issuer",
+  "revocation",
+  "certificate-rule",
+]);
+
 /**
  * Changes records of a scope, all or none. The first expectation that fails is answered:
  * `already-exists` for "absent", `not-found` for "present". A change of policy moves the scope's
- * policy revision by one.
+ * policy revision by one, and one of what decides about credentials its credential revision, unless
+ * `movesCredentials` is false.
  */
 export function changeRecords(
   backend: FsmBackend,
-  on: { readonly scope: Scope; readonly scopes: Scopes; readonly changed: RecordsChanged[] },
+  on: {
+    readonly scope: Scope;
+    readonly scopes: Scopes;
+    readonly changed: RecordsChanged[];
+    readonly movesCredentials: boolean;
+  },
   changes: readonly RecordChange[],
 ): ApplyResult {
-  const { scope, scopes, changed } = on;
+  const { scope, scopes, changed, movesCredentials } = on;
   const failure = checkExpectations(backend, scope, changes);
   if (failure !== undefined) return failure;
   writeRecords(backend, scope, changes);
   noteTables(changed, scope.id, changes);
   if (changes.some((change) => change.table === "policy")) {
     scope.policyRevision += 1;
+    scopes.touch(scope);
+  }
+  if (movesCredentials && changes.some(({ table }) => CREDENTIAL_TABLES.has(table))) {
+    scope.credentialRevision += 1;
     scopes.touch(scope);
   }
   return { kind: "done", policyRevision: scope.policyRevision };

@@ -2,6 +2,7 @@ import {
   type ApplyResult,
   CLUSTER_SCOPE,
   type Command,
+  type LimitChanges,
   NO_COMPACTION,
   NO_LIMITS,
   type TenantCompaction,
@@ -25,6 +26,8 @@ export interface TenantWork {
   readonly time: number;
   /** Milliseconds of the lease clock. */
   readonly leaseTime: number;
+  /** See `CommittedEntry`. */
+  readonly movesCredentials: boolean;
   readonly recordChanges: RecordsChanged[];
   readonly tenantsChanged: TenantId[];
   readonly tenantsDeleted: TenantId[];
@@ -89,25 +92,28 @@ function update(
   work: TenantWork,
 ): ApplyResult {
   const { scopes } = deps;
-  const { id, name, suspended, limits, compaction } = command;
+  const { id, name, suspended, compaction } = command;
   if (by.id !== CLUSTER_SCOPE || name === "") {
     return refused("invalid-argument", "a tenant is changed in the cluster's scope");
   }
-  const fault = faultOf(command);
-  if (fault !== undefined) return refused("invalid-argument", fault);
   const tenant = scopes.tenant(id);
   if (tenant === undefined) return refused("not-found", "there is no such tenant");
+  const limits = withChanges(tenant.limits, command.limits);
+  const fault = faultOf({ limits, ...(compaction && { compaction }) });
+  if (fault !== undefined) return refused("invalid-argument", fault);
   if (name !== undefined && name !== tenant.name) {
     if (scopes.byName(name) !== undefined) return refused("already-exists", "tenant name");
     giveUpName(deps, tenant.name, work);
     scopes.rename(tenant, name);
+    if (work.movesCredentials) tenant.credentialRevision += 1;
   }
   if (suspended !== undefined && suspended !== tenant.suspended) {
     tenant.suspended = suspended;
+    if (work.movesCredentials) tenant.credentialRevision += 1;
     tenant.leaseFloor = work.leaseTime;
     scopes.toClean.add(tenant);
   }
-  if (limits !== undefined) tenant.limits = limits;
+  tenant.limits = limits;
   if (compaction !== undefined) tenant.compaction = compaction;
   scopes.rewrite(tenant);
   work.tenantsChanged.push(id);
@@ -148,6 +154,13 @@ function giveUpName({ backend, scopes }: Deps, name: string, work: TenantWork): 
 
 const FORMER = "former-tenant";
 
+/** The limits after a change: the same object if nothing is named. */
+function withChanges(limits: TenantLimits, changes: LimitChanges | undefined): TenantLimits {
+  if (changes === undefined) return limits;
+  const named = Object.entries({ ...limits, ...changes });
+  return Object.fromEntries(named.filter(([, limit]) => limit !== undefined));
+}
+
 /** What no tenant can be given, in words. */
 function faultOf(given: {
   readonly limits?: TenantLimits;
@@ -156,7 +169,10 @@ function faultOf(given: {
   for (const [name, limit] of Object.entries(given.limits ?? {})) {
     if (!isCount(limit, 0)) return `the limit ${name} is no whole number from 0`;
   }
-  const { compaction } = given;
+  const { limits, compaction } = given;
+  if (limits?.requestBurst !== undefined && limits.requestsPerSecond === undefined) {
+    return "request-burst needs requests-per-second too";
+  }
   if (compaction?.kind === "age" && !isCount(compaction.seconds, 1)) {
     return "an age of history is a whole number of seconds from 1";
   }

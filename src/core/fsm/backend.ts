@@ -23,6 +23,8 @@ export interface ScopeRow {
   /** -1 before the first compaction. */
   readonly compactRevision: number;
   readonly policyRevision: number;
+  /** Of what the scope itself says about credentials: see `Scopes.credentialRevision`. */
+  readonly credentialRevision: number;
   /** The hash chain at `revision`. */
   readonly hash: Uint8Array;
   /** The hash chain at `compactRevision`, or at revision 1 before that. */
@@ -89,7 +91,7 @@ export interface FsmBackend extends KeyBackend, LeaseBackend {
   /** Sets a scope, new or known by its slot. */
   putScope(row: ScopeRow): void;
   /**
-   * Sets of a known scope what keys, leases, policy and compaction move: revisions, hashes and counts.
+   * Sets of a known scope what keys, leases, records and compaction move: revisions, hashes and counts.
    */
   moveScope(row: ScopeRow): void;
   /** Forgets a deleted scope whose rows are gone. */

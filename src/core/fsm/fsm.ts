@@ -33,6 +33,11 @@ export interface CommittedEntry {
    */
   readonly leaseTime: number;
   readonly proposals: readonly Proposal[];
+  /**
+   * False for an entry of before there were credential revisions: it moves none. Else those who applied it
+   * then and those who come to it later would have other numbers. Default true.
+   */
+  readonly movesCredentials?: boolean;
   /** Where the entry changed the members: the configuration that it gave, for `Fsm.confState`. */
   readonly confState?: Uint8Array | undefined;
 }
@@ -121,6 +126,7 @@ interface Gathered {
 interface EntryTimes {
   readonly time: number;
   readonly leaseTime: number;
+  readonly movesCredentials: boolean;
 }
 
 class StateMachine implements Fsm {
@@ -176,9 +182,10 @@ class StateMachine implements Fsm {
     const results: (readonly ApplyResult[])[] = [];
     try {
       this.#backend.transaction(() => {
-        for (const { time, leaseTime: stamped, proposals, confState } of entries) {
-          leaseTime = Math.max(leaseTime, stamped);
-          const at = { time, leaseTime };
+        for (const entry of entries) {
+          const { time, proposals, confState, movesCredentials = true } = entry;
+          leaseTime = Math.max(leaseTime, entry.leaseTime);
+          const at = { time, leaseTime, movesCredentials };
           results.push(proposals.map((one) => this.#applyProposal(one, at, gathered)));
           if (confState !== undefined) this.#backend.setConfState(confState);
         }
@@ -211,7 +218,11 @@ class StateMachine implements Fsm {
   #applyProposal(proposal: Proposal, at: EntryTimes, gathered: Gathered): ApplyResult {
     const scope = this.#scopes.byId(proposal.tenant);
     if (scope === undefined) return refused("not-found", "there is no such tenant");
-    const { policyRevision, command } = proposal;
+    const { policyRevision, credentialRevision, command } = proposal;
+    if (credentialRevision !== undefined) {
+      const now = this.#scopes.credentialRevision(scope);
+      if (credentialRevision !== now) return { kind: "stale-credentials", credentialRevision: now };
+    }
     if (policyRevision !== undefined && policyRevision !== scope.policyRevision) {
       return { kind: "stale-policy", policyRevision: scope.policyRevision };
     }
@@ -221,7 +232,9 @@ class StateMachine implements Fsm {
       case "tenant-delete":
         return this.#tenants.apply(scope, command, { ...at, ...gathered });
       case "records": {
-        const on = { scope, scopes: this.#scopes, changed: gathered.recordChanges };
+        const { movesCredentials } = at;
+        const changed = gathered.recordChanges;
+        const on = { scope, scopes: this.#scopes, changed, movesCredentials };
         return changeRecords(this.#backend, on, command.changes);
       }
       case "member":

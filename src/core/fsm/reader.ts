@@ -33,6 +33,10 @@ export function createStateReader(
     members: () => backend.members(),
     isRemovedMember: (id) => backend.isRemovedMember(id),
     policyRevision: (scope) => scopes.byId(scope)?.policyRevision ?? 0,
+    credentialRevision(id) {
+      const scope = scopes.byId(id);
+      return scope === undefined ? 0 : scopes.credentialRevision(scope);
+    },
     record(scope, table, id) {
       const known = scopes.byId(scope);
       return known === undefined ? undefined : backend.record(known.slot, table, id);

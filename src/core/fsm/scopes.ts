@@ -104,6 +104,17 @@ export class Scopes {
     this.#inOrder = undefined;
   }
 
+  /**
+   * Two scopes decide about credentials, the cluster's and the tenant's own. Neither number ever falls,
+   * so the sum stays only if both do.
+   */
+  credentialRevision(scope: Scope): number {
+    const cluster = this.#bySlot.get(CLUSTER_SLOT);
+    assert(cluster !== undefined, "The cluster's scope is gone");
+    const own = scope === cluster ? 0 : scope.credentialRevision;
+    return cluster.credentialRevision + own;
+  }
+
   /** Marks a scope to be written with this batch, what `moveScope` writes of it. */
   touch(scope: Scope): void {
     if (!this.#changed.has(scope)) this.#changed.set(scope, "moved");
@@ -161,6 +172,7 @@ export function newScope(
     revision: 1,
     compactRevision: -1,
     policyRevision: 1,
+    credentialRevision: 1,
     hash,
     compactHash: hash,
     deleted: false,

@@ -9,7 +9,7 @@ import type {
   TxnResult,
 } from "./requests.ts";
 import type { MemberCommand, MemberInfo } from "./member.ts";
-import type { TenantCompaction, TenantLimits } from "./tenant.ts";
+import type { LimitChanges, TenantCompaction, TenantLimits } from "./tenant.ts";
 import type { ErrorCode } from "../../errors.ts";
 
 /**
@@ -25,6 +25,12 @@ export interface Proposal {
    * `stale-policy` if it has moved. `undefined`: not subject to policy (the cluster's own work).
    */
   readonly policyRevision: number | undefined;
+  /**
+   * `StateReader.credentialRevision` as it was when the caller's credentials were found good; apply
+   * answers `stale-credentials` if it has moved. `undefined`: nobody's credentials were asked for (the
+   * cluster's own work, and entries of before there was such a number).
+   */
+  readonly credentialRevision?: number | undefined;
   readonly actor: Actor;
   readonly command: Command;
 }
@@ -49,8 +55,8 @@ export type Command =
       readonly compaction?: TenantCompaction;
     }
   /**
-   * Renames, suspends or resumes a tenant, or gives it other limits or another compaction, each as a
-   * whole; what is left out stays. In the cluster's scope. Refused with `not-found`, `already-exists`
+   * Renames, suspends or resumes a tenant, or gives it other limits or another compaction; what is left
+   * out stays, each limit by itself. In the cluster's scope. Refused with `not-found`, `already-exists`
    * (the name) or `invalid-argument`.
    */
   | {
@@ -58,7 +64,7 @@ export type Command =
       readonly id: TenantId;
       readonly name?: string;
       readonly suspended?: boolean;
-      readonly limits?: TenantLimits;
+      readonly limits?: LimitChanges;
       readonly compaction?: TenantCompaction;
     }
   | { readonly kind: "tenant-delete"; readonly id: TenantId }
@@ -124,6 +130,8 @@ export type ApplyResult =
   | { readonly kind: "error"; readonly code: ErrorCode; readonly detail?: string }
   /** Nothing changed: the policy moved since the check. */
   | { readonly kind: "stale-policy"; readonly policyRevision: number }
+  /** Nothing changed: since the caller was let in, whom to let in may have become another question. */
+  | { readonly kind: "stale-credentials"; readonly credentialRevision: number }
   /** Nothing changed: a guard failed at this revision. */
   | { readonly kind: "guard-failed"; readonly revision: Revision };
 

@@ -26,6 +26,12 @@ export interface StateReader {
   isRemovedMember(id: MemberId): boolean;
   /** 0 for an unknown scope. */
   policyRevision(scope: TenantId): number;
+  /**
+   * Moves whenever credentials that were good in the scope may be so no more: with revocations of the
+   * scope or the cluster, records of issuers, rules of certificates, and when the tenant is renamed or
+   * suspended.
+   */
+  credentialRevision(scope: TenantId): number;
   record(scope: TenantId, table: RecordTable, id: string): Uint8Array | undefined;
   /** All records of a table, in id order. */
   records(scope: TenantId, table: RecordTable): readonly StoredRecord[];

@@ -20,6 +20,9 @@ export interface TenantLimits {
   readonly watchesMax?: number;
 }
 
+/** Limits that change: a number sets one, undefined takes it away; those not named stay. */
+export type LimitChanges = { readonly [limit in keyof TenantLimits]?: number | undefined };
+
 /**
  * Which history the leader compacts by itself: "none" of the tenant's own, so the cluster's default
  * counts; all that is older than an age; all but a count of the newest revisions.
