@@ -4,7 +4,9 @@ import { after, before, test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Client } from "../../src/client/mod.ts";
+import { issueCertificate } from "../../src/pki/mod.ts";
 import { rpc } from "../../src/proto/mod.ts";
+import { startConnection } from "../bench/load-connection.ts";
 import { type RawReply, rawCall, rawSession } from "./raw.ts";
 import { type World, bytes, startWorld } from "./world.ts";
 import { closed } from "../setup/closed.ts";
@@ -99,34 +101,69 @@ function liveBytes(): number {
   return process.memoryUsage().heapUsed;
 }
 
+const NAME_CHARS = 300;
+
 test("refusal 59: requests for tenants that nobody has leave nothing behind", async () => {
-  const bound = ["*", "default"] as const;
-  const session = await rawSession(world.endpoint, world.authority.certificate);
+  // With a certificate of nobody, so that it does not matter where no token is shown.
+  const { certificate, privateKey } = issueCertificate(world.authority, {
+    commonName: "prober",
+    usages: ["client"],
+  });
+  const { authority, port } = world;
+  const target = {
+    host: "127.0.0.1",
+    port,
+    ca: authority.certificate,
+    cert: certificate,
+    key: privateKey,
+  };
+  const tokens = [
+    await world.token("user:prober", { tenants: ["*"] }),
+    await world.token("user:prober", { tenants: ["default"] }),
+    // None: it is the certificate that asks.
+    "",
+  ];
   let asked = 0;
-  /** Each name is new, and so long that keeping a thousand of them would show. */
+  /** Each name is new, and so long that keeping them would show. */
+  const nextField = (): readonly [string, string] => [
+    "coffer-tenant",
+    `${"x".repeat(NAME_CHARS)}-${asked++}`,
+  ];
+  const put = Buffer.from(message("/k"));
   const ask = async (count: number): Promise<void> => {
-    for (const tenant of bound) {
-      const authorization = `Bearer ${await world.token("user:prober", { tenants: [tenant] })}`;
-      for (let sent = 0; sent < count; sent += 50) {
-        const replies = await Promise.all(
-          Array.from({ length: 50 }, () => {
-            const name = `${"x".repeat(6000)}-${asked++}`;
-            const metadata = { authorization, "coffer-tenant": name };
-            return rawCall(session, "/etcdserverpb.KV/Put", message("/k"), metadata);
-          }),
-        );
-        for (const { message: text } of replies) {
-          assert.equal(text, "etcdserver: permission denied");
-        }
-      }
+    for (const token of tokens) {
+      let left = count;
+      let refused = 0;
+      const nextMessage = (): Buffer | undefined => (left-- > 0 ? put : undefined);
+      const onAnswer = (_: number, ok: boolean): void => void (refused += ok ? 0 : 1);
+      const plan = { path: "/etcdserverpb.KV/Put", streams: 200, nextField, nextMessage, onAnswer };
+      const load = startConnection({ ...target, token }, plan);
+      await load.connected;
+      await load.run();
+      assert.equal(refused, count);
     }
   };
-  await ask(500);
-  const before = liveBytes();
-  await ask(5000);
-  const kept = liveBytes() - before;
-  // 10,000 names of 6,000 bytes.
-  assert.ok(kept < 10 * 2 ** 20, `${kept} bytes more are alive`);
+  const session = await rawSession(world.endpoint, authority.certificate);
+  for (const token of tokens.slice(0, 2)) {
+    const metadata = { authorization: `Bearer ${token}`, "coffer-tenant": `nobody-${asked++}` };
+    const [reply] = await flood(session, metadata, 1);
+    assert.deepEqual([reply?.status, reply?.message], ["7", "etcdserver: permission denied"]);
+  }
   session.destroy();
   await closed(session);
+  await ask(2000);
+  const before = liveBytes();
+  await ask(32_000);
+  const kept = liveBytes() - before;
+  // A third of their names alone would be more.
+  assert.ok(kept < (96_000 * NAME_CHARS) / 3, `${kept} bytes more are alive`);
+  // Each is recorded, by itself or in the number of those of its second, which the end tells too.
+  await world.stop();
+  const records = world.audit().filter(({ actor }) => actor.subject.endsWith(":prober"));
+  assert.ok(records.every(({ outcome, tenant }) => outcome === "refused" && tenant === ""));
+  const counted = records.map(({ reason }) => / (\d+) more since/.exec(reason)?.[1] ?? "1");
+  assert.equal(
+    counted.reduce((sum, count) => sum + Number(count), 0),
+    asked,
+  );
 });
