@@ -4,11 +4,18 @@ import type { StateMachine } from "./ports.ts";
 /** Rows that one step of removal touches: what is not divided further. */
 const STEP_ROWS = 16;
 /** Milliseconds of the clock after which a slice ends. */
-const SLICE_MS = 2;
+const SLICE_MS = 1;
 /** Steps of a slice, whatever the clock says: what its commit writes is in proportion to them. */
 const SLICE_STEPS_MAX = 6;
-/** Milliseconds between slices, so that requests come first. */
-const PAUSE_MS = 5;
+/** Milliseconds between slices, at least. */
+const PAUSE_MS_MIN = 5;
+/**
+ * As many times as long as the slice and its commit took is paused after it: removal gets at most a
+ * tenth of the event loop, and less of the machine the less of it there is.
+ */
+const PAUSE_FACTOR = 9;
+/** Milliseconds between slices, at most. */
+const PAUSE_MS_MAX = 250;
 /** Slices left out at most, one after the other, while the storage is busy. */
 const WAITS_MAX = 100;
 
@@ -41,12 +48,13 @@ export class HistoryCompaction {
 
   #slice(): void {
     this.#isScheduled = false;
-    const { scheduler, mayRun, isBusy, commit, onFailure } = this.#deps;
+    const { clock, scheduler, mayRun, isBusy, commit, onFailure } = this.#deps;
     if (!mayRun()) return;
+    const began = clock.now();
     this.#waits = isBusy() && this.#waits < WAITS_MAX ? this.#waits + 1 : 0;
     if (this.#waits === 0) {
       try {
-        if (!this.#work()) return;
+        if (!this.#work(began + SLICE_MS)) return;
         commit();
       } catch (error) {
         onFailure(error);
@@ -54,13 +62,12 @@ export class HistoryCompaction {
       }
     }
     this.#isScheduled = true;
-    scheduler.after(PAUSE_MS, () => this.#slice());
+    scheduler.after(pauseAfter(clock.now() - began), () => this.#slice());
   }
 
   /** False if there was nothing to do. */
-  #work(): boolean {
+  #work(end: number): boolean {
     const { machine, clock } = this.#deps;
-    const end = clock.now() + SLICE_MS;
     let steps = 0;
     while (steps < SLICE_STEPS_MAX && machine.compactStep(STEP_ROWS)) {
       steps += 1;
@@ -68,4 +75,9 @@ export class HistoryCompaction {
     }
     return steps > 0;
   }
+}
+
+/** Milliseconds; of a clock that counts whole ones this is right on average. */
+function pauseAfter(sliceMs: number): number {
+  return Math.min(Math.max(sliceMs * PAUSE_FACTOR, PAUSE_MS_MIN), PAUSE_MS_MAX);
 }

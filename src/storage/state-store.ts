@@ -9,7 +9,7 @@ import {
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
-import SqliteDatabase, { type Database } from "better-sqlite3";
+import SqliteDatabase, { type Database, type Statement } from "better-sqlite3";
 import { CofferError } from "../errors.ts";
 import { assert } from "../stdx/mod.ts";
 import type { BackendSnapshot, FsmBackend } from "../core/fsm/mod.ts";
@@ -168,9 +168,13 @@ function createStore(database: Database, options: StateStoreOptions): StateFile 
   const checkpointer = createCheckpointer(database, { path, walBytes, pageBytes: PAGE_BYTES });
   const writes = createKeyWrites(database);
   const scopes = createScopeTables(database);
+  let hasRemoved = false;
   const transactions = createTransaction(database, options, {
     begun: () => writes.begin(),
-    committed: () => checkpointer.committed(),
+    committed() {
+      checkpointer.committed(hasRemoved);
+      hasRemoved = false;
+    },
   });
   const snapshots = createSnapshotPool(path);
   return {
@@ -180,7 +184,14 @@ function createStore(database: Database, options: StateStoreOptions): StateFile 
     ...writes,
     ...createLeaseTables(database),
     ...scopes,
-    ...createSpace(database, transactions.transaction),
+    setCleanRevision(slot, revision) {
+      hasRemoved = true;
+      scopes.setCleanRevision(slot, revision);
+    },
+    ...createSpace(database, {
+      transaction: transactions.transaction,
+      onRemoval: () => (hasRemoved = true),
+    }),
     snapshot: snapshots.take,
     openSnapshots: snapshots.open,
     checkpoint() {
@@ -273,11 +284,12 @@ function createTransaction(
 
 function createSpace(
   database: Database,
-  transaction: FsmBackend["transaction"],
+  by: { readonly transaction: FsmBackend["transaction"]; readonly onRemoval: () => void },
 ): Pick<StateStore, "purge" | "vacuum" | "size"> {
-  const purges = ["current", "lease", "record"].map((table) =>
-    database.prepare(`DELETE FROM ${table} WHERE slot = ? LIMIT ?`),
-  );
+  const purgeOf = (table: string): Statement<[number, number]> =>
+    database.prepare(`DELETE FROM ${table} WHERE slot = ? LIMIT ?`);
+  const purgeCurrent = purgeOf("current");
+  const purgeOthers = [purgeOf("lease"), purgeOf("record")];
   // Every value has its history row, so that the values go with the history.
   const purgeHistory = database
     .prepare<unknown[], [number | null]>(
@@ -294,21 +306,24 @@ function createSpace(
   const vacuumPage = database.prepare("PRAGMA incremental_vacuum(1)");
   return {
     purge(slot, rows) {
-      let left = rows;
-      for (const statement of purges) {
-        if (left > 0) left -= statement.run(slot, left).changes;
-      }
+      by.onRemoval();
+      // The large ones first: a look at an empty one costs as much as some rows.
+      let left = rows - purgeCurrent.run(slot, rows).changes;
       if (left > 0) {
         const removed = purgeHistory.all(slot, left);
         for (const [id] of removed) if (id !== null) purgeSealed.run(id);
         left -= removed.length;
+      }
+      for (const statement of purgeOthers) {
+        if (left > 0) left -= statement.run(slot, left).changes;
       }
       return rows - left;
     },
     vacuum(pages) {
       const free = freeCount();
       if (free <= Math.max(pageCount() * FREE_SHARE_KEPT, FREE_PAGES_KEPT)) return false;
-      return transaction(() => {
+      return by.transaction(() => {
+        by.onRemoval();
         for (let page = 0; page < pages; page++) vacuumPage.run();
         // A file made without the vacuum mode gives nothing back, ever.
         return freeCount() < free;

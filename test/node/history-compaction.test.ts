@@ -158,3 +158,56 @@ test("what removal writes counts for copying the log back", async (context) => {
   const bound = Math.max(filled, walBytes + 3 * SLICE_PAGES_MAX * PAGE_BYTES);
   assert.ok(grown <= bound, `${grown} of ${bound} bytes`);
 });
+
+/** The pauses after slices whose steps take `stepMs` each and whose commit takes `commitMs`. */
+function pausesOf(stepMs: number, commitMs: number): { pauses: number[]; steps: number[] } {
+  let now = 0;
+  let left = 12;
+  let next: (() => void) | undefined;
+  const pauses: number[] = [];
+  const steps: number[] = [0];
+  const compaction = new HistoryCompaction({
+    machine: {
+      compactStep() {
+        if (left === 0) return false;
+        left -= 1;
+        now += stepMs;
+        steps.push((steps.pop() ?? 0) + 1);
+        return true;
+      },
+    },
+    clock: { now: () => now },
+    scheduler: {
+      soon: () => assert.fail(),
+      every: () => assert.fail(),
+      after(ms, work) {
+        pauses.push(ms);
+        steps.push(0);
+        next = work;
+        return () => undefined;
+      },
+    },
+    mayRun: () => true,
+    isBusy: () => false,
+    commit: () => (now += commitMs),
+    onFailure: (error) => assert.fail(error as Error),
+  });
+  next = () => compaction.tick();
+  while (next !== undefined) {
+    const slice = next;
+    next = undefined;
+    slice();
+  }
+  return { pauses, steps: steps.slice(0, -1) };
+}
+
+test("a slice ends after a millisecond, and is followed by a pause nine times as long", () => {
+  assert.deepEqual(pausesOf(0, 0), { pauses: [5, 5], steps: [6, 6] });
+  assert.deepEqual(pausesOf(0.25, 0.5), { pauses: [13.5, 13.5, 13.5], steps: [4, 4, 4] });
+  const slow = pausesOf(20, 10);
+  assert.deepEqual(
+    slow.steps,
+    Array.from({ length: 12 }, () => 1),
+  );
+  assert.deepEqual(new Set(slow.pauses), new Set([250]));
+});
