@@ -32,9 +32,21 @@ const rank: { readonly [level in LogLevel]: number } = {
 /** Bytes of lines that may wait for a slow reader of standard error; past it lines are dropped. */
 const STDERR_BUFFER_BYTES_MAX = 4 * 1024 * 1024;
 
+/** In a line of JSON: what a terminal acts on or a viewer does not show, but for the line's own end. */
+const UNSEEN = /(?!\n$)[\p{C}\p{Zl}\p{Zp}]/gu;
+
+function escaped(line: string): string {
+  return line.replace(UNSEEN, (char) =>
+    Array.from({ length: char.length }, (_, at) => {
+      return `\\u${char.charCodeAt(at).toString(16).padStart(4, "0")}`;
+    }).join(""),
+  );
+}
+
 /**
- * JSON lines through pino. Control characters are escaped by JSON, so a line is always one line;
- * every field and message passes `redactFields` and `redactText`.
+ * JSON lines through pino. A line is always one line, and steers no terminal: JSON escapes the control
+ * characters of ASCII, `escaped` all others, and what turns or hides text. Every field and message
+ * passes `redactFields` and `redactText`.
  */
 export function createLogger(options: LoggerOptions): LeveledLogger {
   const sink = pino(
@@ -46,6 +58,7 @@ export function createLogger(options: LoggerOptions): LeveledLogger {
       formatters: { level: (label) => ({ level: label }) },
       // Errors are copied by redactFields already; pino's own serializer would add fields back.
       serializers: {},
+      hooks: { streamWrite: escaped },
     },
     options.destination ??
       pino.destination({ fd: 2, sync: false, maxLength: STDERR_BUFFER_BYTES_MAX }),

@@ -98,6 +98,16 @@ test("refusal 64: CR, LF and ANSI are escaped, one call is one line", () => {
   assert.equal(last()["message"], "a\r\nlevel=error\u001b[31m");
 });
 
+test("refusal 64: controls of one byte, turned and hidden text are escaped, letters are not", () => {
+  const { logger, lines, last } = recorder();
+  const steering = "x\u009b31m\u007f\u0085\u2028\u2029\u202egnp\u200b\ufeff\u{e0001}\ud800";
+  logger.warn(steering, { [steering]: steering, name: "Zoë 東京 😀" });
+  assert.doesNotMatch((lines[0] ?? "").slice(0, -1), /[\p{C}\p{Zl}\p{Zp}]/u);
+  assert.ok(lines[0]?.includes("Zoë 東京 😀"));
+  assert.equal(last()["message"], steering);
+  assert.equal(last()[steering], steering);
+});
+
 test("cycles, depth and width are bounded", () => {
   const { logger, lines } = recorder();
   const cycle: Record<string, unknown> = {};
