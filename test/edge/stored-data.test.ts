@@ -11,16 +11,13 @@ import {
 import * as https from "node:https";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import SqliteDatabase from "better-sqlite3";
-import type { Client } from "../../src/client/mod.ts";
 import { CofferError } from "../../src/errors.ts";
 import { rpc } from "../../src/proto/mod.ts";
 import { createRootKeyFile } from "../../src/seal/mod.ts";
 import { verifyFolder } from "../../src/audit/mod.ts";
-import { createWatch } from "./streams.ts";
 import { type World, bytes, failure, startWorld } from "./world.ts";
 
-/** Refusals 49 to 52 and 55: what one can do who reads or writes the disk. */
+/** Refusals 51, 52 and 55: what one can do who reads the disk, or puts older files there. */
 
 let world: World;
 
@@ -41,39 +38,6 @@ function file(name: string): string {
   return join(world.dataDir, name);
 }
 
-/** Runs SQL on the state of the stopped member. */
-function changeState(sql: string): void {
-  const database = new SqliteDatabase(file("state.db"));
-  const done = database.prepare(sql).run();
-  assert.ok(done.changes > 0, "nothing was changed");
-  database.pragma("wal_checkpoint(TRUNCATE)");
-  database.close();
-}
-
-/** That the key is refused as damaged, with a record, in every way of reading it. */
-async function assertDamaged(client: Client, key: Buffer): Promise<void> {
-  const seen = world.audit().at(-1)?.seq ?? 0;
-  const reads = [
-    () => client.range({ key }),
-    () => client.range({ key: bytes("/"), rangeEnd: bytes("/z") }),
-    () => client.history({ key, values: true }),
-    () => client.txn({ success: [{ request: { $case: "requestRange", value: { key } } }] }),
-  ];
-  for (const read of reads) {
-    const error = await failure(read(), "record-invalid");
-    assert.match(error.message, /^coffer: a stored record failed authentication: it was altered/);
-  }
-  const records = world.audit().filter(({ seq }) => seq > seen);
-  assert.equal(records.length, reads.length);
-  for (const { outcome, reason } of records) {
-    assert.deepEqual([outcome, reason], ["failed", "record-invalid"]);
-  }
-  // Names and numbers are not sealed; an old value is seen by a watch too.
-  assert.equal((await client.range({ key, keysOnly: true })).kvs.length, 1);
-  const { watch } = await createWatch(client, { key, startRevision: 1n });
-  assert.equal((await watch.ended)?.code, "record-invalid");
-}
-
 function keep(name: string): void {
   cpSync(world.dataDir, join(world.folder, name), { recursive: true });
 }
@@ -86,69 +50,6 @@ function putBack(name: string, ...files: readonly string[]): void {
     cpSync(join(world.folder, name, one), file(one), { recursive: true });
   }
 }
-
-/** Runs `work` on a member whose state was changed by `sql`, then puts all of it back. */
-async function withState(sql: readonly string[], work: () => Promise<void>): Promise<void> {
-  await world.stop();
-  keep("whole");
-  try {
-    for (const one of sql) changeState(one);
-    await world.restart();
-    await work();
-  } finally {
-    await world.restart(() => {
-      rmSync(world.dataDir, { recursive: true });
-      renameSync(join(world.folder, "whole"), world.dataDir);
-    });
-  }
-}
-
-const SLOT = "(SELECT slot FROM scope WHERE name = 'default')";
-const OTHER = "(SELECT slot FROM scope WHERE name = 'other')";
-const TABLES = ["current", "history"];
-
-test("refusal 49: one flipped byte of a record", async () => {
-  // The last byte, which is the tag's, becomes another.
-  const flipped =
-    "substr(record, 1, length(record) - 1) || " +
-    "CASE substr(record, -1) WHEN x'00' THEN x'01' ELSE x'00' END";
-  const ids = `SELECT sealed_id FROM history WHERE slot = ${SLOT} AND key = CAST('/a' AS BLOB)`;
-  const sql = `UPDATE sealed SET record = CAST(${flipped} AS BLOB) WHERE id IN (${ids})`;
-  await withState([sql], async () => {
-    await assertDamaged(world.admin, bytes("/a"));
-    assert.equal((await world.admin.range({ key: bytes("/b") })).kvs.length, 1);
-  });
-});
-
-/** Lets the default tenant's /a have the record of another key. */
-function moved(slot: string, key: string): readonly string[] {
-  return TABLES.map(
-    (table) =>
-      `UPDATE ${table} SET sealed_id = (SELECT sealed_id FROM ${table} AS b WHERE ` +
-      `b.slot = ${slot} AND b.key = CAST('${key}' AS BLOB)) ` +
-      `WHERE slot = ${SLOT} AND key = CAST('/a' AS BLOB)`,
-  );
-}
-
-test("refusal 50: a record moved to another key", async () => {
-  await withState(moved(SLOT, "/b"), () => assertDamaged(world.admin, bytes("/a")));
-});
-
-test("refusal 50: a record moved to another tenant", async () => {
-  await withState(moved(OTHER, "/a"), () => assertDamaged(world.admin, bytes("/a")));
-});
-
-test("refusal 50: the keys and wrapped keys of a tenant moved under another tenant's id", async () => {
-  const sql = [
-    `UPDATE record SET data = (SELECT data FROM record AS b WHERE b.slot = ${OTHER} AND ` +
-      `b.kind = record.kind AND b.id = record.id) WHERE slot = ${SLOT} AND kind = 'wrapped-key'`,
-    ...moved(OTHER, "/a"),
-  ];
-  await withState(sql, async () => {
-    await failure(world.admin.range({ key: bytes("/a") }), "record-invalid");
-    assert.equal(world.audit().at(-1)?.outcome, "failed");
-  });
-});
 
 async function valueOf(key: string): Promise<string> {
   const { kvs } = await world.admin.range({ key: bytes(key) });
