@@ -12,6 +12,7 @@ import { benchFlood } from "./flood.ts";
 import { benchIdentity } from "./identity.ts";
 import { benchPolicy } from "./policy.ts";
 import { benchRevocation } from "./revocation.ts";
+import { benchTenantDelete } from "./tenant-delete.ts";
 import { benchTenants } from "./tenants.ts";
 import { type Peer, residentBytes, startCoffer, startEtcd } from "./peers.ts";
 import { watchLatency } from "./watch-latency.ts";
@@ -24,7 +25,8 @@ import type { Workload } from "./workloads.ts";
  * `--members 3` measures clusters of three by their leaders instead. `--big` adds the cost of a request
  * at 1,000,000 keys against that at 1,000. Durable on both sides, TLS on both sides; Coffer also checks
  * a token and a policy, seals, and audits. `--compaction` measures instead how long removal holds the
- * event loop: of 100,000 changes, or of 1,000,000 with `--big`. `--flood`: what the others feel of a
+ * event loop: of 100,000 changes, or of 1,000,000 with `--big`, and what a request of another tenant
+ * waits while as many keys are removed. `--flood`: what the others feel of a
  * tenant at 100 times its quota. `--tenants`: what thousands of them cost, and the deletion of one of
  * 100,000 keys, or of 1,000,000 with `--big`.
  * `--identity`: what it costs to know who calls. `--revocation`: how long members of a cluster of three
@@ -222,6 +224,7 @@ if (values.audit) {
 }
 if (values.compaction) {
   await benchCompaction(values.big ? 1_000_000 : 100_000);
+  await benchTenantDelete(values.big ? 1_000_000 : 100_000);
   process.exit();
 }
 const requests = Number(values.requests);

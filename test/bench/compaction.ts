@@ -9,8 +9,8 @@ import { openStateStore } from "../../src/storage/mod.ts";
 import { OTHER, TENANT, del, entryOf, proposal, put, sha256 } from "../fsm/fixtures.ts";
 
 /**
- * How long compaction, the deletion of a tenant, and vacuum hold the event loop: every slice, and
- * every commit of the state, which comes 25 ms after the first change. The thread that copies the
+ * How long compaction, the deletion of a tenant, and vacuum hold the event loop: every slice, and of it
+ * the steps and the commit that ends it. The thread that copies the
  * write-ahead log back runs beside; the CPU of a turn is the whole process's, but no more than its
  * wall time, so it is an upper bound.
  */
@@ -98,7 +98,8 @@ export async function benchCompaction(rows: number): Promise<void> {
             return isLeft;
           },
         },
-        clock: { now: () => performance.now() },
+        // As a member's.
+        clock: { now: () => Math.floor(performance.now()) },
         scheduler: {
           soon: (work) => void setImmediate(work),
           after(ms, work) {

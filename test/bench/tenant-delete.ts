@@ -110,6 +110,7 @@ function removeAll({ fsm, store }: Member, mayRun: () => boolean): Promise<Slice
           return isLeft;
         },
       },
+      // As a member's.
       clock: { now: () => Math.floor(performance.now()) },
       scheduler: {
         soon: (work) => void setImmediate(work),
@@ -139,12 +140,13 @@ function shares(values: readonly number[]): string {
 }
 
 /** Prints the figures for a tenant of `keys` keys. */
-export async function benchTenantDelete(keys = 1_000_000): Promise<void> {
+export async function benchTenantDelete(keys: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "coffer-tenant-delete-"));
   const store = openStateStore({ path: join(folder, "state.db"), commit: "later" });
   const log = openSync(join(folder, "log"), "a");
   const member: Member = { store, fsm: createFsm(store, sha256), log };
   const say = (text: string): void => void process.stdout.write(`  ${text}\n`);
+  process.stdout.write(`a tenant of ${keys} keys deleted, every other second\n`);
   try {
     for (const [id, name] of [[TENANT, "stays"] as const, [OTHER, "goes"] as const]) {
       apply(member, [{ kind: "tenant-create", id, name, records: [] }], CLUSTER_SCOPE);
