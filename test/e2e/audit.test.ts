@@ -135,7 +135,7 @@ test("refusal 62: a full disk under the audit log stops requests, and room start
   assert.equal(await member.stop(), 0);
 });
 
-test("refusal 62: the audit folder gone stops requests; the file deleted is told of, and named", async () => {
+test("refusal 62: the audit folder gone stops requests; the file deleted or replaced is told of, and named", async () => {
   using folder = await MemberFolder.make();
   await using member = await folder.start();
   await using client = folder.client();
@@ -145,14 +145,38 @@ test("refusal 62: the audit folder gone stops requests; the file deleted is told
   await assertBlocked(folder, client);
   renameSync(`${audit}.away`, audit);
   await assertServes(folder, client);
-  const [name = ""] = readdirSync(audit).filter((one) => one.endsWith(".jsonl"));
-  rmSync(join(audit, name));
+  const file = (): string => join(audit, filesOf(audit).at(-1) ?? "");
+  rmSync(file());
   await assertServes(folder, client);
-  assert.match(member.output, /audit file was deleted, replaced or changed/);
+  const told = (): number =>
+    member.output.match(/audit file was deleted, replaced or changed/g)?.length ?? 0;
+  let before = told();
+  assert.ok(before > 0);
   const { firstBad } = await verifyFolder(audit);
-  assert.match(firstBad?.reason ?? "", /records 1 to \d+ before it are missing/);
+  assert.match(firstBad?.reason ?? "", /records \d+ to \d+ before it are missing/);
+  // Another file under its name: one that is shorter, and one of the same lines but for a subject.
+  for (const change of [
+    (text: string) => text.slice(0, text.indexOf("\n") + 1),
+    (text: string) => text.replace("cert:admin", "cert:mallo"),
+  ]) {
+    const path = file();
+    const text = readFileSync(path, "latin1");
+    renameSync(path, `${path}.away`);
+    writeFileSync(path, change(text), { mode: 0o600 });
+    const { length } = filesOf(audit);
+    await assertServes(folder, client);
+    assert.equal(told(), ++before);
+    assert.equal(filesOf(audit).length, length + 1, "it wrote on into the strange file");
+    assert.equal((await verifyFolder(audit)).ok, false);
+  }
   assert.equal(await member.stop(), 0);
 });
+
+function filesOf(audit: string): readonly string[] {
+  return readdirSync(audit)
+    .filter((one) => one.endsWith(".jsonl"))
+    .toSorted();
+}
 
 test("refusal 62: after kill -9 every write that is in the history has its record", async () => {
   using folder = await MemberFolder.make();

@@ -13,12 +13,13 @@ import {
   inspectCertificate,
   issueCertificate,
 } from "../../src/pki/mod.ts";
-import { forge } from "../pki/forged.ts";
+import { encodeName } from "../../src/pki/name.ts";
+import { forge, intermediate, openRoot } from "../pki/forged.ts";
 import type { Identity } from "../pki/handshake.ts";
 import { type World, bytes, failure, startWorld } from "./world.ts";
 import { closed } from "../setup/closed.ts";
 
-/** Refusals 37 to 39 and 42: who gets no further than the connection. */
+/** Refusals 37 to 40 and 42: who gets no further than the connection. */
 
 const DAY_MS = 86_400_000;
 
@@ -136,6 +137,31 @@ test("refusal 39: a certificate for servers, or for nothing", async () => {
     records.map(({ action, outcome }) => `${action} ${outcome}`),
     ["range refused"],
   );
+});
+
+test("refusal 40: below an intermediate without basicConstraints, and below a client", async () => {
+  const root = openRoot("root");
+  await using below = await startWorld({
+    config: (folder, authority) => {
+      const clientCa = join(folder, "roots.crt");
+      writeFileSync(clientCa, authority.certificate + root.certificate);
+      return { clientCa };
+    },
+  });
+  const chain = (middle: Authority, leaf = forge(middle, "admin")): Identity => {
+    return { ...leaf, certificate: leaf.certificate + middle.certificate };
+  };
+  const good = chain(intermediate(root, "with", "with"));
+  const client = below.connect({ cert: good.certificate, key: good.privateKey });
+  assert.equal((await client.whoAmI()).actor?.subject, "cert:admin");
+  const without = chain(intermediate(root, "without", "without"));
+  await assertRefusedConnection(without, /CN=admin .* refused: INVALID_CA$/, below);
+  // Who has a client's certificate makes another with its key.
+  const bob = forge(root, "bob");
+  const subjectName = encodeName({ commonName: "bob" });
+  const names = { subjectName, keyId: undefined };
+  const signer = { ...root, ...names, certificate: bob.certificate, privateKey: bob.key };
+  await assertRefusedConnection(chain(signer), /refused: (?:INVALID_CA|UNSPECIFIED)$/, below);
 });
 
 test("refusal 42: plaintext to the TLS port", async () => {

@@ -164,6 +164,10 @@ test("refusal 47: no write is applied that the policy at its place in the log fo
   }
   done = true;
   const refused = (await Promise.all(writers)).reduce((sum, one) => sum + one, 0);
+  const records = world.audit().filter((record) => record.actor.subject === subject);
+  const outcomes = records.filter(({ action }) => action === "put").map(({ outcome }) => outcome);
+  assert.equal(outcomes.filter((outcome) => outcome === "refused").length, refused);
+  assert.equal(outcomes.filter((outcome) => outcome === "failed").length, 0);
   const applied = await appliedRequests();
   assert.ok(applied.size > 0 && refused > 0, `${applied.size} applied, ${refused} refused`);
   await world.stop();

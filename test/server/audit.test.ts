@@ -106,6 +106,51 @@ test("refusal 65: a stop signs the ends of all chains, which proves the log to i
   assert.deepEqual([bare.chains[0]?.proven, bare.sources], [0, []]);
 });
 
+/** What is done to the lines of a log, the number of the line that is named, and why. */
+const TAMPERED: Readonly<
+  Record<string, (lines: readonly string[]) => readonly [string, number, RegExp]>
+> = {
+  edited: (lines) => [
+    lines.with(4, (lines[4] ?? "").replace('"outcome":"ok"', '"outcome":"no"')).join("\n"),
+    5,
+    /edited/,
+  ],
+  dropped: (lines) => [lines.toSpliced(4, 1).join("\n"), 5, /records 5 to 5/],
+  reordered: (lines) => [
+    lines
+      .with(4, lines[5] ?? "")
+      .with(5, lines[4] ?? "")
+      .join("\n"),
+    5,
+    /records 5 to 5/,
+  ],
+  // The checkpoint of the stop tells of the lines that are gone.
+  truncated: (lines) => [
+    `${lines.slice(0, 5).join("\n")}\n`,
+    6,
+    /ends at record 5, but a checkpoint/,
+  ],
+  "cut within a line": (lines) => [lines.slice(0, 6).join("\n").slice(0, -20), 6, /partial line/],
+};
+
+test("refusal 65: a line edited, dropped, moved or cut off is named", async (context) => {
+  const world = await worldOf(context);
+  await putSome(world, 8);
+  await world.stop();
+  const file = join(world.dataDir, "audit", "audit-0000000000000001.000.jsonl");
+  const lines = readFileSync(file, "latin1").split("\n");
+  assert.equal((await verify(world)).ok, true);
+  for (const [what, change] of Object.entries(TAMPERED)) {
+    const [text, line, reason] = change(lines);
+    assert.notEqual(text, lines.join("\n"), what);
+    writeFileSync(file, text, "latin1");
+    const { ok, broken } = await verify(world);
+    assert.equal(ok, false, what);
+    assert.ok(broken[0]?.includes(`${file}:${line}: `), `${what}: ${broken.join("\n")}`);
+    assert.match(broken[0] ?? "", reason, what);
+  }
+});
+
 test("refusal 51: an audit log put back to yesterday is refused, and moved away it goes on", async (context) => {
   const world = await worldOf(context);
   const audit = join(world.dataDir, "audit");
