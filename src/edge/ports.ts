@@ -36,7 +36,7 @@ export interface Principal {
   readonly issuedAt?: number | undefined;
   /** The ids that its tenants' names had when it was issued, if it says so. */
   readonly tenantIds?: ReadonlyMap<string, string> | undefined;
-  /** The issuer's record that judged the token: live until it is removed or changed. */
+  /** The issuer's record and key that judged the token: live until one is removed or changed. */
   readonly judgedBy?: { readonly live: boolean } | undefined;
 }
 

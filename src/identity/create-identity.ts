@@ -7,7 +7,7 @@ import {
   type PeerCertificate,
 } from "./certificates.ts";
 import type { IssuerRecord } from "./issuer-record.ts";
-import { createIssuerTable } from "./issuer-table.ts";
+import { createIssuerTable, type IssuerTable } from "./issuer-table.ts";
 import { createKeyRing } from "./key-ring.ts";
 import { createKeyLoader, type LoadKeys } from "./key-source.ts";
 import { isOwnSubject } from "./names.ts";
@@ -33,6 +33,11 @@ export interface Identity {
    * `cause`), `no-identity`, `permission-denied` for a tenant out of reach, `too-many-requests`.
    */
   authenticate(credentials: Credentials): Principal | Promise<Principal>;
+  /**
+   * Calls back after an issuer has withdrawn keys: what they judged is not live any more. Returns what ends
+   * it.
+   */
+  onKeysWithdrawn(listener: () => void): () => void;
   /** Whether tokens of that issuer are taken. */
   hasIssuer(issuer: string): boolean;
   /** What is known of an issuer's keys now; undefined: no record, or two, have that issuer. */
@@ -112,10 +117,12 @@ export function createIdentity(options: IdentityOptions): Identity {
   const defaultTenant = options.defaultTenant ?? "default";
   const load =
     options.loadKeys ?? createKeyLoader({ allowLoopbackHttp: options.allowLoopbackHttp ?? false });
+  const withdrawals = createWithdrawals();
+  const rings = { clock, load, onWithdrawn: withdrawals.tell };
   const issuers = createIssuerTable({
     records: options.issuers,
     openKeys: (record) =>
-      createKeyRing(record, { clock, load, onFailure: keyNotices(log, record.issuer) }),
+      createKeyRing(record, { ...rings, onFailure: keyNotices(log, record.issuer) }),
     onDuplicate: (issuer) =>
       log.warn("Two issuer records have one issuer; its tokens are refused", { issuer }),
   });
@@ -153,15 +160,12 @@ export function createIdentity(options: IdentityOptions): Identity {
       if (isRevoked(who.principal)) throw refused("the subject is revoked");
       return pickTenant(who, tenantName);
     },
+    onKeysWithdrawn: withdrawals.listen,
     hasIssuer(issuer) {
       issuers.refresh();
       return issuers.byIssuer(issuer) !== undefined;
     },
-    issuerKeys(issuer) {
-      issuers.refresh();
-      const keys = issuers.byIssuer(issuer)?.keys;
-      return keys && { keys: keys.known?.keys ?? 0, failure: keys.failure };
-    },
+    issuerKeys: (issuer) => keyStateOf(issuers, issuer),
     recheckCertificate: (principal, certificate) =>
       recheck(() => certificates.verify(certificate), principal),
     judgeCertificate: (certificate, rules) => certificates.judge(certificate, rules),
@@ -214,6 +218,28 @@ function anonymousOf(subject: string | undefined, tenant: string): Identified | 
     tokenId: undefined,
     issuedAt: undefined,
   });
+}
+
+function keyStateOf(issuers: IssuerTable, issuer: string): IssuerKeyState | undefined {
+  issuers.refresh();
+  const keys = issuers.byIssuer(issuer)?.keys;
+  return keys && { keys: keys.known?.keys ?? 0, failure: keys.failure };
+}
+
+function createWithdrawals(): {
+  readonly tell: () => void;
+  readonly listen: Identity["onKeysWithdrawn"];
+} {
+  const listeners = new Set<() => void>();
+  return {
+    tell: () => {
+      for (const listener of listeners) listener();
+    },
+    listen: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
 }
 
 function keyNotices(log: IdentityNotices, issuer: string): (reason: string | undefined) => void {

@@ -1,6 +1,6 @@
 import type { Clock } from "../stdx/mod.ts";
 import type { IssuerRecord } from "./issuer-record.ts";
-import { keySetOf, parseKeySet, type KeySet } from "./key-set.ts";
+import { keySetOf, parseKeySet, withdrawKeys, type KeySet } from "./key-set.ts";
 import type { LoadableKeys, LoadKeys } from "./key-source.ts";
 import { refused } from "./refusal.ts";
 import { JsonRefused } from "./strict-json.ts";
@@ -8,7 +8,9 @@ import { JsonRefused } from "./strict-json.ts";
 /**
  * The keys of one issuer over time. jose's remote set fetches again for every request while the
  * endpoint is down and forgets all keys when they grow old; here an endpoint that is down is asked
- * once in a while (1 s doubling to 60 s), off the request path, and known keys last 24 h.
+ * once in a while (1 s doubling to 60 s), off the request path, and known keys last 24 h. They are
+ * fetched again every five minutes though no token comes: what runs on one that was verified before must
+ * end when its key is withdrawn.
  */
 export interface IssuerKeyRing {
   /**
@@ -30,6 +32,8 @@ export interface KeyRingDeps {
   readonly load: LoadKeys;
   /** Told when fetching begins to fail, and when it works again. */
   readonly onFailure: (reason: string | undefined) => void;
+  /** Told when the issuer no longer holds keys that it held; they are not live any more by then. */
+  readonly onWithdrawn: () => void;
 }
 
 const REFRESH_MS = 5 * 60_000;
@@ -81,6 +85,7 @@ class LoadedRing implements IssuerKeyRing {
   #running: Promise<void> | undefined;
   #waiting: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  readonly #refresh: NodeJS.Timeout;
   #wake: () => void = () => undefined;
   #waiters = 0;
   #closed = false;
@@ -90,6 +95,10 @@ class LoadedRing implements IssuerKeyRing {
     this.#keys = keys;
     this.#deps = deps;
     this.#fetch();
+    this.#refresh = setInterval(() => {
+      if (deps.clock.now() >= this.#nextFetchAt) this.#fetch();
+    }, REFRESH_MS);
+    this.#refresh.unref();
   }
 
   keysFor(keyId: string | undefined): KeySet | Promise<KeySet> {
@@ -113,6 +122,7 @@ class LoadedRing implements IssuerKeyRing {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#refresh);
     this.#wake();
   }
 
@@ -165,12 +175,14 @@ class LoadedRing implements IssuerKeyRing {
 
   async #load(): Promise<void> {
     try {
-      const set = parseKeySet(await this.#deps.load(this.#keys));
+      const former = this.#set;
+      const set = parseKeySet(await this.#deps.load(this.#keys), former);
       this.#set = set;
       this.#fetchedAt = this.#deps.clock.now();
       this.#backoffMs = BACKOFF_MS_MIN;
       if (this.failure !== undefined) this.#deps.onFailure(undefined);
       this.failure = undefined;
+      if (former !== undefined && withdrawKeys(former, set)) this.#deps.onWithdrawn();
     } catch (error) {
       this.#backoffMs = Math.min(this.#backoffMs * 2, BACKOFF_MS_MAX);
       const first = this.failure === undefined;

@@ -7,6 +7,16 @@ export interface KeySet {
   readonly find: LocalJWKSet;
   readonly keyIds: ReadonlySet<string>;
   readonly keys: number;
+  /** The key that `find` finds for that key id; without one, the only key. */
+  held(keyId: string | undefined): HeldKey | undefined;
+  /** What decides which tokens a key verifies, and the key, which a later set may hold as well. */
+  readonly all: ReadonlyMap<string, HeldKey>;
+}
+
+/** A key that verified tokens, as long as its issuer holds on to it. */
+export interface HeldKey {
+  /** False once the issuer has withdrawn it. */
+  live: boolean;
 }
 
 export const KEY_SET_BYTES_MAX = 65_536;
@@ -14,16 +24,22 @@ const KEYS_MAX = 50;
 
 const KEY_TYPES: ReadonlySet<unknown> = new Set(["RSA", "EC", "OKP"]);
 
-/** The set in the bytes of a JWKS document. Throws `JsonRefused` with what is wrong with it. */
-export function parseKeySet(bytes: Uint8Array): KeySet {
+/**
+ * The set in the bytes of a JWKS document, after `former`: keys that are in both stay the same. Throws
+ * `JsonRefused` with what is wrong with it.
+ */
+export function parseKeySet(bytes: Uint8Array, former?: KeySet): KeySet {
   if (bytes.length > KEY_SET_BYTES_MAX) throw new JsonRefused("longer than 64 KiB");
   const { keys } = parseStrictJson(bytes);
   if (!Array.isArray(keys)) throw new JsonRefused("not a JWK set");
-  return keySetOf(keys);
+  return keySetOf(keys, former);
 }
 
 /** The set of `keys`. Those of unknown kinds or for encryption are left out (RFC 7517 §5). */
-export function keySetOf(keys: readonly (JsonObject[string] | undefined)[]): KeySet {
+export function keySetOf(
+  keys: readonly (JsonObject[string] | undefined)[],
+  former?: KeySet,
+): KeySet {
   if (keys.length > KEYS_MAX) throw new JsonRefused(`more than ${KEYS_MAX} keys`);
   const usable: JsonObject[] = [];
   for (const key of keys) {
@@ -36,10 +52,39 @@ export function keySetOf(keys: readonly (JsonObject[string] | undefined)[]): Key
   if (usable.length === 0) throw new JsonRefused("no key that verifies signatures");
   const ids = usable.map((key) => key["kid"]).filter((kid) => typeof kid === "string");
   if (new Set(ids).size !== ids.length) throw new JsonRefused("two keys of one kid");
+  const all = new Map<string, HeldKey>();
+  const byId = new Map<unknown, HeldKey>();
+  for (const key of usable) {
+    const text = textOf(key);
+    const held = all.get(text) ?? former?.all.get(text) ?? { live: true };
+    all.set(text, held);
+    byId.set(key["kid"], held);
+  }
+  const [only] = all.values();
   const set: unknown = { keys: usable.map((key) => ({ ...key })) };
   return {
     find: createLocalJWKSet(set as JSONWebKeySet),
     keyIds: new Set(ids),
     keys: usable.length,
+    held: (keyId) => (keyId === undefined && usable.length === 1 ? only : byId.get(keyId)),
+    all,
   };
+}
+
+/** Withdraws the keys of `former` that `next` does not hold; whether there were any. */
+export function withdrawKeys(former: KeySet, next: KeySet): boolean {
+  let withdrawn = false;
+  for (const [text, key] of former.all) {
+    if (next.all.has(text)) continue;
+    key.live = false;
+    withdrawn = true;
+  }
+  return withdrawn;
+}
+
+/** The members that RFC 7638 §3.2 hashes, and those by which jose chooses a key. */
+const TELLING = ["kid", "alg", "use", "key_ops", "kty", "crv", "n", "e", "x", "y"] as const;
+
+function textOf(key: JsonObject): string {
+  return JSON.stringify(TELLING.map((name) => key[name] ?? null));
 }

@@ -22,7 +22,10 @@ export interface Principal {
   readonly issuedAt: number | undefined;
   /** The ids that the names of its tenants had when the token was issued, if it says so. */
   readonly tenantIds?: ReadonlyMap<string, string> | undefined;
-  /** The issuer's record that judged the token; once it is no longer live, the token may be another's. */
+  /**
+   * The issuer's record and key that judged the token; once they are no longer live, the token may be
+   * another's.
+   */
   readonly judgedBy?: { readonly live: boolean } | undefined;
 }
 

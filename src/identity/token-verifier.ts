@@ -5,6 +5,7 @@ import { judgeClaims, type TokenFacts } from "./claims.ts";
 import { judgeHeader, type TokenHeader } from "./header.ts";
 import type { CompiledIssuer, IssuerTable } from "./issuer-table.ts";
 import type { NewestState } from "./newest-state.ts";
+import type { HeldKey } from "./key-set.ts";
 import { type Identified, identified } from "./principal.ts";
 import { refused } from "./refusal.ts";
 import { JsonRefused, type JsonObject, parseStrictJson } from "./strict-json.ts";
@@ -38,9 +39,7 @@ export interface TokenVerifier {
   readonly cached: number;
 }
 
-/**
- * A token is verified anew after this, so a key that its issuer withdrew works no longer than it.
- */
+/** A token is verified anew after this, or once its key is known to be withdrawn. */
 const CACHED_MS_MAX = 60_000;
 /** Verifications under way; each costs a thread of the pool for a fraction of a millisecond. */
 const VERIFICATIONS_MAX = 1024;
@@ -49,7 +48,7 @@ interface CachedToken {
   /** Whose share of the cache it takes. */
   readonly tenant: string;
   readonly who: Identified;
-  readonly issuer: CompiledIssuer;
+  readonly judgedBy: { readonly live: boolean };
   readonly question: RevocationQuestion;
   /** Milliseconds since the epoch. */
   readonly until: number;
@@ -60,7 +59,7 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
   const running = new Map<string, Promise<Identified>>();
 
   const verifyNew = async (token: TokenText, thumb: string | undefined): Promise<Identified> => {
-    const { issuer, facts } = await verifyToken(deps, token.compact, thumb);
+    const { issuer, facts, judgedBy } = await verifyToken(deps, token.compact, thumb);
     const question = {
       issuer: issuer.record.issuer,
       tokenId: facts.tokenId,
@@ -68,9 +67,9 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
       issuedAt: facts.issuedAt,
     };
     if (deps.isRevoked(question)) throw refused("the token is revoked");
-    const who = identifiedBy(issuer, facts, deps.defaultTenant);
+    const who = identifiedBy({ issuer, facts, judgedBy }, deps.defaultTenant);
     const until = Math.min(facts.expires * 1000, deps.clock.now() + CACHED_MS_MAX);
-    cache.set(token.digest, { tenant: who.principal.tenant, who, issuer, question, until });
+    cache.set(token.digest, { tenant: who.principal.tenant, who, judgedBy, question, until });
     return who;
   };
 
@@ -80,7 +79,7 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
       deps.issuers.refresh();
       const known = cache.get(token.digest);
       if (known !== undefined) {
-        if (known.issuer.live && deps.clock.now() < known.until) {
+        if (known.judgedBy.live && deps.clock.now() < known.until) {
           if (deps.isRevoked(known.question)) throw refused("the token is revoked");
           return known.who;
         }
@@ -99,11 +98,18 @@ export function createTokenVerifier(deps: TokenVerifierDeps): TokenVerifier {
   };
 }
 
+/** A token that holds, as long as what judged it is live: the issuer's record, and the key that signed it. */
+interface VerifiedToken {
+  readonly issuer: CompiledIssuer;
+  readonly facts: TokenFacts;
+  readonly judgedBy: { readonly live: boolean };
+}
+
 async function verifyToken(
   deps: TokenVerifierDeps,
   compact: string,
   thumbprint: string | undefined,
-): Promise<{ readonly issuer: CompiledIssuer; readonly facts: TokenFacts }> {
+): Promise<VerifiedToken> {
   const parts = partsOf(compact);
   const header = judgeHeader(strictJson(parts.header, "the header"));
   const claims = strictJson(parts.payload, "the payload");
@@ -112,9 +118,16 @@ async function verifyToken(
     throw refused("alg is not one that the issuer record allows");
   }
   const nowMs = deps.clock.now();
-  await checkSignature(issuer, compact, header, nowMs);
+  const key = await checkSignature(issuer, compact, header, nowMs);
   if (!issuer.live) throw refused("the issuer record changed meanwhile");
-  return { issuer, facts: judgeClaims(issuer.record, claims, nowMs / 1000, thumbprint) };
+  if (!key.live) throw refused("the issuer withdrew the key meanwhile");
+  const facts = judgeClaims(issuer.record, claims, nowMs / 1000, thumbprint);
+  const judgedBy = {
+    get live() {
+      return issuer.live && key.live;
+    },
+  };
+  return { issuer, facts, judgedBy };
 }
 
 /**
@@ -147,13 +160,16 @@ function strictJson(bytes: Uint8Array, what: string): JsonObject {
   }
 }
 
-/** The signature, and jose's own reading of the claims beside ours: both must agree. */
+/**
+ * The signature, and jose's own reading of the claims beside ours: both must agree. Resolves with the key
+ * that verified it.
+ */
 async function checkSignature(
   issuer: CompiledIssuer,
   compact: string,
   header: TokenHeader,
   nowMs: number,
-): Promise<void> {
+): Promise<HeldKey> {
   const { record } = issuer;
   const found = issuer.keys.keysFor(header.keyId);
   const keys = found instanceof Promise ? await found : found;
@@ -178,11 +194,13 @@ async function checkSignature(
     // WebCrypto refuses what does not fit the key with errors of its own.
     throw refused("the signature cannot be checked with the issuer's key");
   }
+  const key = keys.held(header.keyId);
+  if (key === undefined) throw refused("the issuer holds no such key");
+  return key;
 }
 
 function identifiedBy(
-  issuer: CompiledIssuer,
-  facts: TokenFacts,
+  { issuer, facts, judgedBy }: VerifiedToken,
   defaultTenant: string,
 ): Identified {
   return identified({
@@ -196,6 +214,6 @@ function identifiedBy(
     tokenId: facts.tokenId,
     issuedAt: facts.issuedAt,
     tenantIds: facts.tenantIds,
-    judgedBy: issuer,
+    judgedBy,
   });
 }

@@ -2,7 +2,7 @@ import type { ServerConfig } from "../config/mod.ts";
 import { CLUSTER_SCOPE } from "../core/types/mod.ts";
 import type { EdgeParts } from "../edge/mod.ts";
 import { type Identity, type IssuedToken, createIdentity } from "../identity/mod.ts";
-import type { Node } from "../node/mod.ts";
+import type { MemberNode } from "../node/mod.ts";
 import type { Keyring } from "../seal/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { processClock, processScheduler } from "./clock.ts";
@@ -38,7 +38,7 @@ export interface MemberIdentity {
 
 interface Deps {
   readonly config: ServerConfig;
-  readonly node: Node;
+  readonly node: MemberNode;
   readonly keyring: Keyring;
   readonly log: Logger;
 }
@@ -74,7 +74,9 @@ export function openMemberIdentity(deps: Deps): MemberIdentity {
       const endRevoked = revoked.onRevoked(listener);
       const endChanged = issuers.onChanged(() => listener(CLUSTER_SCOPE));
       const endRules = rules.onChanged(() => listener(CLUSTER_SCOPE));
+      const endKeys = identity.onKeysWithdrawn(() => listener(CLUSTER_SCOPE));
       return () => {
+        endKeys();
         endRules();
         endRevoked();
         endChanged();

@@ -9,7 +9,7 @@ import {
   readRevocation,
   refused,
 } from "../identity/mod.ts";
-import type { Node } from "../node/mod.ts";
+import type { MemberNode, Node } from "../node/mod.ts";
 import type { Clock, Scheduler } from "../stdx/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { processClock } from "./clock.ts";
@@ -29,7 +29,7 @@ export interface MemberRevocations {
 const SLICE_MS_MAX = 2;
 
 export function openMemberRevocations(deps: {
-  readonly node: Node;
+  readonly node: Node & Pick<MemberNode, "onTenantDeleted">;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly log: Logger;
@@ -61,6 +61,8 @@ class FollowedRevocations implements MemberRevocations {
     });
     // Nobody is served yet.
     for (const scope of this.#scopes()) for (const _ of this.#read(scope)) continue;
+    // Its id is never used again; the records went with it.
+    node.onTenantDeleted((tenant) => this.#forget(tenant));
     this.#ends = [
       node.onRecords(({ scope, table, ids }) => {
         if (table === "revocation" && ids !== undefined) this.#changed(scope, ids);
@@ -95,6 +97,12 @@ class FollowedRevocations implements MemberRevocations {
     // Else the reading would put back what it has read before.
     if (this.#reading?.scope === scope) this.#reading = undefined;
     this.#tell(scope);
+  }
+
+  #forget(tenant: TenantId): void {
+    this.index.drop(tenant);
+    // Else the reading would put back what it has read before.
+    if (this.#reading?.scope === tenant) this.#reading = undefined;
   }
 
   #readSoon(): void {
@@ -170,7 +178,7 @@ export function rechecker(
     // Asked after `hasIssuer`, which follows the records. By another record it may be somebody else's. The
     // built-in issuer's changes by its own keys only, which end no token that is not revoked.
     if (judgedBy?.live === false && issuer !== BUILTIN_ISSUER) {
-      return refused("the record of the issuer has changed");
+      return refused("the record or the keys of the issuer have changed");
     }
     const question = { issuer, subject, tokenId, issuedAt };
     if (index.isRevoked(question) || index.isRevokedIn(scope, question)) {

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Client } from "../../src/client/mod.ts";
 import type { rpc } from "../../src/proto/mod.ts";
 import { issueCertificate } from "../../src/pki/mod.ts";
-import { keysFor, signText } from "../identity/fixtures.ts";
+import { type Keys, keysFor, signText } from "../identity/fixtures.ts";
 import { createWatch } from "./streams.ts";
 import { type World, assertRefused, bytes, failure, startWorld } from "./world.ts";
 
@@ -43,10 +46,13 @@ function add(record: object, replace = false): ReturnType<Client["issuerAdd"]> {
   return operator.issuerAdd({ record: Buffer.from(JSON.stringify(record)), replace });
 }
 
-function tokenOf(changes: Readonly<Record<string, unknown>> = {}): Promise<string> {
+function tokenOf(
+  changes: Readonly<Record<string, unknown>> = {},
+  keys: Keys = keysFor("ES256"),
+): Promise<string> {
   const iat = Math.floor(Date.now() / 1000);
   const claims = { iss: ISSUER, sub: "alice", aud: "coffer", iat, exp: iat + 600, jti: "t1" };
-  return signText(JSON.stringify({ ...claims, ...changes }));
+  return signText(JSON.stringify({ ...claims, ...changes }), {}, keys);
 }
 
 test("tokens of an issuer are taken from its adding to its removal", async () => {
@@ -130,6 +136,41 @@ test("a watch ends when the record that judged its token is replaced, and goes o
   const outcome = await Promise.race([ended, same.watch.until(isSecond).catch(() => ended)]);
   assert.equal(outcome, "invalid-token");
   await operator.issuerRemove({ issuer: ISSUER });
+});
+
+test("what runs on a token ends when the issuer withdraws the key that signed it", async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), "coffer-jwks-"));
+  context.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "jwks.json");
+  const serve = (...keys: readonly Keys[]): void =>
+    writeFileSync(path, JSON.stringify({ keys: keys.map(({ jwk }) => jwk) }));
+  const [first, second, third] = [1, 2, 3].map((i) => keysFor("ES256", `ring-${i}`));
+  assert.ok(first !== undefined && second !== undefined && third !== undefined);
+  serve(first, second);
+  await using own = await startWorld({ issuers: [recordOf({ keys: { kind: "file", path } })] });
+  await own.grant(["p", "user:alice", "*", "*", "allow"]);
+  const holder = async (keys: Keys): Promise<Client> =>
+    own.connect({ token: await tokenOf({}, keys) });
+  const [leaves, stays] = [await holder(first), await holder(second)];
+  const ending = await createWatch(leaves, { key });
+  const lasting = await createWatch(stays, { key });
+  const { ID } = await leaves.leaseGrant({ TTL: 600n });
+  const alive = leaves.keepAlive();
+  alive.renew(ID);
+  const replies = alive.replies();
+  await replies.next();
+  serve(second, third);
+  // Its key is not known yet, so that the member asks for keys.
+  await (await holder(third)).put({ key, value: bytes("v") });
+  assert.equal((await ending.watch.ended)?.code, "invalid-token");
+  alive.renew(ID);
+  await failure(replies.next(), "invalid-token");
+  await failure(leaves.put({ key }), "invalid-token");
+  await lasting.watch.until(({ events }) => events.length > 0);
+  await stays.put({ key });
+  const record = own.audit().find(({ action }) => action === "watch-recheck");
+  assert.deepEqual([record?.outcome, record?.actor.subject], ["refused", "user:alice"]);
+  assert.match(record?.reason ?? "", /^invalid-token: .*keys of the issuer have changed/);
 });
 
 test("the built-in issuer is neither replaced nor removed", async () => {

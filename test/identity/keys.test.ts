@@ -7,7 +7,7 @@ import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { mock, test, type TestContext } from "node:test";
 import { createKeyLoader } from "../../src/identity/key-source.ts";
 import type { LoadKeys } from "../../src/identity/mod.ts";
 import { certificateOf } from "./certificate-fixtures.ts";
@@ -248,9 +248,108 @@ test("refusal 36: keys rotate at the issuer under load without a failure", async
   // A key that was taken away is gone with the next fetch.
   keys = [NEXT.jwk];
   b.clock.ms += 6 * 60_000;
-  await b.authenticate(await sign({ iat: b.clock.ms / 1000, exp: b.clock.ms / 1000 + 60 }));
+  const now = b.clock.ms / 1000;
+  await b.authenticate(await sign({ iat: now, exp: now + 60 }, {}, NEXT));
   b.clock.ms += 1000;
-  await b.refusal(await sign({ jti: "gone" }));
+  await b.refusal(await sign({ iat: now, exp: now + 60, jti: "gone" }));
+});
+
+/** An identity whose issuer serves what `served.keys` holds, and how often it was told of withdrawn keys. */
+function withdrawing(context: TestContext) {
+  const served: { keys: readonly object[] } = { keys: [...MAIN.keys, NEXT.jwk] };
+  const b = loaded(context, () => Promise.resolve(encode(served)));
+  const told: number[] = [];
+  b.identity.onKeysWithdrawn(() => void told.push(b.clock.ms));
+  return { ...b, served, told };
+}
+
+test("what a withdrawn key signed is refused as soon as that is known, though it was cached", async (context) => {
+  const b = withdrawing(context);
+  const [old, next] = [await sign(), await sign({ jti: "t2" }, {}, NEXT)];
+  const [who, other] = [await b.authenticate(old), await b.authenticate(next)];
+  b.clock.ms += 2000;
+  // Once more with both, which must be the same keys as before.
+  await b.refusal(await sign({}, { kid: "made-up" }));
+  b.clock.ms += 2000;
+  b.served.keys = [NEXT.jwk];
+  assert.deepEqual([who.judgedBy?.live, other.judgedBy?.live], [true, true]);
+  // A key id that nobody has makes it look.
+  await b.refusal(await sign({}, { kid: "made-up" }));
+  assert.deepEqual([who.judgedBy?.live, other.judgedBy?.live], [false, true]);
+  assert.deepEqual(b.told, [b.clock.ms]);
+  assert.equal(await b.authenticate(next), other);
+  b.clock.ms += 2000;
+  await b.refusal(old);
+  // It may be served again, and what has ended stays so.
+  b.served.keys = [NEXT.jwk, ...MAIN.keys];
+  b.clock.ms += 2000;
+  assert.equal((await b.authenticate(old)).judgedBy?.live, true);
+  assert.equal(who.judgedBy?.live, false);
+  assert.equal(b.told.length, 1);
+});
+
+test("a key is withdrawn with what else it verifies, and not for what says nothing of that", async (context) => {
+  const [main] = MAIN.keys;
+  const alike = { ...main, x5c: ["renewed"], iat: 5, key_ops: undefined };
+  for (const [change, withdrawn] of [
+    [alike, false],
+    [{ ...main, kid: "another" }, true],
+    [{ ...main, alg: "ES384" }, true],
+    [{ ...main, x: keysFor("ES256", "third").jwk["x"] }, true],
+    [{ ...main, key_ops: ["sign"] }, true],
+  ] as const) {
+    const b = withdrawing(context);
+    const who = await b.authenticate(await sign());
+    b.clock.ms += 2000;
+    b.served.keys = [change, NEXT.jwk];
+    await b.refusal(await sign({}, { kid: "made-up" }));
+    assert.equal(who.judgedBy?.live, !withdrawn, JSON.stringify(change));
+    assert.equal(b.told.length, withdrawn ? 1 : 0);
+  }
+});
+
+test("keys that cannot be fetched are not withdrawn", async (context) => {
+  let down = false;
+  const b = loaded(context, () =>
+    down ? Promise.reject(new Error("down")) : Promise.resolve(encode(MAIN)),
+  );
+  const who = await b.authenticate(await sign());
+  b.identity.onKeysWithdrawn(() => assert.fail("Nothing was withdrawn"));
+  down = true;
+  b.clock.ms += 2000;
+  await b.refusal(await sign({}, { kid: "made-up" })).catch(() => undefined);
+  assert.equal(b.identity.keyFailures, 1);
+  assert.equal(who.judgedBy?.live, true);
+});
+
+test("a withdrawn key is found within five minutes though no token comes", async (context) => {
+  mock.timers.enable({ apis: ["setInterval"] });
+  context.after(() => mock.timers.reset());
+  const b = withdrawing(context);
+  const who = await b.authenticate(await sign());
+  b.served.keys = [NEXT.jwk];
+  const told = new Promise<void>((resolve) => b.identity.onKeysWithdrawn(resolve));
+  const pass = (ms: number): void => {
+    b.clock.ms += ms;
+    mock.timers.tick(ms);
+  };
+  pass(5 * 60_000 - 1);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(who.judgedBy?.live, true);
+  pass(1);
+  await told;
+  assert.equal(who.judgedBy?.live, false);
+});
+
+test("a token that is verified while its key is withdrawn is refused", async (context) => {
+  const b = withdrawing(context);
+  await b.authenticate(await sign({ jti: "t2" }, {}, NEXT));
+  b.served.keys = [NEXT.jwk];
+  b.clock.ms += 6 * 60_000;
+  const now = b.clock.ms / 1000;
+  // The refresh that it begins is over sooner than its signature is checked.
+  const late = b.refusal(await sign({ iat: now, exp: now + 60 }));
+  assert.match(await late, /withdrew the key meanwhile/);
 });
 
 test("made-up key ids cause no storm of fetches", async (context) => {

@@ -115,6 +115,23 @@ test("a tenant that is gone from the new state has revoked nothing", () => {
   assert.equal(isRevoked("a", tenant), false);
 });
 
+test("nothing is kept of the revocations of a tenant that was deleted", () => {
+  const { node, revoked, isRevoked, turn, clock } = opened((first) => {
+    store(first, "a");
+    for (let i = 0; i < 950; i++) store(first, `t${i}`, tenant);
+  });
+  assert.deepEqual([...revoked.index.scopes], [CLUSTER_SCOPE, tenant]);
+  // In the middle of reading them again.
+  clock.step = 1;
+  node.replaceState();
+  turn();
+  turn();
+  node.deleteTenant(tenant);
+  while (turn());
+  assert.deepEqual([...revoked.index.scopes], [CLUSTER_SCOPE]);
+  assert.deepEqual([isRevoked("a"), isRevoked("t1", tenant)], [true, false]);
+});
+
 test("who waits for the reading goes on when it is over, or the member closes", async () => {
   const { node, revoked, isRevoked, turn, clock } = opened();
   // Else the compiler holds it for what it was.

@@ -9,7 +9,7 @@ import {
   memberId,
   tenantId,
 } from "../../src/core/types/mod.ts";
-import type { Node, RecordListener } from "../../src/node/mod.ts";
+import type { MemberNode, Node, RecordListener } from "../../src/node/mod.ts";
 
 /** What of a node is about records: proposals are applied at once, expectations and all. */
 export class RecordsNode {
@@ -20,13 +20,14 @@ export class RecordsNode {
   readonly #records = new Map<string, Uint8Array>();
   readonly #listeners = new Set<RecordListener>();
   readonly #replaced = new Set<() => void>();
+  readonly #deleted = new Set<(tenant: TenantId) => void>();
   readonly #leadership = new Set<(leader: bigint) => void>();
 
   static readonly tenant: TenantId = tenantId("22222222-2222-4222-8222-222222222222");
 
   /** As the port that the server's parts take. */
-  get node(): Node {
-    return this as unknown as Node;
+  get node(): Node & Pick<MemberNode, "onTenantDeleted"> {
+    return this as unknown as MemberNode;
   }
 
   readonly state: {
@@ -79,6 +80,13 @@ export class RecordsNode {
     for (const listener of this.#replaced) listener();
   }
 
+  deleteTenant(tenant: TenantId): void {
+    for (const name of this.#records.keys()) {
+      if (name.startsWith(`${tenant} `)) this.#records.delete(name);
+    }
+    for (const listener of this.#deleted) listener(tenant);
+  }
+
   lead(leader: bigint): void {
     this.leader = memberId(leader);
     for (const listener of this.#leadership) listener(leader);
@@ -92,6 +100,10 @@ export class RecordsNode {
   onStateReplaced(listener: () => void): () => void {
     this.#replaced.add(listener);
     return () => this.#replaced.delete(listener);
+  }
+
+  onTenantDeleted(listener: (tenant: TenantId) => void): void {
+    this.#deleted.add(listener);
   }
 
   onLeadership(listener: (leader: bigint) => void): () => void {
