@@ -92,6 +92,25 @@ test("refusal 33: what one member revokes ends on each of them", async () => {
   assert.ok((await endLoad()) > 0);
 });
 
+test("refusal 33: nothing is written by way of a member that has not heard of the revocation", async () => {
+  const [, sleeper = ""] = names;
+  // It finds the write and the news of the revocation in its sockets at once, and may well begin with the
+  // write: ten times, so that it does.
+  for (let i = 0; i < 10; i++) {
+    const { token, tokenId } = await issue(admin, "user:alice");
+    await using victim = holder(sleeper, token);
+    await victim.put({ key, value: bytes("before") });
+    const refused = await whileAsleep(sleeper, async () => {
+      const value = { issuer: "", tokenId };
+      await admin.tokenRevoke({ target: { target: { $case: "token", value } } });
+      return () => failure(victim.put({ key, value: bytes("after") }), "invalid-token");
+    });
+    assert.equal(refused.code, "invalid-token");
+    const { kvs } = await admin.range({ key });
+    assert.equal(Buffer.from(kvs[0]?.value ?? []).toString(), "before");
+  }
+});
+
 test("refusal 36: the built-in issuer's key rotates under load without a failure", async () => {
   const endLoad = load();
   let isOver = false;
