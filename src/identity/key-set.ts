@@ -22,7 +22,14 @@ export interface HeldKey {
 export const KEY_SET_BYTES_MAX = 65_536;
 const KEYS_MAX = 50;
 
-const KEY_TYPES: ReadonlySet<unknown> = new Set(["RSA", "EC", "OKP"]);
+/** The kinds of keys that verify, and what they are made of (RFC 7518 §6, RFC 8037 §2). */
+const KEY_TYPES: ReadonlyMap<unknown, readonly string[]> = new Map([
+  ["RSA", ["n", "e"]],
+  ["EC", ["x", "y"]],
+  ["OKP", ["x"]],
+]);
+/** node reads over what is not of this alphabet: two texts would be one key. */
+const BASE64URL = /^[A-Za-z0-9_-]+$/;
 
 /**
  * The set in the bytes of a JWKS document, after `former`: keys that are in both stay the same. Throws
@@ -35,7 +42,7 @@ export function parseKeySet(bytes: Uint8Array, former?: KeySet): KeySet {
   return keySetOf(keys, former);
 }
 
-/** The set of `keys`. Those of unknown kinds or for encryption are left out (RFC 7517 §5). */
+/** The set of `keys`. Those of unknown kinds, malformed, or for encryption are left out (RFC 7517 §5). */
 export function keySetOf(
   keys: readonly (JsonObject[string] | undefined)[],
   former?: KeySet,
@@ -44,10 +51,11 @@ export function keySetOf(
   const usable: JsonObject[] = [];
   for (const key of keys) {
     if (!isJsonObject(key)) throw new JsonRefused("a key that is not an object");
-    if (!KEY_TYPES.has(key["kty"]) || (key["use"] ?? "sig") !== "sig") continue;
+    const parts = KEY_TYPES.get(key["kty"]);
+    if (parts === undefined || (key["use"] ?? "sig") !== "sig") continue;
     // A published private key is known to strangers: nothing that it signs can be trusted.
     if (key["d"] !== undefined || key["k"] !== undefined) throw new JsonRefused("a private key");
-    usable.push(key);
+    if (parts.every((name) => isBase64url(key[name]))) usable.push(key);
   }
   if (usable.length === 0) throw new JsonRefused("no key that verifies signatures");
   const ids = usable.map((key) => key["kid"]).filter((kid) => typeof kid === "string");
@@ -69,6 +77,10 @@ export function keySetOf(
     held: (keyId) => (keyId === undefined && usable.length === 1 ? only : byId.get(keyId)),
     all,
   };
+}
+
+function isBase64url(value: JsonObject[string] | undefined): boolean {
+  return typeof value === "string" && BASE64URL.test(value);
 }
 
 /** Withdraws the keys of `former` that `next` does not hold; whether there were any. */

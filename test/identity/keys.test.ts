@@ -120,6 +120,18 @@ test("refusal 35: an answer without end is cut off, and one that drips", async (
   await assert.rejects(load({ kind: "url", url: drip }), /no whole answer in 300 ms/);
 });
 
+test("a key whose numbers hold more than base64url is none", async (context) => {
+  const [good] = MAIN.keys;
+  const x = String(good?.["x"]);
+  for (const odd of [`${x.slice(0, 20)}}${x.slice(20)}`, `${x}=`, ` ${x}`, 7, undefined, ""]) {
+    const b = loaded(context, () => Promise.resolve(encode({ keys: [{ ...good, x: odd }] })));
+    assert.match(await b.refusal(await sign()), /keys are not known/, String(odd));
+  }
+  const keys = [{ ...good, x: "}" }, NEXT.jwk];
+  const b = loaded(context, () => Promise.resolve(encode({ keys })));
+  await b.authenticate(await sign({}, {}, NEXT));
+});
+
 test("keys come by https from a server of the pinned authority only", async (context) => {
   const certificate = certificateOf({
     subject: [{ name: "commonName", value: "test" }],
