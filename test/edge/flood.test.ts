@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ClientHttp2Session } from "node:http2";
+import { type ClientHttp2Session, constants } from "node:http2";
 import { after, before, test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -67,7 +67,10 @@ test("refusal 58: a tenant at 100 times its quota is served its quota, and the o
   const seconds = (performance.now() - began) / 1000;
   const served = replies.filter(({ status }) => status === "0").length;
   const refused = replies.filter(({ message: text }) => text === "etcdserver: too many requests");
-  assert.equal(served + refused.length, asked);
+  // What is on its way as the client is told to ask less is not taken, and may be sent again.
+  const untaken = replies.filter(({ reset }) => reset === constants.NGHTTP2_REFUSED_STREAM);
+  assert.ok(refused.length > 0);
+  assert.equal(served + refused.length + untaken.length, asked);
   assert.ok(served >= quota && served <= quota * (2 + seconds), `${served} in ${seconds} s`);
   const records = world.audit().filter(({ seq, actor, outcome }) => {
     return seq > seen && actor.subject === "user:noisy" && outcome === "refused";

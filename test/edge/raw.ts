@@ -22,6 +22,8 @@ export interface RawReply {
   /** All headers and trailers, as text. */
   readonly headers: string;
   readonly body: Buffer;
+  /** HTTP/2 error code that the stream ended with; 0: none. */
+  readonly reset: number;
 }
 
 export async function rawSession(endpoint: string, ca: string): Promise<http2.ClientHttp2Session> {
@@ -60,6 +62,7 @@ export function rawCall(
         httpStatus: Number(told[":status"] ?? 0),
         headers: JSON.stringify(told),
         body: Buffer.concat(chunks),
+        reset: stream.rstCode,
       });
     });
   });
