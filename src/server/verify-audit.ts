@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import {
   type AuditVerdict,
@@ -57,6 +57,7 @@ export async function verifyTrails(order: VerifyOrder): Promise<VerifyResult> {
   const { keyId } = order;
   if (order.file !== undefined) {
     const { file } = order;
+    requireFile(file);
     const checkpoints = given ?? (await checkpointsIn(file));
     const source = given === undefined ? "the export itself" : GIVEN;
     return judge(file, { checkpoints, source, keyId }, (trusted) =>
@@ -81,6 +82,14 @@ export async function verifyTrails(order: VerifyOrder): Promise<VerifyResult> {
     chains: results.flatMap(({ chains }) => chains),
     sources: results.flatMap(({ sources }) => sources),
   };
+}
+
+function requireFile(path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) throw new CofferError("not-found", `there is no file ${path}`);
+  if (!found.isDirectory()) return;
+  const help = `${path} is a folder; the data folder of a member goes with --data-dir`;
+  throw new CofferError("invalid-argument", help);
 }
 
 const GIVEN = "the file given";

@@ -322,3 +322,15 @@ test("the checkpoints of a chain are few, however many were made", async (contex
   assert.equal((await checkpoints(world)).list.length, 16);
   assert.equal((await checkpoints(world, "default")).list.length, 8);
 });
+
+test("what is no file is not read as an export of the log", async (context) => {
+  const world = await worldOf(context);
+  const order = { dataDir: undefined, checkpoints: undefined, keyId: undefined };
+  const told = async (file: string): Promise<string> => {
+    const failed: unknown = await verifyTrails({ ...order, file }).catch((error: unknown) => error);
+    assert.ok(failed instanceof CofferError);
+    return `${failed.code} ${failed.message}`;
+  };
+  assert.match(await told(world.dataDir), /^invalid-argument .* folder; .*--data-dir$/);
+  assert.match(await told(join(world.dataDir, "none.jsonl")), /^not-found .*there is no file/);
+});
