@@ -136,11 +136,14 @@ class TrailCheck {
   }
 
   end(): string | undefined {
-    // Chains that checkpoints tell of and that have no record here at all.
+    // Chains that checkpoints tell of and that have no record here at all. A trail need not hold all
+    // tenants that there are, but one of nothing holds none that it should.
+    const isEmpty = this.#chains.size === 0;
+    const viewsOnly = this.#hasViewsOnly();
     for (const { member, tenant } of this.#checkpoints) {
       const isOurs = [...this.#chains.values()].some((chain) => chain.member === member);
-      if (tenant === "" && (isOurs || this.#chains.size === 0)) {
-        if (!this.#hasViewsOnly()) this.#chainOf(member, undefined);
+      if (tenant === "" ? isEmpty || (isOurs && !viewsOnly) : isEmpty) {
+        this.#chainOf(member, tenant === "" ? undefined : tenant);
       }
     }
     for (const { check, member } of this.#chains.values()) {

@@ -204,3 +204,19 @@ test("a log of an early build is refused, and why", async (context) => {
   const message = /written by an earlier build.*move the folder away/;
   await assert.rejects(folder.open(), { code: "unimplemented", message });
 });
+
+test("refusal 65: a trail of nothing is cut off, whosever checkpoints are given", async (context) => {
+  const folder = await folderOf(context);
+  const audit = await folder.open();
+  await fill(audit, 3);
+  await audit.append(eventOf({ tenant: OURS }));
+  const [line = ""] = (await folder.lines()).slice(-1);
+  const path = join(folder.path, "export");
+  await writeFile(path, "");
+  for (const last of [line, viewOf(line)]) {
+    const { ok, firstBad } = await verifyExport(path, { checkpoints: [checkpointOf(last)] });
+    assert.equal(ok, false, last);
+    assert.match(firstBad?.reason ?? "", /^member m1: the log ends at record 0/, last);
+  }
+  assert.equal((await verifyExport(path)).ok, true);
+});
