@@ -34,8 +34,8 @@ export async function changeClusterRecord(
 ): Promise<void> {
   const { matter, wanted, check, unexpected } = change;
   try {
-    const result = await proposeCredentials(context, () => {
-      authoriseOperator(context, matter);
+    const authorise = (): void => authoriseOperator(context, matter);
+    const result = await proposeCredentials(context, authorise, () => {
       check?.();
       return { kind: "records", changes: [wanted] };
     });

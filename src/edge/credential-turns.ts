@@ -11,9 +11,7 @@ import { proposeChecked } from "./propose.ts";
  */
 export class CredentialTurns {
   readonly #clock: Clock;
-  /** The last turn of each scope, its pause included. */
-  readonly #last = new Map<TenantId, Promise<void>>();
-  #waiting = 0;
+  readonly #queues = new Map<TenantId, Queue>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -21,40 +19,63 @@ export class CredentialTurns {
 
   /** Runs `work` when it is its turn. Rejects with `too-many-requests` past WAITING_MAX. */
   async take<T>(scope: TenantId, work: () => Promise<T>): Promise<T> {
-    if (this.#waiting >= WAITING_MAX) throw new CofferError("too-many-requests");
-    this.#waiting++;
-    const before = this.#last.get(scope);
+    const queue = this.#queues.get(scope) ?? { last: Promise.resolve(), waiting: 0 };
+    if (queue.waiting >= WAITING_MAX) throw new CofferError("too-many-requests");
+    this.#queues.set(scope, queue);
+    queue.waiting++;
+    const before = queue.last;
     let began = 0;
     const done = (async () => {
       await before;
       began = this.#clock.now();
       return await work();
-    })().finally(() => this.#waiting--);
+    })().finally(() => queue.waiting--);
     const turn = done.then(
       () => this.#pause(began),
       () => this.#pause(began),
     );
-    this.#last.set(scope, turn);
+    queue.last = turn;
     void turn.then(() => {
-      if (this.#last.get(scope) === turn) this.#last.delete(scope);
+      if (queue.last === turn) this.#queues.delete(scope);
     });
     return await done;
   }
 
   #pause(began: number): Promise<void> {
-    const tookMs = Math.max(1, this.#clock.now() - began);
-    return new Promise((resolve) => setTimeout(resolve, tookMs));
+    const tookMs = this.#clock.now() - began;
+    const pauseMs = Math.min(Math.max(tookMs, PAUSE_MS_MIN), PAUSE_MS_MAX);
+    return new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
 
-/** Of all scopes. */
-const WAITING_MAX = 1024;
+/** The turns of one scope. */
+interface Queue {
+  /** Its pause included. */
+  last: Promise<void>;
+  waiting: number;
+}
 
-/** `proposeChecked` for changes of whose credentials are good. */
+/** Of one scope: the people of a tenant keep nobody else from revoking. */
+const WAITING_MAX = 1024;
+const PAUSE_MS_MIN = 1;
+/** A change that took longer has waited for a leader, and moved nothing meanwhile. */
+const PAUSE_MS_MAX = 1000;
+
+/**
+ * `proposeChecked` for changes of whose credentials are good. `authorise` is asked before the turn as well,
+ * of what the caller has caught up with: who may not make the change must not hold up who may.
+ */
 export function proposeCredentials(
   context: RequestContext,
+  authorise: () => void,
   prepare: () => Command | Promise<Command>,
 ): Promise<ApplyResult> {
   const { credentialTurns } = context.deps;
-  return credentialTurns.take(context.scope, () => proposeChecked(context, prepare));
+  authorise();
+  return credentialTurns.take(context.scope, () =>
+    proposeChecked(context, () => {
+      authorise();
+      return prepare();
+    }),
+  );
 }

@@ -47,8 +47,8 @@ function tokenRevoke(
   return runRequest(deps, caller, what, async (context) => {
     await enterScope(context);
     let revoked: Revocation | undefined;
-    const result = await proposeCredentials(context, () => {
-      authoriseRevoking(context);
+    const authorise = (): void => authoriseRevoking(context);
+    const result = await proposeCredentials(context, authorise, () => {
       const { target } = request;
       if (target === undefined) throw new CofferError("invalid-argument", "name what to revoke");
       const isCluster = context.scope === CLUSTER_SCOPE;
@@ -91,8 +91,8 @@ function tokenUnrevoke(deps: EdgeDeps, caller: Caller, id: string): Promise<Repl
   return runRequest(deps, caller, what, async (context) => {
     await enterScope(context);
     let revocation: Revocation | undefined;
-    const result = await proposeCredentials(context, () => {
-      authoriseRevoking(context);
+    const authorise = (): void => authoriseRevoking(context);
+    const result = await proposeCredentials(context, authorise, () => {
       revocation = readOne(context, id);
       if (revocation === undefined) {
         throw new CofferError("not-found", "no such revocation; see coffer token revocations");

@@ -116,8 +116,8 @@ function tokenRotateKey(
   return runRequest(deps, caller, what, async (context) => {
     await enterCluster(context);
     let made = "";
-    const result = await proposeCredentials(context, async () => {
-      authoriseOperator(context, "token/rotate-key");
+    const authorise = (): void => authoriseOperator(context, "token/rotate-key");
+    const result = await proposeCredentials(context, authorise, async () => {
       const { keyId, changes } = await deps.tokens.planRotation(dropFormer);
       made = keyId;
       return { kind: "records", changes };

@@ -104,12 +104,15 @@ export class LaggingMember {
         onLeadership: never,
       },
       identity: {
-        authenticate: () => PRINCIPAL,
+        authenticate: ({ authorization }: Caller) =>
+          authorization === STRANGER.authorization
+            ? { ...PRINCIPAL, subject: RIGHTLESS }
+            : PRINCIPAL,
         recheck: this.#recheck,
         onRevoked: never,
       },
       access: {
-        check: () => ({ allowed: true, policyRevision: 1 }),
+        check: ({ subject }: Principal) => ({ allowed: subject !== RIGHTLESS, policyRevision: 1 }),
         hasGrant: () => true,
         seedRows: () => [],
         planPolicyChange: () => [
@@ -211,6 +214,11 @@ export const CALLER: Caller = {
   peerAddress: "",
   requireLeader: false,
 } as unknown as Caller;
+
+const RIGHTLESS = "user:mallory";
+
+/** Has good credentials, and no right at all. */
+export const STRANGER: Caller = { ...CALLER, authorization: "Bearer s" };
 
 function planned(tokenId: string, known: Parameters<typeof planRevocation>[1]) {
   const target = { kind: "token", issuer: PRINCIPAL.issuer, tokenId } as const;
