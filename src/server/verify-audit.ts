@@ -66,10 +66,14 @@ export async function verifyTrails(order: VerifyOrder): Promise<VerifyResult> {
   }
   const results: VerifyResult[] = [];
   for (const member of membersIn(order.dataDir ?? "")) {
+    const folder = join(member, "audit");
+    if (!existsSync(folder)) {
+      results.push(broken(`${member}: there is no audit folder beside the member's data`));
+      continue;
+    }
     const beside = join(member, "state.db");
     const checkpoints = given ?? storedCheckpoints(beside);
     const source = given === undefined ? `${beside}, beside it` : GIVEN;
-    const folder = join(member, "audit");
     const result = await judge(folder, { checkpoints, source, keyId }, (trusted) =>
       verifyFolder(folder, { checkpoints: trusted }),
     );
@@ -96,8 +100,10 @@ const GIVEN = "the file given";
 
 function membersIn(dataDir: string): readonly string[] {
   const below = existsSync(dataDir) ? readdirSync(dataDir) : [];
-  const members = [dataDir, ...below.map((name) => join(dataDir, name))].filter((folder) =>
-    existsSync(join(folder, "audit")),
+  const folders = [dataDir, ...below.map((name) => join(dataDir, name))];
+  // A member whose log was taken away whole is one, too.
+  const members = folders.filter((folder) =>
+    ["audit", "raft.db"].some((name) => existsSync(join(folder, name))),
   );
   if (members.length > 0) return members;
   throw new CofferError("not-found", `no audit folder in ${dataDir} or right below it`);

@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type AuditEvent, openAudit } from "../../src/audit/mod.ts";
@@ -333,4 +343,20 @@ test("what is no file is not read as an export of the log", async (context) => {
   };
   assert.match(await told(world.dataDir), /^invalid-argument .* folder; .*--data-dir$/);
   assert.match(await told(join(world.dataDir, "none.jsonl")), /^not-found .*there is no file/);
+});
+
+test("refusal 65: verify of several members does not pass over one whose audit folder is gone", async (context) => {
+  const parent = mkdtempSync(join(tmpdir(), "coffer-verify-members-"));
+  context.after(() => rmSync(parent, { recursive: true, force: true }));
+  const [whole, bare] = [join(parent, "m1"), join(parent, "m2")];
+  for (const member of [whole, bare]) mkdirSync(join(member, "audit"), { recursive: true });
+  const order = { dataDir: parent, file: undefined, checkpoints: undefined, keyId: undefined };
+  assert.equal((await verifyTrails(order)).ok, true);
+  rmSync(join(bare, "audit"), { recursive: true });
+  // What holds no member's data is not looked at.
+  assert.equal((await verifyTrails(order)).ok, true);
+  writeFileSync(join(bare, "raft.db"), "");
+  const { ok, broken } = await verifyTrails(order);
+  assert.equal(ok, false);
+  assert.deepEqual(broken, [`${bare}: there is no audit folder beside the member's data`]);
 });
