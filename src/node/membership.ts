@@ -157,6 +157,8 @@ export class Membership {
       if (change.kind === "remove" && change.id === self && this.#mayGiveWay()) {
         this.#gaveWayAt = clock.now();
         if (await this.#deps.transferLeadership()) throw new CofferError("leader-changed");
+        // Another may have led meanwhile, and this one not be ready to lead again.
+        continue;
       }
       const refused = await this.#propose(change, actor, deadline);
       if (refused === undefined) {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeMessages } from "../../src/wire/mod.ts";
+import type { Message } from "../../src/core/raft/mod.ts";
+import { decodeMessages, encodeMessages } from "../../src/wire/mod.ts";
 import { memberId } from "../../src/core/types/mod.ts";
 import {
   ELECTION_MS,
@@ -103,6 +104,41 @@ test("the leader that is removed hands over first, and is told", async (context)
   assert.equal((await cluster.put(asked, "k")).kind, "put");
   assert.ok(cluster.time.now - since < ELECTION_MS, "nobody led for a while");
   assert.ok(await cluster.time.until(() => leader.removals.length > 0, 3 * ELECTION_MS));
+});
+
+test("a leader to be removed that led no more in between waits until it is ready again", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  // It is never heard that it hands over, nor, once it leads again, that its entry is saved.
+  let isHeard = true;
+  cluster.hub.decide(({ channel, bytes }) => {
+    if (channel !== "raft") return undefined;
+    const kinds = decodeMessages(bytes).map(({ kind }) => kind);
+    const isLost = kinds.includes("timeout-now") || (!isHeard && kinds.includes("append-resp"));
+    return isLost ? "drop" : undefined;
+  });
+  const { term } = leader.node.status();
+  const done = ending(leader.node.changeMembers({ kind: "remove", id: leader.id }, ACTOR));
+  await cluster.time.run(ELECTION_MS / 2);
+  const { leadTransferee } = leader.node.status();
+  // Not the one that it waits for.
+  const other = cluster.followers.find(({ id }) => id !== leadTransferee);
+  assert.ok(leadTransferee !== 0n && other !== undefined);
+  isHeard = false;
+  const tell = (message: Message): void =>
+    leader.node.receive(other.name, "raft", encodeMessages([message]));
+  const envelope = { from: other.id, to: leader.id, term: term + 1 };
+  tell({ ...envelope, kind: "heartbeat", commit: 0, round: 0 });
+  await cluster.time.run(1);
+  assert.equal(leader.node.status().leader, other.id);
+  tell({ ...envelope, kind: "timeout-now" });
+  await cluster.time.run(ELECTION_MS / 2 + 10);
+  assert.equal(leader.node.status().role, "leader");
+  assert.ok(leader.node.status().term > term + 1);
+  isHeard = true;
+  cluster.hub.decide(() => undefined);
+  assert.equal(await cluster.time.finish(done), "done");
+  assert.equal(votersOf(other).length, 2);
 });
 
 test("two leaders to be do not hand over to each other when both are to go", async (context) => {
