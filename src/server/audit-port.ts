@@ -44,8 +44,7 @@ function recordedLate(audit: Audit, log: Logger): (event: AuditEvent) => Promise
     try {
       await audit.append(event);
     } catch (error) {
-      // What was refused or failed has changed nothing.
-      if (event.outcome === "ok") keep(lateOf(event));
+      if (mayHaveWritten(event)) keep(lateOf(event));
       throw error;
     }
   };
@@ -62,8 +61,18 @@ function recordedLate(audit: Audit, log: Logger): (event: AuditEvent) => Promise
   return append;
 }
 
+/**
+ * What was refused has changed nothing, nor what came while the log was blocked; an entry whose request
+ * timed out may be committed all the same.
+ */
+function mayHaveWritten({ outcome, reason }: AuditEvent): boolean {
+  return outcome === "ok" || (outcome === "failed" && reason !== "audit-blocked");
+}
+
+const LATE = "recorded late: the audit log could not be written, and the client was told so";
+
 const lateOf = (event: AuditEvent): AuditEvent => ({
   ...event,
   outcome: "unknown",
-  reason: "recorded late: the audit log could not be written, and the client was told so",
+  reason: event.reason === "" ? LATE : `${LATE} (${event.reason})`,
 });

@@ -30,9 +30,14 @@ test("refusal 62: a request that was under way as the log failed is recorded onc
   await put("/before");
   isFull = true;
   const underWay = [put("/a"), put("/b")];
+  // Its entry may be committed all the same.
+  const timedOut = { ...eventOf("/c"), outcome: "failed", reason: "timeout" } as const;
+  underWay.push(port.append(timedOut));
+  const refused = { ...eventOf("/d"), outcome: "refused", reason: "permission-denied" } as const;
+  underWay.push(port.append(refused));
   for (const one of underWay) await assert.rejects(one, { code: "audit-blocked" });
   // As the next request does, which is refused before any work.
-  const probe = { ...eventOf("/probe"), outcome: "failed" } as const;
+  const probe = { ...eventOf("/probe"), outcome: "failed", reason: "audit-blocked" } as const;
   await assert.rejects(port.append(probe), { code: "audit-blocked" });
   isFull = false;
   // Whatever is written first, such as a mark.
@@ -50,6 +55,7 @@ test("refusal 62: a request that was under way as the log failed is recorded onc
     "log-mark  ok 0",
     "put /a unknown 5 recorded late",
     "put /b unknown 5 recorded late",
+    "put /c unknown 5 recorded late",
   ]);
   await audit.close();
   assert.equal((await verifyFolder(folder)).ok, true);
