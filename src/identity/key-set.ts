@@ -51,10 +51,12 @@ export function keySetOf(
   const usable: JsonObject[] = [];
   for (const key of keys) {
     if (!isJsonObject(key)) throw new JsonRefused("a key that is not an object");
+    // A published private key is known to strangers, under whatever kind or use it stands: nothing that
+    // it signs can be trusted.
+    if (key["d"] !== undefined) throw new JsonRefused("a private key");
     const parts = KEY_TYPES.get(key["kty"]);
     if (parts === undefined || (key["use"] ?? "sig") !== "sig") continue;
-    // A published private key is known to strangers: nothing that it signs can be trusted.
-    if (key["d"] !== undefined || key["k"] !== undefined) throw new JsonRefused("a private key");
+    if (key["k"] !== undefined) throw new JsonRefused("a private key");
     if (parts.every((name) => isBase64url(key[name]))) usable.push(key);
   }
   if (usable.length === 0) throw new JsonRefused("no key that verifies signatures");

@@ -79,6 +79,10 @@ const BAD_ANSWERS: Readonly<Record<string, RequestListener>> = {
   "keys twice": (_, response) => response.end(`{"keys":[],"keys":${JSON.stringify(MAIN.keys)}}`),
   "a private key": (_, response) =>
     response.end(JSON.stringify({ keys: [{ ...MAIN.keys[0], d: "AAAA" }] })),
+  "a private key for encryption": (_, response) =>
+    response.end(JSON.stringify({ keys: [...MAIN.keys, { ...NEXT.jwk, use: "enc", d: "AAAA" }] })),
+  "a private key of no kind": (_, response) =>
+    response.end(JSON.stringify({ keys: [...MAIN.keys, { ...NEXT.jwk, kty: {}, d: "AAAA" }] })),
   "a symmetric key": (_, response) =>
     response.end(JSON.stringify({ keys: [{ kty: "oct", k: "AAAA", kid: "ES256-main" }] })),
   "a cut answer": (_, response) => {
