@@ -14,6 +14,8 @@ const PAUSE_MS_MIN = 5;
  * tenth of the event loop, and less of the machine the less of it there is.
  */
 const PAUSE_FACTOR = 9;
+/** Likewise while room comes to an end: at a tenth, removal may be slower than writes make garbage. */
+const FILLING_PAUSE_FACTOR = 1;
 /** Milliseconds between slices, at most. */
 const PAUSE_MS_MAX = 250;
 /** Slices left out at most, one after the other, while the storage is busy. */
@@ -27,6 +29,8 @@ export interface HistoryCompactionDeps {
   mayRun(): boolean;
   /** True: better a little later. */
   isBusy(): boolean;
+  /** True: better now. */
+  isFilling(): boolean;
   /** Commits the state, so that what a slice dirtied does not add up. */
   commit(): void;
   onFailure(error: unknown): void;
@@ -48,7 +52,7 @@ export class HistoryCompaction {
 
   #slice(): void {
     this.#isScheduled = false;
-    const { clock, scheduler, mayRun, isBusy, commit, onFailure } = this.#deps;
+    const { clock, scheduler, mayRun, isBusy, isFilling, commit, onFailure } = this.#deps;
     if (!mayRun()) return;
     const began = clock.now();
     this.#waits = isBusy() && this.#waits < WAITS_MAX ? this.#waits + 1 : 0;
@@ -62,7 +66,8 @@ export class HistoryCompaction {
       }
     }
     this.#isScheduled = true;
-    scheduler.after(pauseAfter(clock.now() - began), () => this.#slice());
+    const factor = isFilling() ? FILLING_PAUSE_FACTOR : PAUSE_FACTOR;
+    scheduler.after(pauseAfter(clock.now() - began, factor), () => this.#slice());
   }
 
   /** False if there was nothing to do. */
@@ -78,6 +83,6 @@ export class HistoryCompaction {
 }
 
 /** Milliseconds; of a clock that counts whole ones this is right on average. */
-function pauseAfter(sliceMs: number): number {
-  return Math.min(Math.max(sliceMs * PAUSE_FACTOR, PAUSE_MS_MIN), PAUSE_MS_MAX);
+function pauseAfter(sliceMs: number, factor: number): number {
+  return Math.min(Math.max(sliceMs * factor, PAUSE_MS_MIN), PAUSE_MS_MAX);
 }

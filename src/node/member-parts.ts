@@ -146,6 +146,7 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
     ...shared,
     mayRun: () => !hooks.isStopped() && !loop.isStuck,
     isBusy: () => options.storage.isBusy?.() ?? false,
+    isFilling: () => options.storage.isFilling?.() ?? false,
     commit: () => applier.flush(),
     onFailure: (error) => hooks.onStateFailure(error),
   });

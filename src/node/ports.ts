@@ -82,4 +82,6 @@ export interface NodeStorage {
   checkpoint(): Promise<number>;
   /** Whether work that can wait should, as the disk is busy with the state. Never unless given. */
   readonly isBusy?: () => boolean;
+  /** Whether what can be removed had better be, as the room for the state comes to an end. Never unless given. */
+  readonly isFilling?: () => boolean;
 }

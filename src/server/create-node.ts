@@ -73,7 +73,11 @@ export function createNode(parts: NodeParts, machine: Fsm, ends: End[]): MemberN
     machine,
     confState,
     seedMembers: parts.seedMembers,
-    storage: { checkpoint: () => store.sync(), isBusy: () => store.isCopying() },
+    storage: {
+      checkpoint: () => store.sync(),
+      isBusy: () => store.isCopying(),
+      isFilling: () => store.size().inUse > config.quotaBytes / 2,
+    },
     snapshots,
     peers: network?.transport ?? { send: () => false, afterSends: queueMicrotask },
     scheduler: processScheduler,

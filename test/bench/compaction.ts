@@ -110,6 +110,7 @@ export async function benchCompaction(rows: number): Promise<void> {
         },
         mayRun: () => true,
         isBusy: () => store.isCopying(),
+        isFilling: () => false,
         commit: () => turns.measure(`${name}: commit`, () => fsm.flush()),
         onFailure: reject,
       });

@@ -122,6 +122,7 @@ function removeAll({ fsm, store }: Member, mayRun: () => boolean): Promise<Slice
       },
       mayRun,
       isBusy: () => store.isCopying(),
+      isFilling: () => false,
       commit: () => fsm.flush(),
       onFailure: reject,
     });

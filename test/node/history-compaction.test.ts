@@ -64,6 +64,7 @@ function standOf(context: TestContext, walBytes: number): Stand {
         },
         mayRun: () => true,
         isBusy: () => false,
+        isFilling: () => false,
         commit: () => machine.fsm.flush(),
         onFailure: (error) => assert.fail(error as Error),
       });
@@ -160,7 +161,11 @@ test("what removal writes counts for copying the log back", async (context) => {
 });
 
 /** The pauses after slices whose steps take `stepMs` each and whose commit takes `commitMs`. */
-function pausesOf(stepMs: number, commitMs: number): { pauses: number[]; steps: number[] } {
+function pausesOf(
+  stepMs: number,
+  commitMs: number,
+  isFilling = false,
+): { pauses: number[]; steps: number[] } {
   let now = 0;
   let left = 12;
   let next: (() => void) | undefined;
@@ -189,6 +194,7 @@ function pausesOf(stepMs: number, commitMs: number): { pauses: number[]; steps: 
     },
     mayRun: () => true,
     isBusy: () => false,
+    isFilling: () => isFilling,
     commit: () => (now += commitMs),
     onFailure: (error) => assert.fail(error as Error),
   });
@@ -210,4 +216,9 @@ test("a slice ends after a millisecond, and is followed by a pause nine times as
     Array.from({ length: 12 }, () => 1),
   );
   assert.deepEqual(new Set(slow.pauses), new Set([250]));
+});
+
+test("while room comes to an end a pause is as long as the slice", () => {
+  assert.deepEqual(pausesOf(0.25, 0.5, true).pauses, [5, 5, 5]);
+  assert.deepEqual(new Set(pausesOf(20, 10, true).pauses), new Set([30]));
 });
