@@ -273,13 +273,12 @@ export class MemberNode implements Node {
   #scheduleFlush(): void {
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
-    this.#options.scheduler.soon(() => {
-      this.#flushScheduled = false;
-      if (!this.#isStopped) this.#flush();
-    });
+    this.#options.scheduler.soon(() => this.#flush());
   }
 
   #flush(): void {
+    if (this.#isStopped) return;
+    this.#flushScheduled = false;
     assert(!this.#flushing, "Flush does not call itself");
     this.#flushing = true;
     try {

@@ -75,7 +75,7 @@ export interface Parts {
 export interface PartHooks {
   /** Something waits for the end of the turn. */
   onWork(): void;
-  /** Does now what waits. */
+  /** Does now what waits; nothing once the member is stopped. */
   flush(): void;
   isReadable(): boolean;
   isStopped(): boolean;
@@ -137,10 +137,7 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
     ...shared,
     applier: entryApplier,
     send: (messages) => sender.send(messages),
-    onSending: () =>
-      options.peers.afterSends(() => {
-        if (!hooks.isStopped()) hooks.flush();
-      }),
+    onSending: () => options.peers.afterSends(() => hooks.flush()),
   });
   const history = new HistoryCompaction({
     ...shared,
