@@ -5,6 +5,7 @@ import { after, before, test } from "node:test";
 import SqliteDatabase from "better-sqlite3";
 import type { Client } from "../../src/client/mod.ts";
 import { createWatch } from "./streams.ts";
+import { startTwoTenants } from "./two-tenants.ts";
 import { type World, bytes, failure, startWorld } from "./world.ts";
 
 /** Refusals 17, 49 and 50: who writes the disk changes records, and moves them to where they are not from. */
@@ -12,14 +13,7 @@ import { type World, bytes, failure, startWorld } from "./world.ts";
 let world: World;
 
 before(async () => {
-  world = await startWorld();
-  await world.admin.tenantCreate({ name: "other", owner: "user:other" });
-  const other = await world.as("user:other", { tenants: ["other"] });
-  for (const client of [world.admin, other]) {
-    for (const name of ["/a", "/b"]) {
-      await client.put({ key: bytes(name), value: bytes(`value of ${name}`) });
-    }
-  }
+  world = await startTwoTenants();
 });
 
 after(() => world[Symbol.asyncDispose]());

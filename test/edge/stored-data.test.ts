@@ -15,21 +15,15 @@ import { CofferError } from "../../src/errors.ts";
 import { rpc } from "../../src/proto/mod.ts";
 import { createRootKeyFile } from "../../src/seal/mod.ts";
 import { verifyFolder } from "../../src/audit/mod.ts";
-import { type World, bytes, failure, startWorld } from "./world.ts";
+import { startTwoTenants } from "./two-tenants.ts";
+import { type World, bytes, failure } from "./world.ts";
 
 /** Refusals 51, 52 and 55: what one can do who reads the disk, or puts older files there. */
 
 let world: World;
 
 before(async () => {
-  world = await startWorld();
-  await world.admin.tenantCreate({ name: "other", owner: "user:other" });
-  const other = await world.as("user:other", { tenants: ["other"] });
-  for (const client of [world.admin, other]) {
-    for (const name of ["/a", "/b"]) {
-      await client.put({ key: bytes(name), value: bytes(`value of ${name}`) });
-    }
-  }
+  world = await startTwoTenants();
 });
 
 after(() => world[Symbol.asyncDispose]());
