@@ -18,6 +18,8 @@ export interface EntryApplierDeps {
 export interface Prepared {
   readonly entries: readonly CommittedEntry[];
   readonly headers: readonly (BatchHeader | undefined)[];
+  /** The newest entry that carries a lease time. */
+  readonly stampedIndex: number | undefined;
   /** Of the entries whose change of members did not come about. */
   readonly passedOver: ReadonlySet<number>;
   readonly bytes: number;
@@ -44,6 +46,7 @@ export class EntryApplier {
     const headers: (BatchHeader | undefined)[] = [];
     const passedOver = new Set<number>();
     let bytes = 0;
+    let stampedIndex: number | undefined;
     for (const entry of entries) {
       bytes += entry.data.length;
       const conf = entry.kind === "conf-change" ? this.#changeConf(entry) : undefined;
@@ -51,8 +54,9 @@ export class EntryApplier {
       const read = readEntry(entry, conf, (header) => this.#known(header));
       committed.push(read.committed);
       headers.push(read.header);
+      if (read.header !== undefined) stampedIndex = entry.index;
     }
-    return { entries: committed, headers, passedOver, bytes };
+    return { entries: committed, headers, stampedIndex, passedOver, bytes };
   }
 
   /** Throws `no-space`; nothing is applied then, and it can be called again. */

@@ -14,6 +14,7 @@ import {
 import type { Directory } from "./directory.ts";
 import type { Fleet } from "./fleet.ts";
 import type { ChangeMark } from "./change-mark.ts";
+import type { CommitNews } from "./commit-news.ts";
 import type { Introductions } from "./introductions.ts";
 import type { LeaderWatch } from "./leadership.ts";
 import type { Membership } from "./membership.ts";
@@ -43,6 +44,7 @@ export interface InboxDeps {
   readonly snapshots: Pick<SnapshotExchange, "receive">;
   readonly changeMark: ChangeMark;
   readonly introductions: Introductions;
+  readonly news: Pick<CommitNews, "hurry">;
   /** Whether this member has a vote, by what it has applied. */
   isVoter(): boolean;
   /** Another member says that this one was removed. */
@@ -103,7 +105,7 @@ export class Inbox {
   }
 
   #takeRaft(from: string, payload: Uint8Array): void {
-    const { raft, directory, leadership } = this.#deps;
+    const { raft, directory, leadership, news } = this.#deps;
     const sender = directory.idOf(from);
     if (sender !== undefined) leadership.heardOf(sender);
     for (const message of decodeMessages(payload)) {
@@ -113,6 +115,7 @@ export class Inbox {
       }
       // Proposals come as batches that tell whose they are; leadership is moved by the leader alone.
       if (message.kind === "propose" || message.kind === "transfer-leader") continue;
+      if (message.kind === "read-index") news.hurry(message.from);
       raft.step(message);
     }
   }
@@ -153,7 +156,7 @@ export class Inbox {
   }
 
   #takeForward(from: string, message: ForwardMessage): void {
-    const { self, directory, proposer, requests, leadership, onRemoved } = this.#deps;
+    const { self, directory, proposer, requests, leadership, news, onRemoved } = this.#deps;
     const sender = directory.idOf(from);
     if (sender === undefined) {
       const removed = directory.removedUnder(from);
@@ -167,6 +170,7 @@ export class Inbox {
     leadership.heardOf(sender);
     switch (message.kind) {
       case "propose":
+        news.hurry(sender);
         proposer.take(sender, message);
         return;
       case "propose-refused":

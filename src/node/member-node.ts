@@ -229,6 +229,7 @@ export class MemberNode implements Node {
   stop(): void {
     if (this.#isStopped) return;
     if (!this.#parts.loop.isStuck) this.#flush();
+    this.#parts.news.sendHeld();
     this.#commitState();
     this.#isStopped = true;
     this.#cancelTick();
@@ -335,17 +336,17 @@ export class MemberNode implements Node {
     this.#scheduleFlush();
   }
 
-  #onApplied(applied: AppliedBatch, { entries }: Prepared, milliseconds: number): void {
+  #onApplied(applied: AppliedBatch, { entries, stampedIndex }: Prepared, ms: number): void {
     const { machine, observer, clock } = this.#options;
     const last = entries[entries.length - 1];
     assert(last !== undefined && machine.appliedIndex === last.index, "All entries are applied");
-    this.#parts.leaseClock.applied(machine.leaseTime, clock.now());
+    this.#parts.leaseClock.applied(machine.leaseTime, clock.now(), stampedIndex);
     if (last.term === this.#parts.raft.term && this.#isLeader() && !this.#isReadable()) {
       this.#readableTerm = last.term;
       this.#parts.leaseClock.leads(true);
       this.#scheduleFlush();
     }
-    observer.applied(entries, applied.results, milliseconds);
+    observer.applied(entries, applied.results, ms);
     this.#parts.events.applied(applied);
     if (entries.some(({ confState }) => confState !== undefined)) this.#onConfChanged(last.index);
     if (applied.membersChanged) this.#onMembersChanged();

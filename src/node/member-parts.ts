@@ -21,6 +21,7 @@ import { Applier } from "./applier.ts";
 import { AUTO_COMPACTION_ACTOR, AutoCompaction } from "./auto-compaction.ts";
 import { BatchNumbers } from "./batch-numbers.ts";
 import { ChangeMark } from "./change-mark.ts";
+import { CommitNews } from "./commit-news.ts";
 import { Directory } from "./directory.ts";
 import { EntryApplier, type Prepared } from "./entry-applier.ts";
 import { Fleet } from "./fleet.ts";
@@ -35,7 +36,7 @@ import type { NodeOptions } from "./options.ts";
 import { ProposalQueue } from "./proposal-queue.ts";
 import { Proposer } from "./proposer.ts";
 import { ReadQueue } from "./read-queue.ts";
-import { ReadyLoop } from "./ready-loop.ts";
+import { ReadyLoop, type ReadyLoopDeps } from "./ready-loop.ts";
 import { Requests } from "./requests.ts";
 import type { NodeRules } from "./rules.ts";
 import { Sender } from "./sender.ts";
@@ -62,6 +63,7 @@ export interface Parts {
   readonly changeMark: ChangeMark;
   readonly requests: Requests;
   readonly inbox: Inbox;
+  readonly news: CommitNews;
   readonly membership: Membership;
   readonly fleet: Fleet;
   readonly snapshots: SnapshotExchange;
@@ -103,10 +105,14 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
   const base = createBase(options, hooks, rules);
   const { raft, queue, applier, entryApplier, proposer, leaseClock, directory } = base;
   const { machine, clock, times } = options;
+  const snapshots = snapshotsOf(options, hooks);
+  const news = commitNewsOf(options, base, snapshots);
   const shared = {
     ...options,
     ...hooks,
     ...base,
+    snapshots,
+    news,
     self: options.memberId,
     rules,
     requestTimeoutMs: times.requestTimeoutMs,
@@ -125,19 +131,13 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
   const membership = new Membership({ ...shared, state: machine.reader });
   const members = (): ReturnType<Membership["members"]> => membership.members();
   const fleet = new Fleet({ ...shared, members });
-  const snapshots = snapshotsOf(options, hooks);
   const introductions = new Introductions({ ...shared, members });
   const isVoter = (): boolean => entryApplier.confState.voters.includes(options.memberId);
-  const inbox = new Inbox({ ...shared, introductions, isVoter, fleet, membership, snapshots });
-  const sender = new Sender({
-    ...shared,
-    startSnapshot: (to, message) => snapshots.start(to, message),
-  });
+  const inbox = new Inbox({ ...shared, introductions, isVoter, fleet, membership });
   const loop = new ReadyLoop({
     ...shared,
     applier: entryApplier,
-    send: (messages) => sender.send(messages),
-    onSending: () => options.peers.afterSends(() => hooks.flush()),
+    ...outletsOf(options, hooks, { leaseClock, news }),
   });
   const history = new HistoryCompaction({
     ...shared,
@@ -156,16 +156,45 @@ export function createParts(options: NodeOptions, hooks: PartHooks, rules: NodeR
     fleet,
     snapshots,
     inbox,
+    news,
     loop,
     history,
     events: eventsOf(options, applier),
     reads: new ReadQueue((ctx) => raft.readIndex(ctx), clock.now()),
     logCompaction: new LogCompaction({
       ...shared,
-      snapshots,
       isConnected: (member) => base.leadership.isConnected(member),
     }),
   };
+}
+
+/** Where the loop's work goes, but for what the member itself looks after. */
+function outletsOf(
+  { peers, clock }: NodeOptions,
+  hooks: PartHooks,
+  { leaseClock, news }: Pick<Parts, "leaseClock" | "news">,
+): Pick<ReadyLoopDeps, "send" | "onConfChange" | "onSending" | "onSaved"> {
+  return {
+    send: (messages) => news.send(messages),
+    onConfChange: () => news.sendHeld(),
+    onSending: () => peers.afterSends(() => hooks.flush()),
+    onSaved: (first, last) => leaseClock.saved({ first, last }, clock.now()),
+  };
+}
+
+/** Raft's messages on their way out. */
+function commitNewsOf(
+  options: NodeOptions,
+  { raft, directory }: Pick<Parts, "raft" | "directory">,
+  snapshots: SnapshotExchange,
+): CommitNews {
+  const sender = new Sender({
+    ...options,
+    raft,
+    directory,
+    startSnapshot: (to, message) => snapshots.start(to, message),
+  });
+  return new CommitNews({ ...options, send: (messages) => sender.send(messages) });
 }
 
 /** Proposes what the cluster does by itself, which no policy is asked about. */

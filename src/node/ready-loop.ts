@@ -1,5 +1,5 @@
 import { CofferError } from "../errors.ts";
-import type { Leadership, Message, Raft, ReadState, Ready } from "../core/raft/mod.ts";
+import type { Entry, Leadership, Message, Raft, ReadState, Ready } from "../core/raft/mod.ts";
 import type { SnapshotMeta } from "../core/raft/mod.ts";
 import type { Clock } from "../stdx/mod.ts";
 import type { EntryApplier, Prepared } from "./entry-applier.ts";
@@ -14,10 +14,14 @@ export interface ReadyLoopDeps {
   readonly applier: EntryApplier;
   readonly clock: Clock;
   send(messages: readonly Message[]): void;
+  /** A change of members is committed, and about to be in force. */
+  onConfChange(): void;
   /** Something is left to be done by another `drain`, once what was sent is on its way. */
   onSending(): void;
   onLeadership(leadership: Leadership): void;
   onReads(states: readonly ReadState[]): void;
+  /** The log's entries from `first` to `last` are on the disk. */
+  onSaved(first: number, last: number): void;
   /** Puts a snapshot that has arrived in place of state and log. */
   install(meta: SnapshotMeta): void;
   onApplied(
@@ -65,13 +69,14 @@ export class ReadyLoop {
   }
 
   /**
-   * All that there is to do, but that appends leave before their entries are saved here: a save holds
-   * the thread, and what others save meanwhile costs no time of its own (Raft thesis §10.2.1).
+   * All that there is to do, but that messages leave before what holds the thread: appends before
+   * their entries are saved here, as what others save meanwhile costs no time of its own (Raft thesis
+   * §10.2.1), and answers to a leader before what is committed is applied.
    */
   drain(): void {
     const { raft, onSending } = this.#deps;
     for (;;) {
-      this.#work();
+      if (!this.#work()) return onSending();
       if (this.#held.length >= HELD_MAX) return;
       const ready = raft.ready();
       if (ready === undefined) return;
@@ -86,33 +91,37 @@ export class ReadyLoop {
   }
 
   #begin(ready: Ready): void {
-    const { send, onLeadership, onReads } = this.#deps;
+    const { send, onLeadership, onReads, onConfChange } = this.#deps;
     if (ready.leadership !== undefined) onLeadership(ready.leadership);
     if (ready.messages.length > 0) send(ready.messages);
+    if (ready.committedEntries.some(isConfChange)) onConfChange();
     if (ready.readStates.length > 0) onReads(ready.readStates);
   }
 
-  #work(): void {
+  /** False if messages are to leave before the rest is done. */
+  #work(): boolean {
     for (let held = this.#held[0]; held !== undefined; held = this.#held[0]) {
-      if (this.#isStuck && !this.#mayRetry) return;
+      if (this.#isStuck && !this.#mayRetry) return true;
       try {
-        this.#carryOut(held);
+        if (!this.#carryOut(held)) return false;
       } catch (error) {
         if (!(error instanceof CofferError) || error.code !== "no-space") throw error;
         this.#isStuck = true;
         this.#mayRetry = false;
         this.#deps.onBlocked(error);
-        return;
+        return true;
       }
       this.#held.shift();
       if (!this.#isStuck) continue;
       this.#isStuck = false;
       this.#deps.onUnblocked();
     }
+    return true;
   }
 
-  #carryOut(held: Held): void {
-    const { raft, log, applier, clock, send, install, onApplied } = this.#deps;
+  /** False if messages are to leave before it is applied. */
+  #carryOut(held: Held): boolean {
+    const { raft, log, applier, clock, send, install, onSaved, onApplied } = this.#deps;
     const { ready } = held;
     if (!held.isSaved) {
       if (ready.snapshot !== undefined && !held.isInstalled) {
@@ -122,20 +131,34 @@ export class ReadyLoop {
       if (ready.hardState !== undefined || ready.entries.length > 0) {
         log.save({ hardState: ready.hardState, entries: ready.entries });
       }
+      const [first] = ready.entries;
+      if (first !== undefined) onSaved(first.index, first.index + ready.entries.length - 1);
       if (ready.save !== undefined) raft.saved(ready.save);
-      if (ready.messagesAfterSave.length > 0) send(ready.messagesAfterSave);
       held.isSaved = true;
+      if (ready.messagesAfterSave.length > 0) {
+        send(ready.messagesAfterSave);
+        if (isToBeApplied(held)) return false;
+      }
     }
-    if (ready.committedEntries.length === 0 || held.isSuperseded) return;
+    if (!isToBeApplied(held)) return true;
     held.prepared ??= applier.prepare(ready.committedEntries);
     const began = clock.now();
     const applied = applier.apply(held.prepared);
     onApplied(applied, held.prepared, clock.now() - began);
+    return true;
   }
+}
+
+function isToBeApplied({ ready, isSuperseded }: Held): boolean {
+  return ready.committedEntries.length > 0 && !isSuperseded;
 }
 
 function heldOf(ready: Ready): Held {
   return { ready, isInstalled: false, isSaved: false, prepared: undefined, isSuperseded: false };
+}
+
+function isConfChange({ kind }: Entry): boolean {
+  return kind === "conf-change";
 }
 
 function needsDisk(ready: Ready): boolean {

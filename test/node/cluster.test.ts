@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ELECTION_MS, ending, startCluster } from "./fake-cluster.ts";
+import { ELECTION_MS, HEARTBEAT_MS, ending, startCluster } from "./fake-cluster.ts";
 
 test("three members elect one leader, and all know it", async (context) => {
   const cluster = startCluster(context);
@@ -55,6 +55,48 @@ test("the leader sends its entries off before it saves them itself", async (cont
   assert.equal(leader.saves.length, saves + 1);
   const to = cluster.hub.sent.slice(sent, sent + 2).map((payload) => payload.to);
   assert.deepEqual(to.toSorted(), cluster.followers.map(({ name }) => name).toSorted());
+});
+
+test("writes one after the other take one round of messages each: the next one tells of the commit", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  await cluster.time.run(2000);
+  const sent = cluster.hub.sent.length;
+  const began = cluster.time.now;
+  for (let i = 0; i < 20; i++) assert.equal((await cluster.put(leader, `k${i}`)).kind, "put");
+  const heartbeats = 2 * Math.ceil((cluster.time.now - began) / HEARTBEAT_MS);
+  const rounds = cluster.hub.sent.slice(sent).filter(({ from }) => from === leader.name);
+  assert.ok(rounds.length <= 2 * 20 + heartbeats, `${rounds.length} payloads for 20 writes`);
+  await cluster.time.run(10);
+  for (const follower of cluster.followers) assert.equal(cluster.version(follower, "k19"), 1);
+});
+
+test("a follower's client waits for no later write to tell of the commit of its own", async (context) => {
+  const cluster = startCluster(context);
+  await cluster.prepare();
+  await cluster.time.run(2000);
+  const [follower] = cluster.followers;
+  assert.ok(follower !== undefined);
+  const began = cluster.time.now;
+  assert.equal((await cluster.put(follower, "k")).kind, "put");
+  // To the leader, to the others, back, and the commit.
+  assert.equal(cluster.time.now - began, 4 * cluster.hub.latencyMs);
+});
+
+test("a follower acknowledges what it has saved before it applies what is committed", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  await cluster.put(leader, "a");
+  const [follower] = cluster.followers;
+  assert.ok(follower !== undefined);
+  const versions: number[] = [];
+  cluster.hub.onLeft = (name) => {
+    if (name === follower.name) versions.push(cluster.version(follower, "a"));
+  };
+  // The news of the first one's commit goes with it.
+  await cluster.put(leader, "b");
+  assert.deepEqual(versions, [0]);
+  assert.equal(cluster.version(follower, "a"), 1);
 });
 
 test("a leader that stops between sending and saving acknowledges nothing", async (context) => {
