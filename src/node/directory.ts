@@ -13,7 +13,7 @@ export interface KnownMember {
  */
 export class Directory {
   readonly #self: MemberId;
-  /** What was told of members that the table here may not know yet. */
+  /** What was told of members that the table here may not know yet, the latest last. */
   readonly #seeds = new Map<MemberId, string>();
   readonly #state: Pick<StateReader, "members" | "isRemovedMember">;
   #byId = new Map<MemberId, string>();
@@ -40,15 +40,21 @@ export class Directory {
    * may have joined after all that is applied here, and is to be listened to all the same.
    */
   learn(members: readonly MemberInfo[]): boolean {
-    for (const member of members) this.#seeds.set(member.id, transportName(member));
+    for (const member of members) {
+      this.#seeds.delete(member.id);
+      this.#seeds.set(member.id, transportName(member));
+    }
     return this.refresh();
   }
 
   /** Reads the table anew. True if a name came, went or moved. */
   refresh(): boolean {
     const before = this.#byId;
-    const byId = new Map(this.#seeds);
-    for (const member of this.#state.members()) byId.set(member.id, transportName(member));
+    const table = this.#state.members();
+    const byId = new Map(table.map((member) => [member.id, transportName(member)]));
+    // Those that the table neither has nor has had joined after all that is applied here. So a name
+    // that is theirs too has passed to them: who had it has been removed.
+    for (const [id, name] of this.#seeds) if (!byId.has(id)) byId.set(id, name);
     for (const [id, name] of [...before, ...byId]) {
       if (!this.#state.isRemovedMember(id)) continue;
       byId.delete(id);

@@ -19,6 +19,7 @@ import { type Parts, createParts } from "./member-parts.ts";
 import type { FleetMember, Node, NodeStatus, RecordListener } from "./node-port.ts";
 import type { NodeOptions } from "./options.ts";
 import type { Channel } from "./ports.ts";
+import { Removal } from "./removal.ts";
 import { NODE_RULES, type NodeRules } from "./rules.ts";
 
 /**
@@ -33,6 +34,7 @@ export class MemberNode implements Node {
   readonly #options: NodeOptions;
   readonly #rules: NodeRules;
   readonly #parts: Parts;
+  readonly #removal: Removal;
   #cancelTick: Cancel = () => undefined;
   /** The term in which this member, as leader, has applied an entry: it knows all commits then. */
   #readableTerm = 0;
@@ -40,8 +42,6 @@ export class MemberNode implements Node {
   #flushing = false;
   #blocked: CofferError | undefined;
   #isStopped = false;
-  #isRemoved = false;
-  #isEnding = false;
 
   /** `rules`: for tests that break one. */
   constructor(options: NodeOptions, rules: NodeRules = NODE_RULES) {
@@ -50,6 +50,11 @@ export class MemberNode implements Node {
     this.memberId = options.memberId;
     this.clusterId = options.clusterId;
     this.state = options.machine.reader;
+    this.#removal = new Removal({
+      ...options,
+      state: this.state,
+      onServesNoMore: (error) => this.#failAll(error),
+    });
     this.#parts = createParts(
       options,
       {
@@ -57,7 +62,7 @@ export class MemberNode implements Node {
         flush: () => this.#flush(),
         isReadable: () => this.#isReadable(),
         isStopped: () => this.#isStopped,
-        isEnding: () => this.#isEnding,
+        isEnding: () => this.#removal.isEnding,
         refusalOfLeader: () => this.#refusalOfLeader(),
         propose: (proposal) => this.propose(proposal),
         readIndex: () => this.readIndex(),
@@ -82,7 +87,7 @@ export class MemberNode implements Node {
         onSnapshotArrived: (from, term, meta) => this.#onSnapshotArrived(from, term, meta),
         onSnapshotSent: (to, delivered) => this.#onSnapshotSent(to, delivered),
         onDirectoryChanged: () => this.#onDirectoryChanged(),
-        onRemoved: (by) => this.#onRemoved(by),
+        onRemoved: (by) => this.#removal.heard(by),
       },
       rules,
     );
@@ -93,7 +98,7 @@ export class MemberNode implements Node {
     this.#options.onMembers(this.#parts.directory.others());
     if (this.#isSoleVoter()) this.#parts.raft.campaign();
     this.#flush();
-    this.#lookForRemoval();
+    this.#removal.look();
     const { scheduler, times } = this.#options;
     this.#cancelTick = scheduler.every(times.heartbeatMs, () => this.#tick());
   }
@@ -123,9 +128,9 @@ export class MemberNode implements Node {
     const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);
     if (this.#isSoleVoter()) {
-      // A leader without peers needs to ask nobody, and applies in the turn in which it commits. Even
-      // while a full disk holds work up: what has been acknowledged is applied by then.
-      if (this.#isReadable() && !this.#parts.applier.isBehind) return undefined;
+      // A leader without peers needs to ask nobody, and applies in the turn in which it commits.
+      if (this.#isReadable() && (this.#hasAppliedAll() || this.#holdsUpNothingSeen()))
+        return undefined;
       if (this.#blocked !== undefined) return Promise.reject(this.#blocked);
     }
     const done = this.#parts.reads.add(this.#requestTimes());
@@ -220,7 +225,7 @@ export class MemberNode implements Node {
       peers,
       voters,
       learners,
-      removed: this.#isRemoved,
+      removed: this.#removal.refusal !== undefined,
       blocked: this.#blocked?.code,
     };
   }
@@ -249,6 +254,20 @@ export class MemberNode implements Node {
     return this.#parts.raft.role === "leader";
   }
 
+  #hasAppliedAll(): boolean {
+    return this.#options.machine.appliedIndex >= this.#parts.raft.commit;
+  }
+
+  /**
+   * Whether what a full disk keeps from being applied here has been answered by nobody: there is no other
+   * member, nor one whose removal is part of it, which would have applied it.
+   */
+  #holdsUpNothingSeen(): boolean {
+    const { voters, learners } = this.#parts.entryApplier.confState;
+    const isAlone = voters.length + learners.length === 1 && this.state.members().length <= 1;
+    return isAlone && !this.#parts.applier.isBehind;
+  }
+
   /** Whether this member leads and has applied all that leaders before it have committed. */
   #isReadable(): boolean {
     return this.#isLeader() && this.#rules.mayStamp(this.#readableTerm, this.#parts.raft.term);
@@ -261,8 +280,7 @@ export class MemberNode implements Node {
 
   /** Why this member serves nothing. */
   #refusal(): CofferError | undefined {
-    if (this.#isRemoved) return new CofferError("stopped", REMOVED);
-    return this.#isStopped ? new CofferError("stopped") : undefined;
+    return this.#removal.refusal ?? (this.#isStopped ? new CofferError("stopped") : undefined);
   }
 
   /** Why this member, as leader, takes no batch of another. */
@@ -317,7 +335,7 @@ export class MemberNode implements Node {
     }
     if (this.#isLeader() && this.#blocked !== undefined) this.#handOver();
     this.#parts.fleet.tick();
-    if (this.#isRemoved && !this.#isEnding) this.#parts.fleet.poke();
+    if (this.#removal.refusal !== undefined && !this.#removal.isEnding) this.#parts.fleet.poke();
     this.#scheduleFlush();
     this.#parts.history.tick();
     void this.#parts.logCompaction.tick();
@@ -365,7 +383,7 @@ export class MemberNode implements Node {
 
   #onMembersChanged(): void {
     if (this.#parts.directory.refresh()) this.#onDirectoryChanged();
-    this.#lookForRemoval();
+    this.#removal.look();
   }
 
   #onDirectoryChanged(): void {
@@ -466,35 +484,8 @@ export class MemberNode implements Node {
     this.#answerReads();
   }
 
-  /** What the log says of this member's own end. */
-  #lookForRemoval(): void {
-    if (this.state.isRemovedMember(this.memberId)) this.#serveNoMore();
-  }
-
-  #serveNoMore(): void {
-    if (this.#isRemoved) return;
-    this.#isRemoved = true;
-    this.#options.logger.error("This member was removed from the cluster: it serves nothing more");
-    this.#failAll(new CofferError("stopped", REMOVED));
-  }
-
-  /**
-   * Another member has applied the removal. Only then this one may end: it may have been the only one
-   * to know that the removal is committed, and the others could not elect a leader without it.
-   */
-  #onRemoved(by: string): void {
-    this.#serveNoMore();
-    if (this.#isEnding) return;
-    this.#isEnding = true;
-    const { scheduler, times, onRemoved } = this.#options;
-    // Those who asked for it are still answered.
-    scheduler.after(times.heartbeatMs, () => onRemoved(`${REMOVED}, as "${by}" says`));
-  }
-
   #failAll(error: CofferError): void {
     this.#parts.queue.failAll(error);
     this.#parts.reads.failAll(error);
   }
 }
-
-const REMOVED = "this member was removed from the cluster";

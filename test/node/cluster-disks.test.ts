@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ACTOR } from "../fsm/fixtures.ts";
 import {
   ELECTION_MS,
   HEARTBEAT_MS,
@@ -94,4 +95,23 @@ test("a leader whose state takes no more goes on, and answers what it held up", 
   assert.equal(held.ending, "put");
   assert.equal((await cluster.put(other, "b")).kind, "put");
   assert.equal(cluster.version(full, "a"), 1);
+});
+
+test("a leader that is alone by a change which its full disk holds up serves no stale read", async (context) => {
+  const cluster = startCluster(context, { members: 2 });
+  const leader = await cluster.prepare();
+  const [other] = cluster.followers;
+  assert.ok(other !== undefined);
+  leader.disk.applyFails = noSpace();
+  const removal = ending(leader.node.changeMembers({ kind: "remove", id: other.id }, ACTOR));
+  const write = cluster.later(leader, "a");
+  // One answers who has applied it: for the one that is removed it is true already.
+  assert.ok(await cluster.time.until(() => cluster.version(other, "a") === 1));
+  assert.equal(cluster.version(leader, "a"), 0);
+  assert.equal(await cluster.time.finish(ending(leader.node.readIndex())), "no-space");
+  leader.disk.applyFails = undefined;
+  assert.ok(await cluster.time.until(() => write.ending === "put"));
+  assert.equal(await removal, "done");
+  assert.equal(await ending(leader.node.readIndex()), "at once");
+  assert.equal(cluster.version(leader, "a"), 1);
 });
