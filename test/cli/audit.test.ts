@@ -347,6 +347,10 @@ describe("audit verify tells at a glance up to where it is proven", () => {
     const sources = [{ place: "t", source: "the export itself", keys: ["k1"], isTrusted: false }];
     const { stdout } = await verified({ ...verdictOf(trail()), sources });
     assert.match(stdout, /signed by k1; who can write there could have signed anew: give --key-id/);
+    // To a script that asks for proof they are none.
+    const required = await verified({ ...verdictOf(trail()), sources }, REQUIRE);
+    assert.equal(required.code, 3);
+    assert.match(required.stderr, /^These checkpoints were found with the records, .*--key-id ID/);
   });
 
   test("JSON has the same facts", async () => {

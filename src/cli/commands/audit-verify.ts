@@ -27,7 +27,7 @@ const options = {
   requireCheckpoint: {
     name: "require-checkpoint",
     parser: onOff,
-    help: "exit 3 unless checkpoints cover every record",
+    help: "exit 3 unless checkpoints of a known key cover every record",
   },
   allowUnsigned: {
     name: "allow-unsigned",
@@ -79,8 +79,9 @@ export const auditVerify: Command = {
       values.format === "json" ? jsonText(jsonOf(verdict)) : linesOf(verdict).map(safe).join("\n");
     await write(io, `${shown}\n`);
     if (!verdict.ok) return exitCode.failed;
-    if (!requireCheckpoint || isCovered(verdict, allowUnsigned)) return exitCode.ok;
-    io.stderr.write("Not all of these records are covered by a checkpoint: --require-checkpoint\n");
+    const lack = requireCheckpoint ? lackOf(verdict, allowUnsigned) : undefined;
+    if (lack === undefined) return exitCode.ok;
+    io.stderr.write(`${lack}: --require-checkpoint\n`);
     return exitCode.notFound;
   },
 };
@@ -97,6 +98,18 @@ function leastOf({ chains }: AuditVerdict): Extent {
   const extents = new Set(chains.map(extentOf));
   if (extents.has("none") || extents.size === 0) return "none";
   return extents.has("part") ? "part" : "all";
+}
+
+/** Why it is no proof to somebody who trusts neither the log nor what lies beside it. */
+function lackOf(verdict: AuditVerdict, allowedMs: number | undefined): string | undefined {
+  if (!isCovered(verdict, allowedMs)) {
+    return "Not all of these records are covered by a checkpoint";
+  }
+  if (verdict.sources.every(({ isTrusted }) => isTrusted)) return undefined;
+  return (
+    "These checkpoints were found with the records, and so may their key have been: " +
+    "give --key-id ID, or --checkpoints FILE that was kept elsewhere"
+  );
 }
 
 /** Whether checkpoints cover each trail, but for records of the last `allowedMs`. */
