@@ -15,7 +15,10 @@ import { median, newTenant, operatorOf, runJob, tokenFor } from "./tenant-load.t
 const QUOTA = 50;
 const FLOOD = 100 * QUOTA;
 const QUIET_PER_SECOND = 200;
-const SECONDS = 20;
+/** A window; short, so that windows to be compared are close together: hosts change by the minute. */
+const SECONDS = 8;
+/** Pairs of windows for each round that is asked for. */
+const PAIRS = 3;
 /** What a window's processes are given to be compiled. */
 const SETTLE_SECONDS = 2;
 const UNKNOWN = 1_000_000;
@@ -78,9 +81,12 @@ async function compare(
   const calm: Window[] = [];
   const flooded: Window[] = [];
   const floods: LoadResult[] = [];
+  const cpuAlone: number[] = [];
   const cpu: number[] = [];
-  for (let round = 0; round < rounds; round++) {
+  for (let pair = 0; pair < rounds * PAIRS; pair++) {
+    const started = cpuSeconds(peer.pid);
     calm.push(await quietWindow(quiet));
+    cpuAlone.push((cpuSeconds(peer.pid) - started) / (SETTLE_SECONDS + SECONDS));
     const job = { ...BASE, workload: "put" as const, target: noisy, connections: 1, streams: 1 };
     // It begins earlier and ends later: its handshakes are no part of it.
     const secondsMax = SECONDS + 4 * SETTLE_SECONDS;
@@ -88,17 +94,18 @@ async function compare(
     await delay(SETTLE_SECONDS * 1000);
     const before = cpuSeconds(peer.pid);
     flooded.push(await quietWindow(quiet));
-    cpu.push((cpuSeconds(peer.pid) - before) / SECONDS);
+    cpu.push((cpuSeconds(peer.pid) - before) / (SETTLE_SECONDS + SECONDS));
     floods.push(await flooding);
   }
   const at = (windows: readonly Window[], of: keyof Window): number =>
     median(windows.map((window) => window[of]));
-  process.stdout.write(`\nflood of ${flood.name} on a quota of ${QUOTA}/s, ${rounds} rounds\n`);
+  const percent = (shares: readonly number[]): string => (median(shares) * 100).toFixed(0);
+  process.stdout.write(`\nflood of ${flood.name} on a quota of ${QUOTA}/s, ${calm.length} pairs\n`);
   for (const of of ["put", "get"] as const) {
-    const [alone, with_] = [at(calm, of), at(flooded, of)];
+    const ratios = flooded.map((window, i) => window[of] / (calm[i] as Window)[of]);
     process.stdout.write(
-      `  p99 of a quiet ${of}: ${alone.toFixed(2)} ms alone, ${with_.toFixed(2)} ms beside it: ` +
-        `ratio ${(with_ / alone).toFixed(2)}\n`,
+      `  p99 of a quiet ${of}: ${at(calm, of).toFixed(2)} ms alone, ${at(flooded, of).toFixed(2)} ms ` +
+        `beside it: ratio ${median(ratios).toFixed(2)} (pairs ${ratios.map((ratio) => ratio.toFixed(2)).join(" ")})\n`,
     );
   }
   const answered = median(floods.map(({ perSecond }) => perSecond));
@@ -107,7 +114,7 @@ async function compare(
   );
   process.stdout.write(
     `  of the flood ${answered.toFixed(0)}/s were answered, ${admitted.toFixed(0)}/s served; ` +
-      `the member used ${(median(cpu) * 100).toFixed(0)} % of a processor\n`,
+      `the member used ${percent(cpu)} % of a processor, ${percent(cpuAlone)} % alone\n`,
   );
 }
 

@@ -11,7 +11,7 @@ import { simulate } from "./run.ts";
 
 const SEEDS = 500;
 /** Seeds within which a member that breaks a rule must be noticed. */
-const MUTANT_SEEDS_MAX = 200;
+const MUTANT_SEEDS_MAX = 1000;
 test("members that crash, lag, lose messages, disks and one another keep every promise", async () => {
   const coverage = new Coverage();
   for (let seed = 1; seed <= SEEDS; seed++) {
