@@ -19,7 +19,7 @@ interface Held {
 }
 
 /**
- * Holds back appends without entries, whose only news is a commit, so that the next entries bring it:
+ * Holds back appends without entries, whose news is mostly a commit, so that the next entries bring it:
  * sent at once, each write of a client that waits for the one before it costs the cluster a second
  * round of messages, in the way of the next. Raft takes them as late ones of the network.
  *
@@ -49,6 +49,10 @@ export class CommitNews {
   /** The member's clients wait for what it applies. */
   hurry(member: MemberId): void {
     this.#hurriedUntil.set(member, this.#deps.clock.now() + HURRIED_MS);
+    const held = this.#held.get(member);
+    if (held === undefined) return;
+    this.#held.delete(member);
+    this.#deps.send([held.message]);
   }
 
   /** Sends all that is held back. */

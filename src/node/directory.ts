@@ -7,14 +7,17 @@ export interface KnownMember {
 }
 
 /**
- * Which member has which name: the replicated table, and until it tells of a member what the cluster
- * was first made of. Ids are never used again, names may be: a new member under the name of a removed
- * one takes it over.
+ * Which member has which name: the replicated table; until it tells of a name, what the cluster was first
+ * made of; and before either, while no leader is known by the table, whom others tell of that joined
+ * after all that is applied here. Ids are never used again, names may be: a new member under the name of
+ * a removed one takes it over.
  */
 export class Directory {
   readonly #self: MemberId;
-  /** What was told of members that the table here may not know yet, the latest last. */
-  readonly #seeds = new Map<MemberId, string>();
+  /** What the cluster was first made of. */
+  readonly #first: readonly KnownMember[];
+  /** Whom others told of, the latest last. */
+  readonly #told = new Map<MemberId, string>();
   readonly #state: Pick<StateReader, "members" | "isRemovedMember">;
   #byId = new Map<MemberId, string>();
   #byName = new Map<string, MemberId>();
@@ -26,11 +29,11 @@ export class Directory {
 
   constructor(
     self: MemberId,
-    seeds: readonly KnownMember[],
+    first: readonly KnownMember[],
     state: Pick<StateReader, "members" | "isRemovedMember">,
   ) {
     this.#self = self;
-    for (const { id, name } of seeds) this.#seeds.set(id, name);
+    this.#first = first;
     this.#state = state;
     this.refresh();
   }
@@ -41,20 +44,24 @@ export class Directory {
    */
   learn(members: readonly MemberInfo[]): boolean {
     for (const member of members) {
-      this.#seeds.delete(member.id);
-      this.#seeds.set(member.id, transportName(member));
+      this.#told.delete(member.id);
+      this.#told.set(member.id, transportName(member));
     }
+    return this.refresh();
+  }
+
+  /** Forgets what others told if `leader` is in the table here, for then that comes by the log. True as `refresh`. */
+  follow(leader: MemberId): boolean {
+    if (this.#told.size === 0 || !this.#state.members().some(({ id }) => id === leader))
+      return false;
+    this.#told.clear();
     return this.refresh();
   }
 
   /** Reads the table anew. True if a name came, went or moved. */
   refresh(): boolean {
     const before = this.#byId;
-    const table = this.#state.members();
-    const byId = new Map(table.map((member) => [member.id, transportName(member)]));
-    // Those that the table neither has nor has had joined after all that is applied here. So a name
-    // that is theirs too has passed to them: who had it has been removed.
-    for (const [id, name] of this.#seeds) if (!byId.has(id)) byId.set(id, name);
+    const byId = this.#named();
     for (const [id, name] of [...before, ...byId]) {
       if (!this.#state.isRemovedMember(id)) continue;
       byId.delete(id);
@@ -66,6 +73,27 @@ export class Directory {
     this.#byId = byId;
     this.#byName = byName;
     return !sameNames(before, byId);
+  }
+
+  /** By id, those last to whom a name belongs that more than one has. */
+  #named(): Map<MemberId, string> {
+    const table = this.#state.members();
+    const isKnown = new Set(table.map(({ id }) => id));
+    const all = this.#first
+      .filter(({ id }) => !isKnown.has(id))
+      .map(({ id, name }) => [id, name] as const);
+    const byId = new Map(all);
+    for (const member of table) byId.set(member.id, transportName(member));
+    const own = byId.get(this.#self);
+    // Those told of that the table neither has nor has had joined after all that is applied here. So a
+    // name that is theirs too has passed to them: who had it has been removed. That this one has been
+    // must be told by another word.
+    for (const [id, name] of this.#told) {
+      if (isKnown.has(id) || (name === own && id !== this.#self)) continue;
+      byId.delete(id);
+      byId.set(id, name);
+    }
+    return byId;
   }
 
   nameOf(id: MemberId): string | undefined {

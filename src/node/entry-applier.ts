@@ -29,6 +29,7 @@ export interface Prepared {
 export class EntryApplier {
   readonly #deps: EntryApplierDeps;
   #confState: ConfState;
+  #sharedUpTo = 0;
 
   constructor(deps: EntryApplierDeps, confState: ConfState) {
     this.#deps = deps;
@@ -38,6 +39,11 @@ export class EntryApplier {
   /** The configuration in force. */
   get confState(): ConfState {
     return this.#confState;
+  }
+
+  /** The newest entry that members of an earlier configuration may have. */
+  get sharedUpTo(): number {
+    return this.#sharedUpTo;
   }
 
   /** Puts changes of members into force, and reads what is to be applied. */
@@ -90,6 +96,7 @@ export class EntryApplier {
   #changeConf(entry: Entry): ConfOutcome {
     const before = this.#confState;
     this.#confState = this.#deps.raft.applyConfChange(entry);
+    this.#sharedUpTo = this.#deps.raft.status().lastIndex;
     return {
       confState: encodeConfState(this.#confState),
       holds: !equalConfStates(before, this.#confState),

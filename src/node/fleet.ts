@@ -89,11 +89,12 @@ export class Fleet {
    * applied here may lead, and it is not listened to before its name is known.
    */
   tick(): void {
-    const { raft, clock, electionMs, leadership } = this.#deps;
+    const { raft, clock, electionMs, leadership, directory, onDirectoryChanged } = this.#deps;
     const now = clock.now();
     // A learner believes in its last leader for ever, so that one must be heard of too.
     if (raft.leader !== NO_MEMBER && leadership.isConnected(raft.leader)) {
       this.#ledAt = now;
+      if (directory.follow(raft.leader)) onDirectoryChanged();
     } else if (now - this.#ledAt >= 2 * electionMs) {
       this.#ledAt = now;
       this.#learn();

@@ -25,7 +25,7 @@ import { NODE_RULES, type NodeRules } from "./rules.ts";
 /**
  * The one effectful loop of a member. All that arrives in one turn of the event loop is taken in and
  * flushed together at its end: one entry, one fsynced save, one apply transaction (group commit), one
- * payload for each other member. Nothing waits for a timer.
+ * payload for each other member. Nothing that a client waits for waits for a timer.
  */
 export class MemberNode implements Node {
   readonly memberId: MemberId;
@@ -260,12 +260,13 @@ export class MemberNode implements Node {
 
   /**
    * Whether what a full disk keeps from being applied here has been answered by nobody: there is no other
-   * member, nor one whose removal is part of it, which would have applied it.
+   * member, and none before its removal had any of it, which it would have applied.
    */
   #holdsUpNothingSeen(): boolean {
-    const { voters, learners } = this.#parts.entryApplier.confState;
-    const isAlone = voters.length + learners.length === 1 && this.state.members().length <= 1;
-    return isAlone && !this.#parts.applier.isBehind;
+    const { confState, sharedUpTo } = this.#parts.entryApplier;
+    const isAlone = confState.voters.length + confState.learners.length === 1;
+    const isOwn = this.#options.machine.appliedIndex >= sharedUpTo;
+    return isAlone && isOwn && !this.#parts.applier.isBehind;
   }
 
   /** Whether this member leads and has applied all that leaders before it have committed. */
@@ -454,7 +455,8 @@ export class MemberNode implements Node {
   #onSnapshotArrived(from: string, term: number, snapshot: SnapshotMeta): void {
     const sender = this.#parts.directory.idOf(from);
     if (sender === undefined || this.#isStopped) return;
-    this.#parts.raft.step({ kind: "snapshot", from: sender, to: this.memberId, term, snapshot });
+    const message = { kind: "snapshot", from: sender, to: this.memberId, term, snapshot } as const;
+    this.#parts.loop.whenDone(() => this.#parts.raft.step(message));
     this.#scheduleFlush();
   }
 

@@ -11,7 +11,7 @@ const HELD_MAX = 10_000;
 export interface ReadyLoopDeps {
   readonly raft: Raft;
   readonly log: LogStore;
-  readonly applier: EntryApplier;
+  readonly applier: Pick<EntryApplier, "prepare" | "apply">;
   readonly clock: Clock;
   send(messages: readonly Message[]): void;
   /** A change of members is committed, and about to be in force. */
@@ -38,8 +38,6 @@ interface Held {
   isInstalled: boolean;
   isSaved: boolean;
   prepared: Prepared | undefined;
-  /** A snapshot behind it in the queue holds all that it would apply. */
-  isSuperseded: boolean;
 }
 
 /**
@@ -53,6 +51,7 @@ export class ReadyLoop {
   #held: Held[] = [];
   #isStuck = false;
   #mayRetry = false;
+  #whenDone: (() => void) | undefined;
 
   constructor(deps: ReadyLoopDeps) {
     this.#deps = deps;
@@ -69,6 +68,14 @@ export class ReadyLoop {
   }
 
   /**
+   * Has `drain` do `work`, in the place of any that waits, when all that was handed out is done: what is
+   * to take the place of the state must not come between an entry and its effects.
+   */
+  whenDone(work: () => void): void {
+    this.#whenDone = work;
+  }
+
+  /**
    * All that there is to do, but that messages leave before what holds the thread: appends before
    * their entries are saved here, as what others save meanwhile costs no time of its own (Raft thesis
    * §10.2.1), and answers to a leader before what is committed is applied.
@@ -78,16 +85,22 @@ export class ReadyLoop {
     for (;;) {
       if (!this.#work()) return onSending();
       if (this.#held.length >= HELD_MAX) return;
+      if (this.#held.length === 0) this.#takeOver();
       const ready = raft.ready();
       if (ready === undefined) return;
       this.#begin(ready);
       if (!needsDisk(ready)) continue;
-      if (ready.snapshot !== undefined) for (const held of this.#held) held.isSuperseded = true;
       this.#held.push(heldOf(ready));
       if (ready.entries.length === 0 || ready.messages.length === 0) continue;
       onSending();
       return;
     }
+  }
+
+  #takeOver(): void {
+    const work = this.#whenDone;
+    this.#whenDone = undefined;
+    work?.();
   }
 
   #begin(ready: Ready): void {
@@ -137,10 +150,10 @@ export class ReadyLoop {
       held.isSaved = true;
       if (ready.messagesAfterSave.length > 0) {
         send(ready.messagesAfterSave);
-        if (isToBeApplied(held)) return false;
+        if (ready.committedEntries.length > 0) return false;
       }
     }
-    if (!isToBeApplied(held)) return true;
+    if (ready.committedEntries.length === 0) return true;
     held.prepared ??= applier.prepare(ready.committedEntries);
     const began = clock.now();
     const applied = applier.apply(held.prepared);
@@ -149,12 +162,8 @@ export class ReadyLoop {
   }
 }
 
-function isToBeApplied({ ready, isSuperseded }: Held): boolean {
-  return ready.committedEntries.length > 0 && !isSuperseded;
-}
-
 function heldOf(ready: Ready): Held {
-  return { ready, isInstalled: false, isSaved: false, prepared: undefined, isSuperseded: false };
+  return { ready, isInstalled: false, isSaved: false, prepared: undefined };
 }
 
 function isConfChange({ kind }: Entry): boolean {

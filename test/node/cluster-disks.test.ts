@@ -115,3 +115,37 @@ test("a leader that is alone by a change which its full disk holds up serves no 
   assert.equal(await ending(leader.node.readIndex()), "at once");
   assert.equal(cluster.version(leader, "a"), 1);
 });
+
+test("nor one that has applied that change, and is held up by what the removed one had of it", async (context) => {
+  const cluster = startCluster(context, { members: 2 });
+  const leader = await cluster.prepare();
+  const [other] = cluster.followers;
+  assert.ok(other !== undefined);
+  await cluster.time.run(2000);
+  const isInForce = (): boolean => leader.node.state.isRemovedMember(other.id);
+  let room: "none" | "for the change" | "enough" = "none";
+  Object.defineProperty(leader.disk, "applyFails", {
+    get: () =>
+      room === "enough" || (room === "for the change" && !isInForce()) ? undefined : noSpace(),
+  });
+  // Three entries are on their way before the first is applied.
+  const first = cluster.later(leader, "a");
+  await cluster.time.run(1);
+  const removal = ending(leader.node.changeMembers({ kind: "remove", id: other.id }, ACTOR));
+  const write = cluster.later(other, "b");
+  await cluster.time.run(4);
+  // The other hears of both commits at once: it answers the write before it knows its own end.
+  cluster.pause(other);
+  await cluster.time.run(4);
+  cluster.resume(other);
+  room = "for the change";
+  await cluster.time.run(HEARTBEAT_MS + 50);
+  assert.equal(write.ending, "put");
+  assert.ok(isInForce());
+  assert.equal(cluster.version(leader, "b"), 0);
+  assert.equal(await cluster.time.finish(ending(leader.node.readIndex())), "no-space");
+  room = "enough";
+  assert.ok(await cluster.time.until(() => first.ending === "put"));
+  assert.equal(await cluster.time.finish(removal), "done");
+  assert.equal(cluster.version(leader, "b"), 1);
+});

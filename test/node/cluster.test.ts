@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ACTOR } from "../fsm/fixtures.ts";
 import { ELECTION_MS, HEARTBEAT_MS, ending, startCluster } from "./fake-cluster.ts";
 
 test("three members elect one leader, and all know it", async (context) => {
@@ -97,6 +98,42 @@ test("a follower acknowledges what it has saved before it applies what is commit
   await cluster.put(leader, "b");
   assert.deepEqual(versions, [0]);
   assert.equal(cluster.version(follower, "a"), 1);
+});
+
+test("a follower's read waits for no later write to tell of the commit of the one before it", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  await cluster.time.run(2000);
+  const [follower] = cluster.followers;
+  assert.ok(follower !== undefined);
+  assert.equal(await cluster.time.finish(ending(follower.node.readIndex())), "done");
+  assert.equal((await cluster.put(leader, "k")).kind, "put");
+  // What it hears of at once, it knows of a message later.
+  await cluster.time.run(cluster.hub.latencyMs);
+  assert.equal(cluster.version(follower, "k"), 1);
+});
+
+test("a member that is removed hears of it before the change is in force", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  await cluster.time.run(2000);
+  const [follower] = cluster.followers;
+  assert.ok(follower !== undefined);
+  const began = cluster.time.now;
+  const done = ending(leader.node.changeMembers({ kind: "remove", id: follower.id }, ACTOR));
+  assert.ok(await cluster.time.until(() => follower.node.status().removed));
+  assert.equal(cluster.time.now - began, 3 * cluster.hub.latencyMs);
+  assert.equal(await cluster.time.finish(done), "done");
+});
+
+test("a leader that stops tells of the commit that was to go with the next entries", async (context) => {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  await cluster.time.run(2000);
+  assert.equal((await cluster.put(leader, "k")).kind, "put");
+  const sent = cluster.hub.sent.length;
+  leader.node.stop();
+  assert.equal(cluster.hub.sent.length - sent, cluster.followers.length);
 });
 
 test("a leader that stops between sending and saving acknowledges nothing", async (context) => {
