@@ -51,7 +51,7 @@ export class Directory {
   }
 
   /** Forgets what others told if `leader` is in the table here, for then that comes by the log. True as `refresh`. */
-  follow(leader: MemberId): boolean {
+  forgetTold(leader: MemberId): boolean {
     if (this.#told.size === 0 || !this.#state.members().some(({ id }) => id === leader))
       return false;
     this.#told.clear();
@@ -79,10 +79,8 @@ export class Directory {
   #named(): Map<MemberId, string> {
     const table = this.#state.members();
     const isKnown = new Set(table.map(({ id }) => id));
-    const all = this.#first
-      .filter(({ id }) => !isKnown.has(id))
-      .map(({ id, name }) => [id, name] as const);
-    const byId = new Map(all);
+    const byId = new Map<MemberId, string>();
+    for (const { id, name } of this.#first) if (!isKnown.has(id)) byId.set(id, name);
     for (const member of table) byId.set(member.id, transportName(member));
     const own = byId.get(this.#self);
     // Those told of that the table neither has nor has had joined after all that is applied here. So a

@@ -94,7 +94,7 @@ export class Fleet {
     // A learner believes in its last leader for ever, so that one must be heard of too.
     if (raft.leader !== NO_MEMBER && leadership.isConnected(raft.leader)) {
       this.#ledAt = now;
-      if (directory.follow(raft.leader)) onDirectoryChanged();
+      if (directory.forgetTold(raft.leader)) onDirectoryChanged();
     } else if (now - this.#ledAt >= 2 * electionMs) {
       this.#ledAt = now;
       this.#learn();

@@ -225,7 +225,7 @@ export class MemberNode implements Node {
       peers,
       voters,
       learners,
-      removed: this.#removal.refusal !== undefined,
+      removed: this.#removal.isKnown,
       blocked: this.#blocked?.code,
     };
   }
@@ -259,12 +259,12 @@ export class MemberNode implements Node {
   }
 
   /**
-   * Whether what a full disk keeps from being applied here has been answered by nobody: there is no other
-   * member, and none before its removal had any of it, which it would have applied.
+   * Of the only voter: whether what a full disk keeps from being applied here has been answered by nobody.
+   * There is no learner, and no member before its removal had any of it, which it would have applied.
    */
   #holdsUpNothingSeen(): boolean {
     const { confState, sharedUpTo } = this.#parts.entryApplier;
-    const isAlone = confState.voters.length + confState.learners.length === 1;
+    const isAlone = confState.learners.length === 0;
     const isOwn = this.#options.machine.appliedIndex >= sharedUpTo;
     return isAlone && isOwn && !this.#parts.applier.isBehind;
   }
@@ -336,7 +336,7 @@ export class MemberNode implements Node {
     }
     if (this.#isLeader() && this.#blocked !== undefined) this.#handOver();
     this.#parts.fleet.tick();
-    if (this.#removal.refusal !== undefined && !this.#removal.isEnding) this.#parts.fleet.poke();
+    if (this.#removal.isKnown && !this.#removal.isEnding) this.#parts.fleet.poke();
     this.#scheduleFlush();
     this.#parts.history.tick();
     void this.#parts.logCompaction.tick();

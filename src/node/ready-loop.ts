@@ -85,7 +85,7 @@ export class ReadyLoop {
     for (;;) {
       if (!this.#work()) return onSending();
       if (this.#held.length >= HELD_MAX) return;
-      if (this.#held.length === 0) this.#takeOver();
+      if (this.#held.length === 0) this.#runWhenDone();
       const ready = raft.ready();
       if (ready === undefined) return;
       this.#begin(ready);
@@ -97,7 +97,7 @@ export class ReadyLoop {
     }
   }
 
-  #takeOver(): void {
+  #runWhenDone(): void {
     const work = this.#whenDone;
     this.#whenDone = undefined;
     work?.();

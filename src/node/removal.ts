@@ -23,6 +23,11 @@ export class Removal {
     this.#deps = deps;
   }
 
+  /** Whether this member was removed, to its own knowledge. */
+  get isKnown(): boolean {
+    return this.#isKnown;
+  }
+
   /** Why nothing is served any more. */
   get refusal(): CofferError | undefined {
     return this.#isKnown ? new CofferError("stopped", REMOVED) : undefined;

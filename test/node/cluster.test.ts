@@ -1,7 +1,28 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { ACTOR } from "../fsm/fixtures.ts";
-import { ELECTION_MS, HEARTBEAT_MS, ending, startCluster } from "./fake-cluster.ts";
+import {
+  type FakeCluster,
+  type FakeMember,
+  ELECTION_MS,
+  HEARTBEAT_MS,
+  ending,
+  startCluster,
+} from "./fake-cluster.ts";
+
+/** Three members of which nobody has asked anything for longer than the leader remembers it. */
+async function startCalm(context: TestContext): Promise<{
+  readonly cluster: FakeCluster;
+  readonly leader: FakeMember;
+  readonly follower: FakeMember;
+}> {
+  const cluster = startCluster(context);
+  const leader = await cluster.prepare();
+  await cluster.time.run(2000);
+  const [follower] = cluster.followers;
+  assert.ok(follower !== undefined);
+  return { cluster, leader, follower };
+}
 
 test("three members elect one leader, and all know it", async (context) => {
   const cluster = startCluster(context);
@@ -59,9 +80,7 @@ test("the leader sends its entries off before it saves them itself", async (cont
 });
 
 test("writes one after the other take one round of messages each: the next one tells of the commit", async (context) => {
-  const cluster = startCluster(context);
-  const leader = await cluster.prepare();
-  await cluster.time.run(2000);
+  const { cluster, leader } = await startCalm(context);
   const sent = cluster.hub.sent.length;
   const began = cluster.time.now;
   for (let i = 0; i < 20; i++) assert.equal((await cluster.put(leader, `k${i}`)).kind, "put");
@@ -73,11 +92,7 @@ test("writes one after the other take one round of messages each: the next one t
 });
 
 test("a follower's client waits for no later write to tell of the commit of its own", async (context) => {
-  const cluster = startCluster(context);
-  await cluster.prepare();
-  await cluster.time.run(2000);
-  const [follower] = cluster.followers;
-  assert.ok(follower !== undefined);
+  const { cluster, follower } = await startCalm(context);
   const began = cluster.time.now;
   assert.equal((await cluster.put(follower, "k")).kind, "put");
   // To the leader, to the others, back, and the commit.
@@ -101,11 +116,7 @@ test("a follower acknowledges what it has saved before it applies what is commit
 });
 
 test("a follower's read waits for no later write to tell of the commit of the one before it", async (context) => {
-  const cluster = startCluster(context);
-  const leader = await cluster.prepare();
-  await cluster.time.run(2000);
-  const [follower] = cluster.followers;
-  assert.ok(follower !== undefined);
+  const { cluster, leader, follower } = await startCalm(context);
   assert.equal(await cluster.time.finish(ending(follower.node.readIndex())), "done");
   assert.equal((await cluster.put(leader, "k")).kind, "put");
   // What it hears of at once, it knows of a message later.
@@ -114,11 +125,7 @@ test("a follower's read waits for no later write to tell of the commit of the on
 });
 
 test("a member that is removed hears of it before the change is in force", async (context) => {
-  const cluster = startCluster(context);
-  const leader = await cluster.prepare();
-  await cluster.time.run(2000);
-  const [follower] = cluster.followers;
-  assert.ok(follower !== undefined);
+  const { cluster, leader, follower } = await startCalm(context);
   const began = cluster.time.now;
   const done = ending(leader.node.changeMembers({ kind: "remove", id: follower.id }, ACTOR));
   assert.ok(await cluster.time.until(() => follower.node.status().removed));
@@ -127,9 +134,7 @@ test("a member that is removed hears of it before the change is in force", async
 });
 
 test("a leader that stops tells of the commit that was to go with the next entries", async (context) => {
-  const cluster = startCluster(context);
-  const leader = await cluster.prepare();
-  await cluster.time.run(2000);
+  const { cluster, leader } = await startCalm(context);
   assert.equal((await cluster.put(leader, "k")).kind, "put");
   const sent = cluster.hub.sent.length;
   leader.node.stop();

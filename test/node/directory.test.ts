@@ -64,9 +64,9 @@ describe("a name that passed from one member to another", () => {
   test("is the table's again when a leader that is in it is heard of", () => {
     const directory = directoryOf([SELF, member(2, "m2"), member(3, "m3")]);
     directory.learn([member(9, "m2")]);
-    assert.equal(directory.follow(memberId(9n)), false);
+    assert.equal(directory.forgetTold(memberId(9n)), false);
     assert.equal(directory.idOf("m2"), 9n);
-    assert.equal(directory.follow(memberId(3n)), true);
+    assert.equal(directory.forgetTold(memberId(3n)), true);
     assert.equal(directory.idOf("m2"), 2n);
   });
 });
