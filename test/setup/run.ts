@@ -60,6 +60,10 @@ function runNode(paths: readonly string[]): void {
     "--test",
     `--test-concurrency=${CONCURRENCY}`,
     `--test-timeout=${FILE_TIMEOUT_MS}`,
+    `--test-reporter=${process.stdout.isTTY ? "spec" : "tap"}`,
+    "--test-reporter-destination=stdout",
+    `--test-reporter=${new URL("failures.js", import.meta.url).href}`,
+    "--test-reporter-destination=stderr",
   ];
   const child = spawn(process.execPath, [...options, ...paths], { cwd: root, stdio: "inherit" });
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
