@@ -21,7 +21,7 @@ export interface Service {
   readonly volumes: readonly string[];
   readonly ports?: readonly string[];
   readonly tmpfs?: readonly string[];
-  readonly healthcheck: { readonly test: readonly string[] };
+  readonly healthcheck: { readonly test: readonly string[]; readonly retries: number };
   readonly mem_limit: string;
   readonly cpus: number;
   readonly pids_limit: number;

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { join, posix } from "node:path";
 import { after, before, test } from "node:test";
 import { ClusterProcess, type MemberOptions } from "../e2e/cluster-process.ts";
+import { assertNatsHealthy } from "../transport/nats-health.ts";
 import { type Service, membersOf, natsOf, optionsOf, readCompose } from "./compose-file.ts";
 
 /**
@@ -93,9 +94,9 @@ test("the health checks of members tell the truth", async () => {
 
 test("the health checks of NATS servers ask what they answer", async () => {
   for (const server of cluster.nats) {
-    const url = new URL(serviceOf(server.name).healthcheck.test.at(-1) ?? "");
-    const answer = await fetch(`http://127.0.0.1:${server.monitorPort}${url.pathname}`);
-    assert.equal(answer.status, 200);
+    const { test: command, retries } = serviceOf(server.name).healthcheck;
+    const { pathname } = new URL(command.at(-1) ?? "");
+    await assertNatsHealthy(`http://127.0.0.1:${server.monitorPort}${pathname}`, retries);
   }
 });
 
