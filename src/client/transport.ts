@@ -37,10 +37,13 @@ export interface ByteStream {
 }
 
 export function createTransport(connector: Connector, metadata: Metadata): Transport {
-  const request = async (path: string, options: CallOptions): Promise<Call> => {
+  const request = async (path: string, options: CallOptions, refused?: Call): Promise<Call> => {
     const headers = headersOf(path, metadata(), options);
-    // A connection that the server is closing refuses new streams: one more is made for this call.
-    const connection = await connector.connection();
+    const connection =
+      refused === undefined
+        ? await connector.connection()
+        : await connector.reconnect(refused.connection);
+    // A connection that the server is closing takes no new streams: one more is made for this call.
     return (
       start(connection, headers, options) ??
       start(await connector.reconnect(connection), headers, options) ??
@@ -51,14 +54,23 @@ export function createTransport(connector: Connector, metadata: Metadata): Trans
     unary: async (path, message, options) => {
       if (options.signal?.aborted === true) throw new CofferError("canceled");
       const call = await request(path, options);
-      call.stream.end(frameOf(message));
-      let reply: Buffer | undefined;
-      for await (const received of call.messages()) reply = received;
-      if (reply === undefined) throw new CofferError("internal", "the server sent no reply");
-      return reply;
+      try {
+        return await replyTo(call, message);
+      } catch (error) {
+        if (!call.isRefused) throw error;
+        return await replyTo(await request(path, options, call), message);
+      }
     },
     open: (path, options) => openStream(request(path, options)),
   };
+}
+
+async function replyTo(call: Call, message: Uint8Array): Promise<Buffer> {
+  call.stream.end(frameOf(message));
+  let reply: Buffer | undefined;
+  for await (const received of call.messages()) reply = received;
+  if (reply === undefined) throw new CofferError("internal", "the server sent no reply");
+  return reply;
 }
 
 /** Undefined when the connection takes no more streams. */
@@ -123,17 +135,17 @@ function openStream(opening: Promise<Call>): ByteStream {
 
 /** One HTTP/2 stream of a call, and how it ended. */
 class Call {
+  readonly connection: Connection;
   readonly stream: http2.ClientHttp2Stream;
-  readonly #endpoint: string;
   readonly #closed: Promise<void>;
   #trailers: http2.IncomingHttpHeaders = {};
   #httpStatus = 200;
   /** What broke the call from this side: a deadline, an abort, the socket. */
   #failure: unknown;
 
-  constructor({ endpoint }: Connection, stream: http2.ClientHttp2Stream, options: CallOptions) {
+  constructor(connection: Connection, stream: http2.ClientHttp2Stream, options: CallOptions) {
+    this.connection = connection;
     this.stream = stream;
-    this.#endpoint = endpoint;
     stream.on("response", (headers) => {
       this.#httpStatus = headers[":status"] ?? 0;
       if (headers["grpc-status"] !== undefined) this.#trailers = headers;
@@ -162,6 +174,14 @@ class Call {
         resolve();
       });
     });
+  }
+
+  /**
+   * Whether the server has done nothing for it, so that it may be made again (RFC 9113 §8.7): it met a
+   * connection that was closing, or one that is allowed no more streams.
+   */
+  get isRefused(): boolean {
+    return this.stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM;
   }
 
   send(frame: Buffer): void {
@@ -196,9 +216,12 @@ class Call {
     if (this.#failure instanceof CofferError) throw this.#failure;
     if (this.#httpStatus !== 200) {
       const text = `it answered HTTP status ${String(this.#httpStatus)}; is this a Coffer endpoint?`;
-      throw unreachable(this.#endpoint, text);
+      throw unreachable(this.connection.endpoint, text);
     }
-    throw unreachable(this.#endpoint, this.#failure ?? "the connection broke before the reply");
+    throw unreachable(
+      this.connection.endpoint,
+      this.#failure ?? "the connection broke before the reply",
+    );
   }
 }
 
