@@ -40,6 +40,8 @@ export interface LoadPlan {
   readonly streams: number;
   /** Calls that are begun each second, whatever becomes of them; undefined: one as soon as one ends. */
   readonly perSecond?: number | undefined;
+  /** While true, no call is begun, and paced ones are not made up for later. */
+  readonly isResting?: (() => boolean) | undefined;
   /** One more field of the next call's header. */
   readonly nextField?: (() => readonly [string, string]) | undefined;
   /** The next request's protobuf message; `undefined` when enough have been sent. */
@@ -127,10 +129,11 @@ class Calls {
   run(): Promise<void> {
     const ended = new Promise<void>((resolve) => (this.#onEnd = resolve));
     this.#isOver = false;
-    if (this.#plan.perSecond === undefined) {
-      this.#fill();
-    } else {
+    if (this.#plan.perSecond !== undefined) {
       this.#pace(this.#plan.perSecond);
+    } else {
+      this.#fill();
+      if (this.#plan.isResting !== undefined) this.#refill();
     }
     this.#flush();
     return ended;
@@ -149,12 +152,22 @@ class Calls {
     }, PACE_MS);
   }
 
+  /** A rest ends while no call is under way whose end would begin the next. */
+  #refill(): void {
+    this.#timer = setInterval(() => {
+      this.#fill();
+      this.#flush();
+    }, PACE_MS);
+  }
+
   /** As many calls as are wanted and the server allows. */
   #fill(): void {
-    while (this.#timer === undefined && !this.#isOver && this.#hasRoom()) this.#call();
+    if (this.#plan.perSecond !== undefined) return;
+    while (!this.#isOver && this.#hasRoom()) this.#call();
   }
 
   #hasRoom(): boolean {
+    if (this.#plan.isResting?.() === true) return false;
     return this.#calls.size < Math.min(this.#plan.streams, this.#streamsMax);
   }
 

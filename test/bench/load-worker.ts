@@ -26,6 +26,13 @@ export interface LoadJob {
   readonly sequential: boolean;
   /** Requests begun each second, all connections together; undefined: as soon as one is answered. */
   readonly perSecond?: number;
+  /**
+   * Requests are begun in every second stretch of this many milliseconds only, by the wall clock, which
+   * all processes read alike (`isWorking`).
+   */
+  readonly stretchMs?: number;
+  /** Every request's time is in the result. */
+  readonly samples?: boolean;
   /** Each request names a tenant of its own that nobody has. */
   readonly unknownTenants?: boolean;
 }
@@ -39,22 +46,34 @@ export interface LoadResult {
   /** Milliseconds. */
   readonly p50: number;
   readonly p99: number;
+  readonly samples?: readonly Sample[];
+}
+
+/** When a request was begun, in milliseconds since 1970, and how many milliseconds it took. */
+export type Sample = readonly [begun: number, took: number];
+
+/** Whether a job with stretches of `stretchMs` has requests begun at `ms` since 1970. */
+export function isWorking(ms: number, stretchMs: number): boolean {
+  return Math.floor(ms / stretchMs) % 2 === 1;
 }
 
 export async function runLoad(job: LoadJob): Promise<LoadResult> {
   const value = randomBytes(job.valueBytes);
   const latencies: number[] = [];
+  const samples: [number, number][] = [];
   const settle = job.settleSeconds ?? 0;
   let sent = 0;
   let failed = 0;
   let early = 0;
   let started = 0;
   const path = workloadPath(job.workload);
+  const { stretchMs } = job;
   const connections = Array.from({ length: job.connections }, () =>
     startConnection(job.target, {
       path,
       streams: job.streams,
       perSecond: job.perSecond === undefined ? undefined : job.perSecond / job.connections,
+      isResting: stretchMs === undefined ? undefined : () => !isWorking(Date.now(), stretchMs),
       nextField:
         job.unknownTenants === true ? () => ["coffer-tenant", `nobody-${sent}`] : undefined,
       nextMessage: () => {
@@ -67,8 +86,12 @@ export async function runLoad(job: LoadJob): Promise<LoadResult> {
       onAnswer: (seconds, ok) => {
         if (!ok) failed++;
         const begun = (performance.now() - started) / 1000 - seconds;
-        if (begun >= settle) latencies.push(seconds);
-        else early++;
+        if (begun < settle) {
+          early++;
+          return;
+        }
+        latencies.push(seconds);
+        if (job.samples === true) samples.push([Date.now() - seconds * 1000, seconds * 1000]);
       },
     }),
   );
@@ -87,6 +110,7 @@ export async function runLoad(job: LoadJob): Promise<LoadResult> {
     perSecond: latencies.length / seconds,
     p50: at(0.5),
     p99: at(0.99),
+    ...(job.samples === true && { samples }),
   };
 }
 
