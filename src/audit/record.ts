@@ -1,6 +1,16 @@
 import { hash } from "node:crypto";
 import { quoteBytes, quoteText } from "./escape.ts";
 
+/** Who asked. Kept as one object between the requests of a verified identity, it is rendered once. */
+export interface AuditActor {
+  /** "" for all, of one that is not known. */
+  readonly issuer: string;
+  readonly subject: string;
+  readonly groups: readonly string[];
+  /** The token's `jti`, of which only the hash is written. */
+  readonly tokenId?: string | undefined;
+}
+
 /** One request, refusal or login, as the edge tells it. Never holds a value or a token. */
 export interface AuditEvent {
   /** "" when the request reached none. */
@@ -9,11 +19,7 @@ export interface AuditEvent {
   readonly revision: number;
   readonly policyRevision: number;
   readonly requestId: string;
-  readonly issuer: string;
-  readonly subject: string;
-  readonly groups: readonly string[];
-  /** The token's `jti`, of which only the hash is written; "": none. */
-  readonly tokenId: string;
+  readonly actor: AuditActor;
   /** x5t#S256; "": no certificate. */
   readonly certThumbprint: string;
   readonly peerAddress: string;
@@ -71,23 +77,18 @@ const VIEW_NAMES: readonly string[] = [
 /** And what a member's own line has after them. */
 const LINE_NAMES: readonly string[] = [...VIEW_NAMES, "seq", "prevHash", "hash"];
 
-/** What is the same in many lines, rendered once: the member, this millisecond, token ids, groups. */
+/** What is the same in many lines, rendered once: the member, this millisecond, who asked. */
 export interface LineContext {
   /** The member's id as a JSON string. */
   readonly member: string;
   readonly timeOf: (now: number) => string;
-  readonly tokenHashOf: (tokenId: string) => string;
-  readonly groupsOf: (groups: readonly string[]) => string;
+  readonly actorOf: (actor: AuditActor) => string;
 }
-
-const TOKEN_HASHES_MAX = 1024;
 
 export function createLineContext(memberId: string): LineContext {
   let lastMs = Number.NaN;
   let lastText = "";
-  const hashes = new Map<string, string>();
-  // A verified identity is kept between its requests, and its list of groups with it.
-  const rendered = new WeakMap<readonly string[], string>();
+  const rendered = new WeakMap<AuditActor, string>();
   return {
     member: quoteText(memberId),
     timeOf: (now) => {
@@ -97,24 +98,21 @@ export function createLineContext(memberId: string): LineContext {
       }
       return lastText;
     },
-    tokenHashOf: (tokenId) => {
-      if (tokenId === "") return "";
-      const known = hashes.get(tokenId);
+    actorOf: (actor) => {
+      const known = rendered.get(actor);
       if (known !== undefined) return known;
-      if (hashes.size >= TOKEN_HASHES_MAX) hashes.clear();
-      const made = tokenIdHash(tokenId);
-      hashes.set(tokenId, made);
-      return made;
-    },
-    groupsOf: (groups) => {
-      if (groups.length === 0) return "[]";
-      const known = rendered.get(groups);
-      if (known !== undefined) return known;
-      const made = renderGroups(groups);
-      rendered.set(groups, made);
+      const made = renderActor(actor);
+      rendered.set(actor, made);
       return made;
     },
   };
+}
+
+function renderActor({ issuer, subject, groups, tokenId = "" }: AuditActor): string {
+  return (
+    `{"issuer":${quoteText(issuer)},"subject":${quoteText(subject)}` +
+    `,"groups":${renderGroups(groups)},"jtiHash":"${tokenId === "" ? "" : tokenIdHash(tokenId)}"}`
+  );
 }
 
 /** Groups that a line names: more than any token within its size limit holds of sensible names. */
@@ -131,15 +129,23 @@ const RIGHTS_MAX = 64;
 const RIGHTS_CHARS_MAX = 32 * 1024;
 
 function renderRights(rights: readonly (readonly string[])[]): string {
-  if (rights.length === 0) return "[]";
   let text = "";
-  for (const [index, right] of rights.entries()) {
-    if (index === RIGHTS_MAX || text.length > RIGHTS_CHARS_MAX) {
+  let count = 0;
+  for (const right of rights) {
+    if (count === RIGHTS_MAX || text.length > RIGHTS_CHARS_MAX) {
       return `[${text},["...",${quoteText(`${rights.length} rights`)}]]`;
     }
-    text += `${index === 0 ? "" : ","}[${right.map(quoteBytes).join(",")}]`;
+    text += `${count === 0 ? "" : ","}[${renderRight(right)}]`;
+    count++;
   }
   return `[${text}]`;
+}
+
+function renderRight(right: readonly string[]): string {
+  const [action] = right;
+  return right.length === 1 && action !== undefined
+    ? quoteBytes(action)
+    : right.map(quoteBytes).join(",");
 }
 
 /** The `jtiHash` of a token id, so that one who has a token can find its records. */
@@ -175,10 +181,7 @@ export function renderLine(
     `{"time":"${context.timeOf(now)}","member":${context.member}` +
     `,"tenant":${quoteText(event.tenant)},"tenantSeq":${tenantSeq},"revision":${event.revision}` +
     `,"policyRevision":${event.policyRevision},"requestId":${quoteText(event.requestId)}` +
-    `,"actor":{"issuer":${quoteText(event.issuer)},"subject":${quoteText(event.subject)}` +
-    `,"groups":${context.groupsOf(event.groups)}` +
-    `,"jtiHash":"${context.tokenHashOf(event.tokenId)}"}` +
-    `,"certThumbprint":${quoteText(event.certThumbprint)},"peer":${quoteText(event.peerAddress)}` +
+    `,"actor":${context.actorOf(event.actor)},"certThumbprint":${quoteText(event.certThumbprint)},"peer":${quoteText(event.peerAddress)}` +
     `,"action":${quoteText(event.action)},"key":${quoteBytes(event.key)}` +
     `,"rangeEnd":${quoteBytes(event.rangeEnd)},"rights":${renderRights(event.rights ?? [])}` +
     `,"outcome":"${event.outcome}"` +

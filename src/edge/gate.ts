@@ -4,7 +4,6 @@ import {
   type ApplyResult,
   CLUSTER_SCOPE,
   type KeyRange,
-  type LeaseId,
   type Revision,
   NO_LIMITS,
   type TenantId,
@@ -107,6 +106,13 @@ export interface Target {
   readonly rangeEnd: string;
 }
 
+/** Who asks while nobody is known to. */
+export const NOBODY: AuditEvent["actor"] = {
+  issuer: "",
+  subject: "",
+  groups: [],
+};
+
 export const NO_TARGET: Target = { key: "", rangeEnd: "" };
 
 /** What a request does, for its audit record and for the rules that hold for all requests. */
@@ -162,8 +168,11 @@ export async function runRequest<T>(
   let outcome: Outcome<T>;
   try {
     if (deps.audit.blocked !== undefined) await probeAudit(deps, caller, what);
-    context = await identify(deps, caller);
-    await enterScope(context, what);
+    // Most know at once, and a turn of the microtasks is not free.
+    const identified = identify(deps, caller);
+    context = identified instanceof Promise ? await identified : identified;
+    const entering = enterScope(context, what);
+    if (entering !== undefined) await entering;
     outcome = await work(context);
   } catch (error) {
     const failure = asCofferError(deps, error, what.action);
@@ -198,14 +207,19 @@ export function replyHeader(deps: EdgeDeps, revision: Revision): ReplyHeader {
 }
 
 /** Authenticates the caller; the scope it asks for is still to be found. */
-async function identify(deps: EdgeDeps, caller: Caller): Promise<RequestContext> {
+function identify(deps: EdgeDeps, caller: Caller): RequestContext | Promise<RequestContext> {
   const { authorization, certificate } = caller;
   const verified = deps.identity.authenticate({
     authorization,
     certificate,
     tenantName: undefined,
   });
-  const principal = verified instanceof Promise ? await verified : verified;
+  return verified instanceof Promise
+    ? verified.then((principal) => contextOf(deps, caller, principal))
+    : contextOf(deps, caller, verified);
+}
+
+function contextOf(deps: EdgeDeps, caller: Caller, principal: Principal): RequestContext {
   return {
     deps,
     caller,
@@ -227,27 +241,41 @@ async function identify(deps: EdgeDeps, caller: Caller): Promise<RequestContext>
 }
 
 /** Finds the scope that the caller asks for; who asks is known by now, for the record of a refusal. */
-async function enterScope(context: RequestContext, what: Operation): Promise<void> {
+function enterScope(context: RequestContext, what: Operation): Promise<void> | undefined {
   const { deps, caller } = context;
   if (caller.tenantName !== undefined) {
     const picked = deps.identity.authenticate(caller);
-    context.principal = picked instanceof Promise ? await picked : picked;
+    if (picked instanceof Promise) {
+      return picked.then((principal) => {
+        context.principal = principal;
+        return enterScopeOf(context, what);
+      });
+    }
+    context.principal = picked;
   }
+  return enterScopeOf(context, what);
+}
+
+/** Likewise, with the principal that was picked for it. */
+function enterScopeOf(context: RequestContext, what: Operation): Promise<void> | undefined {
+  const { deps, caller } = context;
   const { leader, isLearner } = deps.node;
   if (isLearner && what.onLearner !== true) throw new CofferError("not-supported-for-learner");
   if (caller.requireLeader && leader === 0n) throw new CofferError("no-leader");
-  let scope = scopeOf(deps, context.principal);
-  if (scope === undefined && what.onLearner !== true) {
-    // A tenant that another member has just made may not have come here yet.
-    await linearize(context);
-    scope = scopeOf(deps, context.principal);
-  }
+  const scope = scopeOf(deps, context.principal);
+  if (scope !== undefined || what.onLearner === true) return enter(context, scope);
+  // A tenant that another member has just made may not have come here yet.
+  return linearize(context).then(() => enter(context, scopeOf(deps, context.principal)));
+}
+
+function enter(context: RequestContext, scope: TenantId | undefined): undefined {
   // Refused in the words of a forbidden one: names are not to be probed.
   if (scope === undefined) throw denied("no such tenant");
   context.scope = scope;
   context.auditScope = scope;
   admit(context);
   enterTenant(context);
+  return undefined;
 }
 
 function scopeOf(deps: EdgeDeps, principal: Principal): TenantId | undefined {
@@ -262,15 +290,12 @@ export function authorise(context: RequestContext, action: Action, range: KeyRan
 
 /** Refuses unless the caller has all of `rights`, which are all noted before the first refusal. */
 export function authoriseAll(context: RequestContext, rights: readonly Right[]): void {
-  const { access, metrics, node } = context.deps;
+  const { access: policy, metrics, node } = context.deps;
   const { state } = node;
   for (const right of rights) context.rights.push(right);
-  const judge = {
-    policy: access,
-    keysOf: (lease: LeaseId) => state.lease(context.scope, lease, true)?.keys ?? [],
-  };
   // Nothing else runs before the last answer, so they are all of this revision.
   context.policyRevision = state.policyRevision(context.scope);
+  const judge = { policy, state };
   for (const right of rights) {
     if (!counted(metrics, isAllowed(right, context, judge))) throw denied(nameOf(right));
   }
@@ -428,17 +453,13 @@ export function auditEvent(
   what: { readonly action: string; readonly target: Target; readonly isPart?: boolean },
   end: Revision | CofferError,
 ): AuditEvent {
-  const principal = context?.principal;
   const failure = typeof end === "number" ? undefined : end;
   return {
     tenant: context?.auditScope ?? "",
     revision: typeof end === "number" ? end : 0,
     policyRevision: context?.policyRevision ?? 0,
     requestId: caller.requestId,
-    issuer: principal?.issuer ?? "",
-    subject: principal?.subject ?? "",
-    groups: principal?.groups ?? [],
-    tokenId: principal?.tokenId ?? "",
+    actor: context?.principal ?? NOBODY,
     certThumbprint: caller.certificate?.thumbprint ?? "",
     peerAddress: caller.peerAddress,
     action: what.action,

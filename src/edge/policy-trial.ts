@@ -1,5 +1,5 @@
 import { CofferError } from "../errors.ts";
-import { CLUSTER_SCOPE, type LeaseId } from "../core/types/mod.ts";
+import { CLUSTER_SCOPE } from "../core/types/mod.ts";
 import type { RequestContext } from "./gate.ts";
 import type { RecordedRequest } from "./ports.ts";
 import type { PolicyChange, PolicyRow, TrialChange, TrialResult } from "./policy-requests.ts";
@@ -183,9 +183,8 @@ function note(seen: Map<string, Seen>, request: RecordedRequest, rights: readonl
   if (request.outcome === "ok") one.allowed++;
 }
 
-function judgeOf({ deps, scope }: RequestContext, policy: RightsJudge["policy"]): RightsJudge {
-  const { state } = deps.node;
-  return { policy, keysOf: (lease: LeaseId) => state.lease(scope, lease, true)?.keys ?? [] };
+function judgeOf({ deps }: RequestContext, policy: RightsJudge["policy"]): RightsJudge {
+  return { policy, state: deps.node.state };
 }
 
 function mayChangePolicy({ principal, scope }: RequestContext, { policy }: RightsJudge): boolean {

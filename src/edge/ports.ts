@@ -158,10 +158,8 @@ export interface AuditEvent {
   readonly revision: number;
   readonly policyRevision: number;
   readonly requestId: string;
-  readonly issuer: string;
-  readonly subject: string;
-  readonly groups: readonly string[];
-  readonly tokenId: string;
+  /** The principal, or one of empty texts where none is known; written down once for all its requests. */
+  readonly actor: Subject & { readonly issuer: string; readonly tokenId?: string | undefined };
   readonly certThumbprint: string;
   readonly peerAddress: string;
   readonly action: string;

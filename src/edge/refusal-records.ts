@@ -54,7 +54,7 @@ export class RefusalRecords {
     }
   }
 
-  #open(key: string, { subject }: AuditEvent): Window {
+  #open(key: string, { actor: { subject } }: AuditEvent): Window {
     const timer = setInterval(() => this.#tell(key), WINDOW_MS).unref();
     const left = subject === "" ? ANONYMOUS_RECORDS_MAX : 1;
     const window = { timer, left, count: 0, last: undefined };
@@ -62,7 +62,8 @@ export class RefusalRecords {
     return window;
   }
 
-  #keyOf({ tenant, issuer, subject, peerAddress }: AuditEvent): string {
+  #keyOf({ tenant, actor, peerAddress }: AuditEvent): string {
+    const { issuer, subject } = actor;
     // Each connection has a port of its own.
     const who = subject === "" ? peerAddress.replace(/:\d+$/, "") : subject;
     const key = JSON.stringify([tenant, issuer, who]);

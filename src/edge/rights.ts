@@ -1,8 +1,8 @@
 import {
   CLUSTER_SCOPE,
-  type Key,
   type KeyRange,
   type LeaseId,
+  type StateReader,
   type TenantId,
   isSingleKey,
   key,
@@ -36,8 +36,8 @@ export interface Asker {
 /** What answers: the policy in force, or one on trial. */
 export interface RightsJudge {
   readonly policy: Pick<AccessPort, "check" | "hasGrant">;
-  /** The keys that hang on a lease of the scope now. */
-  readonly keysOf: (lease: LeaseId) => readonly Key[];
+  /** What hangs on a lease now. */
+  readonly state: Pick<StateReader, "lease">;
 }
 
 /** The range that stands for one matter of administration. */
@@ -49,7 +49,7 @@ export function matterRange(matter: AdminMatter): KeyRange {
 export function isAllowed(
   right: Right,
   { principal, scope }: Asker,
-  { policy, keysOf }: RightsJudge,
+  { policy, state }: RightsJudge,
 ): boolean {
   switch (right.kind) {
     case "keys":
@@ -59,7 +59,7 @@ export function isAllowed(
         (action) => policy.check(principal, scope, action, right.range).allowed,
       );
     case "lease-keys":
-      return keysOf(right.lease).every(
+      return (state.lease(scope, right.lease, true)?.keys ?? []).every(
         (k) => policy.check(principal, scope, right.action, { lo: k, hi: keyAfter(k) }).allowed,
       );
     case "any":
@@ -96,7 +96,9 @@ export function rightTexts(
   rights: readonly Right[],
   target: { readonly key: string; readonly rangeEnd: string },
 ): readonly (readonly string[])[] {
-  if (rights.length < 2) return rights.map((right) => textOf(right, target));
+  const [only] = rights;
+  if (only === undefined) return [];
+  if (rights.length === 1) return [textOf(only, target)];
   const texts = new Map<string, readonly string[]>();
   for (const right of rights) {
     const text = textOf(right, target);

@@ -40,13 +40,20 @@ const LATE_MAX = 10_000;
  */
 function recordedLate(audit: Audit, log: Logger): (event: AuditEvent) => Promise<void> {
   let late: AuditEvent[] = [];
-  const append = async (event: AuditEvent): Promise<void> => {
-    try {
-      await audit.append(event);
-    } catch (error) {
-      if (mayHaveWritten(event)) keep(lateOf(event));
-      throw error;
+  /** Those of one write, which have one promise. */
+  let batch: { readonly written: Promise<void>; readonly events: AuditEvent[] } | undefined;
+  const append = (event: AuditEvent): Promise<void> => {
+    const written = audit.append(event);
+    if (batch?.written === written) {
+      batch.events.push(event);
+      return written;
     }
+    const events = [event];
+    batch = { written, events };
+    written.catch(() => {
+      for (const failed of events) if (mayHaveWritten(failed)) keep(lateOf(failed));
+    });
+    return written;
   };
   const keep = (event: AuditEvent): void => {
     if (late.length < LATE_MAX) late.push(event);

@@ -151,14 +151,16 @@ function eventsOf(state: StateReader, { proposal, index }: Proposed): readonly A
   const revisionOf = ({ kind, key: written }: Write): number | undefined =>
     state
       .history(tenant, written, 0, HISTORY_MAX)
-      .find(
-        ({ actor: { requestId }, type }) => requestId === actor.requestId && type === CHANGE[kind],
-      )?.kv.modRevision;
+      .find(({ actor: by, type }) => by.requestId === actor.requestId && type === CHANGE[kind])?.kv
+      .modRevision;
   const writes = writesOf(command).map((write) => ({ ...write, revision: revisionOf(write) }));
   const made = oncePerKey(writes.filter(({ revision }) => revision !== undefined));
   const { key: of = NO_KEY, rangeEnd = "" } = made[0] ?? writes[0] ?? {};
+  const { issuer, subject, requestId } = actor;
   const common = {
-    ...actor,
+    // The log entry knows no more of who it was.
+    actor: { issuer, subject, groups: [] },
+    requestId,
     tenant,
     // A transaction is one revision.
     revision: made[0]?.revision ?? 0,

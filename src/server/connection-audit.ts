@@ -1,5 +1,5 @@
 import type { RefusedConnection } from "../api/mod.ts";
-import { type EdgeParts, RefusalRecords } from "../edge/mod.ts";
+import { type EdgeParts, NOBODY, RefusalRecords } from "../edge/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 
 /** Records of connections; a flood of them is counted, as requests without good credentials are. */
@@ -27,10 +27,7 @@ export function connectionRecords(deps: {
           revision: 0,
           policyRevision: 0,
           requestId: "",
-          issuer: "",
-          subject: "",
-          groups: [],
-          tokenId: "",
+          actor: NOBODY,
           certThumbprint: thumbprint,
           peerAddress: address,
           action: kind === "refused" ? "connect" : "disconnect",

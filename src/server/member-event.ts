@@ -1,5 +1,11 @@
 import type { AuditEvent } from "../audit/mod.ts";
 
+const MEMBER: AuditEvent["actor"] = {
+  issuer: "",
+  subject: "system:member",
+  groups: [],
+};
+
 /** A record of what the member did by itself. */
 export function memberEvent(event: Partial<AuditEvent> & Pick<AuditEvent, "action">): AuditEvent {
   return {
@@ -7,10 +13,7 @@ export function memberEvent(event: Partial<AuditEvent> & Pick<AuditEvent, "actio
     revision: 0,
     policyRevision: 0,
     requestId: "",
-    issuer: "",
-    subject: "system:member",
-    groups: [],
-    tokenId: "",
+    actor: MEMBER,
     certThumbprint: "",
     peerAddress: "",
     key: "",

@@ -19,16 +19,20 @@ import {
 /** 2026-11-22T12:00:00Z. */
 export const NOW_MS = 1_795_348_800_000;
 
-export function eventOf(changes: Partial<AuditEvent> = {}): AuditEvent {
+export function eventOf(changes: Partial<AuditEvent & AuditEvent["actor"]> = {}): AuditEvent {
+  const {
+    issuer = "https://issuer.example",
+    subject = "user:alice",
+    groups = ["dev"],
+    tokenId = "t1",
+    ...others
+  } = changes;
   return {
     tenant: "5f0c8a52-0000-4000-8000-000000000001",
     revision: 7,
     policyRevision: 3,
     requestId: "r-1",
-    issuer: "https://issuer.example",
-    subject: "user:alice",
-    groups: ["dev"],
-    tokenId: "t1",
+    actor: { issuer, subject, groups, tokenId },
     certThumbprint: "",
     peerAddress: "127.0.0.1:40000",
     action: "put",
@@ -36,7 +40,7 @@ export function eventOf(changes: Partial<AuditEvent> = {}): AuditEvent {
     rangeEnd: "",
     outcome: "ok",
     reason: "",
-    ...changes,
+    ...others,
   };
 }
 
@@ -92,7 +96,7 @@ export async function folderOf(context: TestContext): Promise<Folder> {
 export async function fill(
   audit: Audit,
   count: number,
-  changes?: Partial<AuditEvent>,
+  changes?: Parameters<typeof eventOf>[0],
 ): Promise<void> {
   await Promise.all(
     Array.from({ length: count }, (_, i) =>

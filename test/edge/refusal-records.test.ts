@@ -44,10 +44,7 @@ function refusal(subject: string, key = "/k"): AuditEvent {
     revision: 0,
     policyRevision: 0,
     requestId: "r",
-    issuer: "i",
-    subject,
-    groups: [],
-    tokenId: "",
+    actor: { issuer: "i", subject, groups: [] },
     certThumbprint: "",
     peerAddress: "p",
     action: "put",
@@ -60,7 +57,9 @@ function refusal(subject: string, key = "/k"): AuditEvent {
 }
 
 const lines = ({ written }: Stand): readonly string[] =>
-  written.map(({ subject, action, key, reason }) => [subject, action, key, reason].join(" "));
+  written.map(({ actor: { subject }, action, key, reason }) =>
+    [subject, action, key, reason].join(" "),
+  );
 
 test("the first at once, those behind it once a second, until there are none", async (t) => {
   mock.timers.enable({ apis: ["setInterval"] });

@@ -86,11 +86,10 @@ export function createKeyApplier(backend: FsmBackend, scopes: Scopes, chain: Cha
     scope.garbage += writer.garbage;
     scope.keys += writer.keysGained;
     for (const { type, kv, sub } of events) {
-      const ofRevision =
-        sub === 0
-          ? { hash: scope.hash, garbage: scope.garbage }
-          : { hash: undefined, garbage: undefined };
-      backend.append(scope.slot, { type, kv, sub, actor, time, ...ofRevision });
+      // The first change of a revision keeps what is the revision's.
+      const hash = sub === 0 ? scope.hash : undefined;
+      const garbage = sub === 0 ? scope.garbage : undefined;
+      backend.append(scope.slot, { type, kv, sub, actor, time, hash, garbage });
     }
     scopes.touch(scope);
     return { tenant: scope.id, revision: next, events };
