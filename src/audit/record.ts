@@ -3,7 +3,7 @@ import { quoteBytes, quoteText } from "./escape.ts";
 
 /** Who asked. Kept as one object between the requests of a verified identity, it is rendered once. */
 export interface AuditActor {
-  /** "" for all, of one that is not known. */
+  /** "", as the subject is, where nobody is known to ask. */
   readonly issuer: string;
   readonly subject: string;
   readonly groups: readonly string[];
@@ -135,17 +135,10 @@ function renderRights(rights: readonly (readonly string[])[]): string {
     if (count === RIGHTS_MAX || text.length > RIGHTS_CHARS_MAX) {
       return `[${text},["...",${quoteText(`${rights.length} rights`)}]]`;
     }
-    text += `${count === 0 ? "" : ","}[${renderRight(right)}]`;
+    text += `${count === 0 ? "" : ","}[${right.map(quoteBytes).join(",")}]`;
     count++;
   }
   return `[${text}]`;
-}
-
-function renderRight(right: readonly string[]): string {
-  const [action] = right;
-  return right.length === 1 && action !== undefined
-    ? quoteBytes(action)
-    : right.map(quoteBytes).join(",");
 }
 
 /** The `jtiHash` of a token id, so that one who has a token can find its records. */
@@ -181,7 +174,8 @@ export function renderLine(
     `{"time":"${context.timeOf(now)}","member":${context.member}` +
     `,"tenant":${quoteText(event.tenant)},"tenantSeq":${tenantSeq},"revision":${event.revision}` +
     `,"policyRevision":${event.policyRevision},"requestId":${quoteText(event.requestId)}` +
-    `,"actor":${context.actorOf(event.actor)},"certThumbprint":${quoteText(event.certThumbprint)},"peer":${quoteText(event.peerAddress)}` +
+    `,"actor":${context.actorOf(event.actor)}` +
+    `,"certThumbprint":${quoteText(event.certThumbprint)},"peer":${quoteText(event.peerAddress)}` +
     `,"action":${quoteText(event.action)},"key":${quoteBytes(event.key)}` +
     `,"rangeEnd":${quoteBytes(event.rangeEnd)},"rights":${renderRights(event.rights ?? [])}` +
     `,"outcome":"${event.outcome}"` +

@@ -106,14 +106,10 @@ export interface Target {
   readonly rangeEnd: string;
 }
 
-/** Who asks while nobody is known to. */
-export const NOBODY: AuditEvent["actor"] = {
-  issuer: "",
-  subject: "",
-  groups: [],
-};
-
 export const NO_TARGET: Target = { key: "", rangeEnd: "" };
+
+/** Who asks while nobody is known to, for the audit record. */
+export const NOBODY: AuditEvent["actor"] = { issuer: "", subject: "", groups: [] };
 
 /** What a request does, for its audit record and for the rules that hold for all requests. */
 export interface Operation {
@@ -248,27 +244,27 @@ function enterScope(context: RequestContext, what: Operation): Promise<void> | u
     if (picked instanceof Promise) {
       return picked.then((principal) => {
         context.principal = principal;
-        return enterScopeOf(context, what);
+        return findScope(context, what);
       });
     }
     context.principal = picked;
   }
-  return enterScopeOf(context, what);
+  return findScope(context, what);
 }
 
-/** Likewise, with the principal that was picked for it. */
-function enterScopeOf(context: RequestContext, what: Operation): Promise<void> | undefined {
+/** Its principal is the one for the tenant that it asks for. */
+function findScope(context: RequestContext, what: Operation): Promise<void> | undefined {
   const { deps, caller } = context;
   const { leader, isLearner } = deps.node;
   if (isLearner && what.onLearner !== true) throw new CofferError("not-supported-for-learner");
   if (caller.requireLeader && leader === 0n) throw new CofferError("no-leader");
   const scope = scopeOf(deps, context.principal);
-  if (scope !== undefined || what.onLearner === true) return enter(context, scope);
+  if (scope !== undefined || what.onLearner === true) return enterFound(context, scope);
   // A tenant that another member has just made may not have come here yet.
-  return linearize(context).then(() => enter(context, scopeOf(deps, context.principal)));
+  return linearize(context).then(() => enterFound(context, scopeOf(deps, context.principal)));
 }
 
-function enter(context: RequestContext, scope: TenantId | undefined): undefined {
+function enterFound(context: RequestContext, scope: TenantId | undefined): undefined {
   // Refused in the words of a forbidden one: names are not to be probed.
   if (scope === undefined) throw denied("no such tenant");
   context.scope = scope;

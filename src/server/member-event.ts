@@ -1,10 +1,6 @@
 import type { AuditEvent } from "../audit/mod.ts";
 
-const MEMBER: AuditEvent["actor"] = {
-  issuer: "",
-  subject: "system:member",
-  groups: [],
-};
+const MEMBER: AuditEvent["actor"] = { issuer: "", subject: "system:member", groups: [] };
 
 /** A record of what the member did by itself. */
 export function memberEvent(event: Partial<AuditEvent> & Pick<AuditEvent, "action">): AuditEvent {
