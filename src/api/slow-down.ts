@@ -28,36 +28,48 @@ export function slowableConnection(
   streamsMax: number,
 ): SlowableConnection {
   let lasting = 0;
+  /** Streams beside those that last, while it is slow. */
+  let few: number | undefined;
   let timer: NodeJS.Timeout | undefined;
-  let isSlow = false;
-  const tell = (maxConcurrentStreams: number): void => {
-    if (!session.destroyed) session.settings({ maxConcurrentStreams });
+  let told = streamsMax;
+  let isTelling = false;
+  /** One thing at a time, and the newest: node ends a session whose client has ten to acknowledge. */
+  const tell = (): void => {
+    const wanted = few === undefined ? streamsMax : Math.min(streamsMax, lasting + few);
+    if (isTelling || wanted === told || session.destroyed) return;
+    isTelling = true;
+    told = wanted;
+    session.settings({ maxConcurrentStreams: wanted }, () => {
+      isTelling = false;
+      tell();
+    });
   };
   const restore = (): void => {
     timer = undefined;
-    isSlow = false;
-    tell(streamsMax);
+    few = undefined;
+    tell();
   };
   const stay = (): void => {
     clearTimeout(timer);
     timer = setTimeout(restore, SLOW_MS).unref();
   };
   const slow = (streams: number): void => {
-    isSlow = true;
+    few = streams;
     stay();
-    // Beside those that last.
-    tell(Math.min(streamsMax, lasting + streams));
+    tell();
   };
   session.on("close", () => clearTimeout(timer));
   return {
     scope: undefined,
     slowDown: (streams) => {
       if (session.destroyed || session.closed) return;
-      if (isSlow) stay();
-      else timer ??= setTimeout(slow, SETTLE_MS, streams).unref();
+      if (few === undefined) timer ??= setTimeout(slow, SETTLE_MS, streams).unref();
+      else stay();
     },
     lasting: (change) => {
       lasting += change;
+      // One that is opened now would take the place of a request.
+      tell();
     },
   };
 }

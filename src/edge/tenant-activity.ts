@@ -43,8 +43,8 @@ interface Activity {
 }
 
 /** A flood's connection keeps as many streams as its tenant's rate takes at this many seconds for each. */
-const STREAM_SECONDS = 0.05;
-const STREAMS_MIN = 4;
+const STREAM_SECONDS = 0.02;
+const STREAMS_MIN = 1;
 
 function streamsFor({ requestsPerSecond = 0 }: TenantLimits): number {
   return Math.max(STREAMS_MIN, Math.ceil(requestsPerSecond * STREAM_SECONDS));

@@ -8,12 +8,22 @@ import { slowableConnection } from "../../src/api/slow-down.ts";
 
 class FakeSession extends EventEmitter {
   readonly told: (number | undefined)[] = [];
-  destroyed = false;
   readonly closed = false;
+  destroyed = false;
+  #acknowledged: (() => void)[] = [];
 
-  settings({ maxConcurrentStreams }: http2.Settings): void {
+  settings({ maxConcurrentStreams }: http2.Settings, acknowledged: () => void): void {
     assert.equal(this.destroyed, false);
     this.told.push(maxConcurrentStreams);
+    this.#acknowledged.push(acknowledged);
+  }
+
+  /** Of as many as its client has to acknowledge. */
+  acknowledge(): number {
+    const acknowledged = this.#acknowledged;
+    this.#acknowledged = [];
+    for (const each of acknowledged) each();
+    return acknowledged.length;
   }
 }
 
@@ -32,12 +42,14 @@ test("few streams while it is asked for, and all again ten seconds later", (t) =
   assert.deepEqual(session.told, []);
   mock.timers.tick(200);
   assert.deepEqual(session.told, [8]);
+  session.acknowledge();
   mock.timers.tick(9000);
   connection.slowDown(8);
   mock.timers.tick(9999);
   assert.deepEqual(session.told, [8]);
   mock.timers.tick(1);
   assert.deepEqual(session.told, [8, 2048]);
+  session.acknowledge();
   connection.slowDown(8);
   mock.timers.tick(200);
   assert.deepEqual(session.told, [8, 2048, 8]);
@@ -52,6 +64,41 @@ test("streams that last have their places beside them", (t) => {
   connection.slowDown(8);
   mock.timers.tick(200);
   assert.deepEqual(session.told, [27]);
+});
+
+test("a stream that lasts takes no place of a request as it is opened, and leaves none as it ends", (t) => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  t.after(() => mock.timers.reset());
+  const { session, connection } = stand();
+  connection.lasting(1);
+  assert.deepEqual(session.told, []);
+  connection.slowDown(1);
+  mock.timers.tick(200);
+  assert.deepEqual(session.told, [2]);
+  session.acknowledge();
+  connection.lasting(1);
+  session.acknowledge();
+  assert.deepEqual(session.told, [2, 3]);
+  connection.lasting(-1);
+  session.acknowledge();
+  mock.timers.tick(10_000);
+  session.acknowledge();
+  connection.lasting(-1);
+  assert.deepEqual(session.told, [2, 3, 2, 2048]);
+});
+
+test("a client is told one thing at a time, and the newest when it has acknowledged the last", (t) => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  t.after(() => mock.timers.reset());
+  const { session, connection } = stand();
+  connection.slowDown(1);
+  mock.timers.tick(200);
+  for (let n = 0; n < 100; n++) connection.lasting(1);
+  assert.deepEqual(session.told, [1]);
+  assert.equal(session.acknowledge(), 1);
+  assert.equal(session.acknowledge(), 1);
+  assert.equal(session.acknowledge(), 0);
+  assert.deepEqual(session.told, [1, 101]);
 });
 
 test("a connection that is gone is told nothing", (t) => {

@@ -235,8 +235,9 @@ class Calls {
       case frameType.settings:
         if ((flags & FLAG_ACK) === 0) {
           this.#streamsMax = maxConcurrentStreams(payload) ?? this.#streamsMax;
-          this.#fill();
+          // Before what it allows: the server counts by it from the acknowledgement on.
           this.#out.push(frame(frameType.settings, FLAG_ACK, 0, Buffer.alloc(0)));
+          this.#fill();
           this.#onSettings();
         }
         return;

@@ -1,5 +1,5 @@
-import { readFileSync, readdirSync, statSync } from "node:fs";
-import { join, relative } from "node:path";
+import { relative } from "node:path";
+import { readFilesBelow } from "../setup/files-below.ts";
 
 /** Looks for secrets in bytes, in each form in which a program might spill them. */
 
@@ -63,16 +63,13 @@ export class ByteSearch {
 
   /** The same for every file below `folder`, but for those whose relative path `skip` names. */
   findInFolder(folder: string, skip: (path: string) => boolean): readonly string[] {
-    return filesBelow(folder)
-      .filter((path) => !skip(relative(folder, path)))
-      .flatMap((path) => this.find(readFileSync(path)).map((name) => `${path}: ${name}`));
+    const found: string[] = [];
+    for (const { path, content } of readFilesBelow(folder)) {
+      if (skip(relative(folder, path))) continue;
+      found.push(...this.find(content).map((name) => `${path}: ${name}`));
+    }
+    return found;
   }
-}
-
-export function filesBelow(folder: string): readonly string[] {
-  return readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .map((name) => join(folder, name))
-    .filter((path) => statSync(path).isFile());
 }
 
 function formsOf(probe: Buffer): readonly (readonly [string, Buffer])[] {

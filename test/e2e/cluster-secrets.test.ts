@@ -13,7 +13,8 @@ import { basename, join } from "node:path";
 import { after, before, test } from "node:test";
 import { type NatsConnection, connect } from "nats";
 import { memberDnsName } from "../../src/transport/mod.ts";
-import { ByteSearch, filesBelow } from "./byte-search.ts";
+import { filesBelow } from "../setup/files-below.ts";
+import { ByteSearch } from "./byte-search.ts";
 import { type ClusterMember, ClusterProcess } from "./cluster-process.ts";
 import {
   KEY_PREFIX,

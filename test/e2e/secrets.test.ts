@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { basename } from "node:path";
 import { test } from "node:test";
-import { ByteSearch, filesBelow } from "./byte-search.ts";
+import { filesBelow } from "../setup/files-below.ts";
+import { ByteSearch } from "./byte-search.ts";
 import { MemberFolder } from "./member-process.ts";
 import {
   KEY_PREFIX,

@@ -39,6 +39,15 @@ async function flood(
   );
 }
 
+/** Resolves when the server allows this many streams. */
+function toldStreams(session: ClientHttp2Session, streams: number): Promise<void> {
+  return new Promise((resolve) => {
+    session.on("remoteSettings", ({ maxConcurrentStreams }) => {
+      if (maxConcurrentStreams === streams) resolve();
+    });
+  });
+}
+
 /** A tenant with a quota, and what a request of its owner carries. */
 async function tenantOf(name: string, requestsPerSecond: number): Promise<object> {
   const limits = { requestsPerSecond };
@@ -52,11 +61,7 @@ test("refusal 58: a tenant at 100 times its quota is served its quota, and the o
   const noisy = await tenantOf("noisy", quota);
   const quiet = await world.as("user:admin");
   const session = await rawSession(world.endpoint, world.authority.certificate);
-  const slowed = new Promise<void>((resolve) => {
-    session.on("remoteSettings", ({ maxConcurrentStreams }) => {
-      if (maxConcurrentStreams === 4) resolve();
-    });
-  });
+  const slowed = toldStreams(session, 1);
   const seen = world.audit().at(-1)?.seq ?? 0;
   const began = performance.now();
   const flooding = flood(session, noisy, asked);
@@ -77,6 +82,17 @@ test("refusal 58: a tenant at 100 times its quota is served its quota, and the o
   });
   // The first, and one for each second.
   assert.ok(records.length >= 1 && records.length <= 2 + seconds, `${records.length} records`);
+  // The one stream that it has left is not for a watch to take.
+  const room = toldStreams(session, 2);
+  const watch = session.request({
+    ":method": "POST",
+    ":path": "/etcdserverpb.Watch/Watch",
+    "content-type": "application/grpc",
+    te: "trailers",
+    ...noisy,
+  });
+  watch.on("error", () => undefined);
+  await room;
   session.destroy();
   await closed(session);
 });

@@ -15,6 +15,7 @@ import { CofferError } from "../../src/errors.ts";
 import { rpc } from "../../src/proto/mod.ts";
 import { createRootKeyFile } from "../../src/seal/mod.ts";
 import { verifyFolder } from "../../src/audit/mod.ts";
+import { readFilesBelow } from "../setup/files-below.ts";
 import { startTwoTenants } from "./two-tenants.ts";
 import { type World, bytes, failure } from "./world.ts";
 
@@ -251,7 +252,7 @@ test("refusal 55: known plaintexts are nowhere on the disk, in logs, metrics or 
   assert.deepEqual(Buffer.from((await admin.range({ key })).kvs[0]?.value ?? []), put);
   const metrics = await getText("/metrics");
   assert.match(metrics, /etcd_server_has_leader/);
-  const running = filesUnder(world.dataDir);
+  const running = [...readFilesBelow(world.dataDir)];
   assert.ok(running.some(({ path, content }) => path.endsWith("-wal") && content.length > 0));
   await world.restart();
   await readAll(world);
@@ -260,7 +261,7 @@ test("refusal 55: known plaintexts are nowhere on the disk, in logs, metrics or 
   const found: string[] = [];
   for (const { path, content } of [
     ...running,
-    ...filesUnder(world.dataDir),
+    ...readFilesBelow(world.dataDir),
     { path: "what was told", content: Buffer.from(told) },
   ]) {
     for (const secret of [...secrets, token.split(".")[2] ?? ""]) {
@@ -284,13 +285,6 @@ function formsOf(secret: string): readonly Buffer[] {
   // Base64 of a part: its letters depend on where in a larger text it begins.
   const base64 = [0, 1, 2].map((at) => raw.subarray(at, at + 18).toString("base64"));
   return [raw, ...[raw.toString("hex"), ...base64].map((text) => Buffer.from(text))];
-}
-
-function filesUnder(folder: string): readonly { path: string; content: Buffer }[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .map((path) => ({ path, content: readFileSync(path) }));
 }
 
 function getText(path: string): Promise<string> {

@@ -239,10 +239,11 @@ class RunningWorld implements World {
   }
 }
 
-/** All records of a member's audit folder, in order. */
+/** All records of a member's audit folder, in order; its other files come and go while it runs. */
 export function auditRecords(dataDir: string): readonly AuditRecord[] {
   const folder = join(dataDir, "audit");
   return readdirSync(folder)
+    .filter((name) => name.endsWith(".jsonl"))
     .toSorted()
     .flatMap((name) => readFileSync(join(folder, name), "utf8").split("\n"))
     .filter((line) => line.endsWith("}"))

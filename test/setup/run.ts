@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { filesBelow } from "./files-below.ts";
 import { ensureTools } from "./tools.ts";
 
 /**
@@ -34,7 +35,7 @@ runNode(files);
 
 /** Removes compiled files whose source is gone: a deleted test must not go on passing. */
 function removeStale(): void {
-  for (const path of [...walk(join(dist, "src")), ...walk(join(dist, "test"))]) {
+  for (const path of ["src", "test"].flatMap((part) => filesBelow(join(dist, part)))) {
     const stem = relative(dist, path).replace(/(\.d\.ts|\.js|\.js\.map)$/, "");
     const sources = [".ts", ".js"].map((ending) => join(root, stem + ending));
     if (!sources.some((source) => existsSync(source))) rmSync(path);
@@ -42,17 +43,10 @@ function removeStale(): void {
 }
 
 function testFiles(parts: readonly string[]): readonly string[] {
-  const all = walk(join(dist, "test")).filter((path) => path.endsWith(".test.js"));
+  const all = filesBelow(join(dist, "test")).filter((path) => path.endsWith(".test.js"));
   const wanted = (path: string): boolean =>
     parts.length === 0 || parts.some((part) => relative(dist, path).includes(part));
   return all.filter(wanted).toSorted();
-}
-
-function walk(folder: string): readonly string[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
 }
 
 function runNode(paths: readonly string[]): void {
