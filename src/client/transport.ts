@@ -61,7 +61,7 @@ export function createTransport(connector: Connector, metadata: Metadata): Trans
         return await replyTo(await request(path, options, call), message);
       }
     },
-    open: (path, options) => openStream(request(path, options)),
+    open: (path, options) => openStream((refused) => request(path, options, refused)),
   };
 }
 
@@ -111,24 +111,57 @@ function headersOf(
   };
 }
 
-function openStream(opening: Promise<Call>): ByteStream {
+/** `request` makes the call, and again where the server has refused it. */
+function openStream(request: (refused?: Call) => Promise<Call>): ByteStream {
+  let opening = request();
   let canceled = false;
+  let ended = false;
+  /** What was sent, until something comes back: a call that is made again begins with it. */
+  let unanswered: Buffer[] | undefined = [];
   const later = (act: (call: Call) => void): void => {
     opening.then(act, () => undefined);
   };
+  const replay = async (refused: Call, frames: readonly Buffer[]): Promise<Call> => {
+    const call = await request(refused);
+    for (const frame of frames) call.send(frame);
+    return call;
+  };
+  const received = async function* (): AsyncGenerator<Buffer, void> {
+    const call = await opening;
+    try {
+      for await (const message of call.messages()) {
+        unanswered = undefined;
+        yield message;
+      }
+      return;
+    } catch (error) {
+      if (canceled || unanswered === undefined || !call.isRefused) throw error;
+      opening = replay(call, unanswered);
+      unanswered = undefined;
+    }
+    if (ended) later(({ stream }) => stream.end());
+    yield* (await opening).messages();
+  };
   return {
-    send: (message) => later((call) => call.send(frameOf(message))),
-    end: () => later((call) => call.stream.end()),
+    send: (message) => {
+      const frame = frameOf(message);
+      unanswered?.push(frame);
+      later((call) => call.send(frame));
+    },
+    end: () => {
+      ended = true;
+      later(({ stream }) => stream.end());
+    },
     messages: async function* () {
       try {
-        yield* (await opening).messages();
+        yield* received();
       } catch (error) {
         if (!canceled) throw error;
       }
     },
     cancel: () => {
       canceled = true;
-      later((call) => call.stream.close(http2.constants.NGHTTP2_CANCEL));
+      later(({ stream }) => stream.close(http2.constants.NGHTTP2_CANCEL));
     },
   };
 }
