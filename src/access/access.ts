@@ -1,7 +1,8 @@
 import type { KeyRange, TenantId } from "../core/types/mod.ts";
+import type { Decision } from "./action-rights.ts";
 import { createJudge } from "./judge.ts";
 import { chainTo } from "./roles.ts";
-import { type Decision, createRights } from "./rights.ts";
+import { Rights } from "./rights.ts";
 import { type AccessStatus, type RightsCache, createRightsCache } from "./rights-cache.ts";
 import { type AccessSubject, type Refusal, isQuestion } from "./question.ts";
 import type { Action, PolicyRow } from "./row.ts";
@@ -120,7 +121,7 @@ export function createAccess(options: AccessOptions): Access {
     const subjects = [...named].filter((name) => !name.startsWith("role:") && name > after).sort();
     for (const subject of subjects) {
       // Not kept: a question about everybody must not push out those who are at work.
-      const rights = createRights(judge, policy, { subject, groups: [] });
+      const rights = new Rights(judge, policy, { subject, groups: [] });
       const { allowed, row } = rights.decide(action, range);
       yield allowed && row !== undefined ? { subject, row } : undefined;
     }

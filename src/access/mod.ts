@@ -16,7 +16,7 @@ export { type PolicyFiles, SEED_ROLES, findPolicyFolder, loadPolicyFiles } from 
 export type { AccessSubject, Refusal } from "./question.ts";
 export { idOfRow, planPolicyChange, recordOf, rowOf, rowsAfter } from "./record.ts";
 export type { AccessStatus } from "./rights-cache.ts";
-export type { Decision } from "./rights.ts";
+export type { Decision } from "./action-rights.ts";
 export { ROLE_DEPTH_MAX, ROLES_PER_MEMBER_MAX } from "./roles.ts";
 export { ACTIONS, type Action, type PolicyRow } from "./row.ts";
 export { ROWS_PER_TENANT_MAX, faultOfRow, validateRows } from "./validate.ts";

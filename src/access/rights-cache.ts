@@ -8,7 +8,7 @@ import {
   isTextual,
   principalId,
 } from "./question.ts";
-import { type Rights, createRights } from "./rights.ts";
+import { Rights } from "./rights.ts";
 import type { PolicyRow } from "./row.ts";
 import { type TenantPolicy, tenantPolicy } from "./tenant-policy.ts";
 
@@ -72,7 +72,7 @@ export function createRightsCache(options: {
     const known = principals.get(id);
     if (known !== undefined && known.policyRevision === revision) return known;
     if (!isPrincipal(subject)) return "malformed-question";
-    const rights = createRights(judge, policyAt(tenant, revision), subject);
+    const rights = new Rights(judge, policyAt(tenant, revision), subject);
     principals.set(id, rights);
     return rights;
   };
