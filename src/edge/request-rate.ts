@@ -9,6 +9,8 @@ import type { TenantLimits } from "../core/types/mod.ts";
 
 /** Milliseconds that a refusal is held back at most to keep to the pace. */
 export const PACED_MS_MAX = 1000;
+/** A flood is over when for this long nothing was refused. */
+export const FLOOD_REST_MS = 5000;
 /** Refusals leave at least this far apart, so that no tenant holds back more than a thousand. */
 const PACE_MS_MIN = 1;
 
@@ -19,6 +21,7 @@ export class RequestRate {
   #at: number | undefined;
   /** When the next refusal may leave. */
   #nextRefusal = 0;
+  #floodEnds = Number.NEGATIVE_INFINITY;
 
   /** Takes one request; false: it is over the limit. */
   take(limits: TenantLimits, at: number): boolean {
@@ -38,11 +41,14 @@ export class RequestRate {
 
   /**
    * How long the refusal of a request of now is to be held back to keep to the pace, in milliseconds;
-   * undefined: a second's worth waits already, so this is a flood.
+   * undefined: a second's worth waits already, so this is a flood, or it was one not long ago.
    */
   pace({ requestsPerSecond = 0 }: TenantLimits, at: number): number | undefined {
     const leaves = Math.max(at, this.#nextRefusal);
-    if (leaves - at >= PACED_MS_MAX) return undefined;
+    if (at < this.#floodEnds || leaves - at >= PACED_MS_MAX) {
+      this.#floodEnds = at + FLOOD_REST_MS;
+      return undefined;
+    }
     this.#nextRefusal = leaves + Math.max(PACE_MS_MIN, 1000 / requestsPerSecond);
     return leaves - at;
   }
