@@ -36,6 +36,7 @@ const services: Services = {
   pki: {
     init: async (order) => (await import("./dev/mod.ts")).initCluster(order),
     inspect: async (pem) => (await import("./pki/mod.ts")).inspectCertificates(pem),
+    sign: async (order) => (await import("./pki/mod.ts")).signRequest(order),
   },
 };
 

@@ -1,6 +1,7 @@
 import { onOff, type Option, type OptionTable } from "../config/mod.ts";
 import type { PolicyRow } from "./client-port.ts";
 import { type Call, waitFor } from "./command.ts";
+import { inputFile } from "./input-file.ts";
 import { readStdin } from "./io.ts";
 import { mistake } from "./keys.ts";
 import { type PolicyFile, parsePolicyFile, rowText } from "./policy-rows.ts";
@@ -75,14 +76,6 @@ export function planText({ add, remove }: PolicyPlan): string {
 
 async function fileText(call: Call<OptionTable>): Promise<string> {
   const [file = "-"] = call.positional;
-  const bytes = file === "-" ? await readStdin(call.io) : readFile(call, file);
+  const bytes = file === "-" ? await readStdin(call.io) : inputFile(call.io, file);
   return Buffer.from(bytes).toString("utf8");
-}
-
-function readFile(call: Call<OptionTable>, file: string): Uint8Array {
-  try {
-    return call.io.readFile(file);
-  } catch (error) {
-    throw mistake(`${file}: cannot be read: ${error instanceof Error ? error.message : "unknown"}`);
-  }
 }

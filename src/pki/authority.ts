@@ -30,6 +30,12 @@ export interface Validity {
   readonly notAfter?: number;
 }
 
+/** A certificate, or a chain that begins with it, and its private key. */
+export interface PairFiles {
+  readonly certificatePath: string;
+  readonly keyPath: string;
+}
+
 const DAY_MS = 86_400_000;
 const CLOCK_DIFFERENCE_MS = 5 * 60_000;
 const AUTHORITY_MS = 3650 * DAY_MS;
@@ -61,11 +67,7 @@ export function createAuthority(
  * cannot be read, the key file is wider than 0600, they do not belong together, or the certificate
  * is no authority's or not valid now.
  */
-export function loadAuthority(paths: {
-  readonly certificatePath: string;
-  readonly keyPath: string;
-}): Authority {
-  const { certificatePath, keyPath } = paths;
+export function loadAuthority({ certificatePath, keyPath }: PairFiles): Authority {
   const certificate = readPem(certificatePath);
   const x509 = parseCertificate(certificate);
   const info = inspectCertificate(x509.raw);

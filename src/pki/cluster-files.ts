@@ -1,14 +1,8 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { makeFolders } from "../files/mod.ts";
-import type { Authority } from "./authority.ts";
-import {
-  ensureAuthority,
-  ensureCertificate,
-  type Ensured,
-  type EnsureOptions,
-  type PairFiles,
-} from "./ensure.ts";
+import type { Authority, PairFiles } from "./authority.ts";
+import { ensureAuthority, ensureCertificate, type Ensured, type EnsureOptions } from "./ensure.ts";
 import type { Profile } from "./issue.ts";
 import type { SubjectName } from "./name.ts";
 import { readPem, savePem } from "./pem.ts";

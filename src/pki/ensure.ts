@@ -2,7 +2,7 @@ import { X509Certificate, createPrivateKey, createPublicKey, type KeyObject } fr
 import { existsSync } from "node:fs";
 import { CofferError } from "../errors.ts";
 import { canonicalIp } from "./alt-name.ts";
-import { type Authority, createAuthority, loadAuthority } from "./authority.ts";
+import { type Authority, createAuthority, loadAuthority, type PairFiles } from "./authority.ts";
 import { type CertificateInfo, inspectCertificate } from "./inspect.ts";
 import { issueCertificate, type Profile } from "./issue.ts";
 import { organizationsOf } from "./name.ts";
@@ -13,11 +13,6 @@ import { readPem, savePem } from "./pem.ts";
  * Key and certificate are two files, and the key is written first: a crash between the two leaves a
  * pair that does not match, which counts as unusable.
  */
-export interface PairFiles {
-  readonly certificatePath: string;
-  readonly keyPath: string;
-}
-
 export type Ensured = "made" | "renewed" | "kept";
 
 export interface EnsureOptions {

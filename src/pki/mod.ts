@@ -1,5 +1,11 @@
 /** Certificates: issue, renew, revoke, inspect, and their files. Verifying a chain is TLS's. */
-export { type Authority, createAuthority, loadAuthority, type Validity } from "./authority.ts";
+export {
+  type Authority,
+  createAuthority,
+  loadAuthority,
+  type PairFiles,
+  type Validity,
+} from "./authority.ts";
 export {
   ADMINISTRATOR,
   type ClusterHosts,
@@ -7,13 +13,7 @@ export {
   type EnsuredFile,
   type Host,
 } from "./cluster-files.ts";
-export {
-  ensureAuthority,
-  ensureCertificate,
-  type Ensured,
-  type EnsureOptions,
-  type PairFiles,
-} from "./ensure.ts";
+export { ensureAuthority, ensureCertificate, type Ensured, type EnsureOptions } from "./ensure.ts";
 export type { Usage } from "./extension.ts";
 export {
   checkClientCertificate,
@@ -28,5 +28,6 @@ export { savePem } from "./pem.ts";
 export { readRevocationLists, revocationListTexts } from "./read-revocation-list.ts";
 export { createRevocationList } from "./revocation-list.ts";
 export type { RevocationListOptions, RevokedCertificate } from "./revocation-list.ts";
+export { type SignOrder, signRequest } from "./sign-request.ts";
 export { createTrust, type Trust } from "./trust.ts";
 export { watchFiles } from "./watch-files.ts";

@@ -138,12 +138,12 @@ const refusingClient: CofferClient = {
   close: unexpected,
 };
 
-const refusingServices: Services = {
+export const refusingServices: Services = {
   version: "0.0.0-test",
   server: unexpected,
   dev: unexpected,
   verifyAudit: unexpected,
-  pki: { init: unexpected, inspect: unexpected },
+  pki: { init: unexpected, inspect: unexpected, sign: unexpected },
 };
 
 /** Larger than JavaScript's numbers hold, to see them whole in JSON. */

@@ -44,6 +44,7 @@ const verbs = [
   "audit checkpoints",
   "audit verify",
   "pki init",
+  "pki sign",
   "pki inspect",
   "status",
   "member list",

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import test, { describe } from "node:test";
+import test, { describe, mock } from "node:test";
 import type { CertificateFacts, PkiOrder, PkiOutcome } from "../../src/cli/commands/pki.ts";
+import type { SignOrder } from "../../src/cli/commands/pki-sign.ts";
 import { exitCode } from "../../src/errors.ts";
-import { run } from "./harness.ts";
+import { refusingServices, run } from "./harness.ts";
 
 const outcome: PkiOutcome = {
   folder: "certs",
@@ -34,11 +35,11 @@ async function init(
 ): Promise<{ readonly order: PkiOrder | undefined; readonly stdout: string; stderr: string }> {
   let order: PkiOrder | undefined;
   const pki = {
+    ...refusingServices.pki,
     init: async (given: PkiOrder): Promise<PkiOutcome> => {
       order = given;
       return outcome;
     },
-    inspect: () => assert.fail("not asked"),
   };
   const { stdout, stderr } = await run(["pki", "init", ...argv], { services: { pki } });
   return { order, stdout, stderr };
@@ -92,7 +93,7 @@ describe("pki init", () => {
 
 describe("pki inspect", () => {
   const pki = {
-    init: () => assert.fail("not asked"),
+    ...refusingServices.pki,
     inspect: async (pem: string): Promise<readonly CertificateFacts[]> => {
       assert.equal(pem, "PEM");
       return [facts, { ...facts, isAuthority: true, notAfter: 4e12 }];
@@ -119,7 +120,81 @@ describe("pki inspect", () => {
   test("a file that is not there, or none named, is a mistake in usage", async () => {
     const missing = await run(["pki", "inspect", "b.crt"], { services: { pki }, files });
     assert.equal(missing.code, exitCode.usage);
-    assert.match(missing.stderr, /b\.crt cannot be read/);
+    assert.match(missing.stderr, /b\.crt: cannot be read/);
     assert.equal((await run(["pki", "inspect"], { services: { pki } })).code, exitCode.usage);
+  });
+});
+
+describe("pki sign", () => {
+  const files = { "web.csr": "REQUEST" };
+
+  async function sign(
+    argv: readonly string[],
+    stdin = "",
+  ): Promise<{
+    readonly order: SignOrder | undefined;
+    code: number;
+    stdout: string;
+    stderr: string;
+  }> {
+    let order: SignOrder | undefined;
+    const pki = {
+      ...refusingServices.pki,
+      sign: async (given: SignOrder) => {
+        order = given;
+        return { certificate: "PEM\n", notAfter: 86_400_000 };
+      },
+    };
+    const argvWhole = ["pki", "sign", ...argv];
+    return { ...(await run(argvWhole, { services: { pki }, files, stdin })), order };
+  }
+
+  test("a client's certificate for a year, by the authority of pki init, and nothing but it on stdout", async () => {
+    const { order, stdout, stderr } = await sign(["web.csr", "--cn", "web"]);
+    assert.deepEqual(order, {
+      authority: { certificatePath: "certs/ca.crt", keyPath: "certs/ca.key" },
+      profile: { commonName: "web", organization: [], usages: ["client"], dns: [], ips: [] },
+      request: "REQUEST",
+    });
+    assert.deepEqual([stdout, stderr], ["PEM\n", ""]);
+    const { stdout: json } = await sign(["web.csr", "--cn", "web", "-w", "json"]);
+    assert.deepEqual(JSON.parse(json), { certificate: "PEM\n", notAfter: 86_400_000 });
+  });
+
+  test("all that it may be told, with the request on stdin", async (context) => {
+    mock.timers.enable({ apis: ["Date"], now: 1000 });
+    context.after(() => mock.timers.reset());
+    const who = ["--cn", "m1", "--o", "tenant:a,tenant:b", "--usages", "client,server"];
+    const names = ["--dns", "m1,m1.example.com", "--ips", "10.0.0.1", "--ttl", "90d"];
+    const { order } = await sign(["-", ...who, ...names, "--authority", "x.y/ours"], "STDIN");
+    assert.deepEqual(order, {
+      authority: { certificatePath: "x.y/ours", keyPath: "x.y/ours.key" },
+      profile: {
+        commonName: "m1",
+        organization: ["tenant:a", "tenant:b"],
+        usages: ["client", "server"],
+        dns: ["m1", "m1.example.com"],
+        ips: ["10.0.0.1"],
+        notAfter: 1000 + 90 * 86_400_000,
+      },
+      request: "STDIN",
+    });
+    const keys = ["--authority", "ca.pem", "--authority-key", "k.pem"];
+    const { order: other } = await sign(["web.csr", "--cn", "web", ...keys]);
+    assert.deepEqual(other?.authority, { certificatePath: "ca.pem", keyPath: "k.pem" });
+  });
+
+  test("a mistake in usage signs nothing, and says what is missing", async () => {
+    for (const [argv, expected] of [
+      [["web.csr"], /needs --cn/],
+      [["--cn", "web"], /takes one REQUEST/],
+      [["web.csr", "b.csr", "--cn", "web"], /takes one REQUEST/],
+      [["missing.csr", "--cn", "web"], /missing\.csr: cannot be read/],
+      [["web.csr", "--cn", "web", "--usages", "all"], /--usages/],
+    ] as const) {
+      const { order, code, stdout, stderr } = await sign(argv);
+      assert.deepEqual([order, code, stdout], [undefined, exitCode.usage, ""]);
+      assert.match(stderr, expected);
+    }
   });
 });

@@ -4,6 +4,7 @@ import { exitCode } from "../../errors.ts";
 import { thumbprintOf } from "../certificate-file.ts";
 import type { CertificateRuleRow, CertificateVerdictRow } from "../certificate-port.ts";
 import { type Call, clientCommand, type Command, tableFormatOption, waitFor } from "../command.ts";
+import { inputFile } from "../input-file.ts";
 import type { Io } from "../io.ts";
 import { write } from "../io.ts";
 import { headerJson, type Json, jsonText } from "../json.ts";
@@ -182,12 +183,7 @@ function tenantsOf({ values }: AddCall): readonly string[] | "*" {
 }
 
 function certificateOf(io: Io, path: string): X509Certificate {
-  let bytes: Uint8Array;
-  try {
-    bytes = io.readFile(path);
-  } catch (error) {
-    throw mistake(`${path}: cannot be read: ${error instanceof Error ? error.message : "unknown"}`);
-  }
+  const bytes = inputFile(io, path);
   try {
     return new X509Certificate(bytes);
   } catch {

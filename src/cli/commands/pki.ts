@@ -2,10 +2,12 @@ import { list, onOff, parseCommandLine, path, text } from "../../config/mod.ts";
 import { exitCode, type ExitCode } from "../../errors.ts";
 import type { Command, Context } from "../command.ts";
 import { formatOption } from "../command.ts";
+import { inputFile } from "../input-file.ts";
 import { write } from "../io.ts";
 import { jsonText } from "../json.ts";
 import { mistake } from "../keys.ts";
 import { safe, timeText } from "../print.ts";
+import { type SignedCertificate, type SignOrder, pkiSign } from "./pki-sign.ts";
 
 /** What the composition root does for the commands about certificates. */
 export interface PkiServices {
@@ -13,6 +15,8 @@ export interface PkiServices {
   init(order: PkiOrder): Promise<PkiOutcome>;
   /** What the certificates in a PEM file say, in order. */
   inspect(pem: string): Promise<readonly CertificateFacts[]>;
+  /** A certificate for the key of a request that asks for nothing beyond the profile. */
+  sign(order: SignOrder): Promise<SignedCertificate>;
 }
 
 export interface PkiOrder {
@@ -163,21 +167,12 @@ const inspect: Command = {
     const { values, positional } = parseCommandLine(inspectOptions, argv);
     const [file, ...more] = positional;
     if (file === undefined || more.length > 0) throw mistake("pki inspect takes one FILE");
-    const found = await services.pki.inspect(readText(file, io.readFile));
+    const found = await services.pki.inspect(Buffer.from(inputFile(io, file)).toString("latin1"));
     const json = (): string => `${jsonText(found.map((facts) => ({ ...facts })))}\n`;
     await write(io, values.format === "json" ? json() : found.map(factsText).join("\n"));
     return exitCode.ok;
   },
 };
-
-function readText(file: string, readFile: (path: string) => Uint8Array): string {
-  try {
-    return Buffer.from(readFile(file)).toString("latin1");
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? "error";
-    throw mistake(`${file} cannot be read (${code})`);
-  }
-}
 
 function factsText(facts: CertificateFacts): string {
   const names = [...facts.dns, ...facts.ips, ...facts.uris];
@@ -202,4 +197,4 @@ function validityMark({ notBefore, notAfter }: CertificateFacts, now: number): s
   return now < notBefore ? " (not yet valid)" : "";
 }
 
-export const pkiCommands: readonly Command[] = [init, inspect];
+export const pkiCommands: readonly Command[] = [init, pkiSign, inspect];

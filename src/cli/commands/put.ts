@@ -8,6 +8,7 @@ import {
 } from "../../config/mod.ts";
 import { type Key, NO_LEASE, type PutRequest } from "../../core/types/mod.ts";
 import { type Call, clientCommand, type Command, waitFor } from "../command.ts";
+import { inputFile } from "../input-file.ts";
 import { readStdin, write } from "../io.ts";
 import { headerJson, jsonText, putJson } from "../json.ts";
 import { keyOf, mistake, parseLease } from "../keys.ts";
@@ -85,17 +86,9 @@ async function valueOf(call: Call<typeof options>): Promise<Uint8Array> {
   }
   if (file !== undefined) {
     if (argument !== undefined) throw mistake("give the value or --file, not both");
-    return readValueFile(call, file);
+    return inputFile(call.io, file);
   }
   if (argument !== undefined && argument !== "-") return Buffer.from(argument, "utf8");
   if (call.io.isTty) call.io.stderr.write("Reading the value from the terminal; end with ^D\n");
   return await readStdin(call.io);
-}
-
-function readValueFile(call: Call<typeof options>, file: string): Uint8Array {
-  try {
-    return call.io.readFile(file);
-  } catch (error) {
-    throw mistake(`${file}: cannot be read: ${error instanceof Error ? error.message : "unknown"}`);
-  }
 }
