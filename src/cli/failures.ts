@@ -60,7 +60,7 @@ const steps: { readonly [code in ErrorCode]?: string } = {
   "permission-denied":
     "See who you are with: coffer token whoami, and ask: coffer policy can-i ACTION KEY",
   "invalid-token":
-    "Set COFFER_TOKEN to a token that is valid, or renew it: coffer token issue --help",
+    "Set COFFER_TOKEN to a token that is valid, or renew it: coffer token issue --help. With a certificate alone: coffer pki rule test FILE",
   "no-identity":
     "Set COFFER_TOKEN, or COFFER_CERT and COFFER_KEY; coffer dev writes them to .coffer/env",
   unimplemented: "The server is older than this command: see coffer status",
@@ -83,6 +83,8 @@ const lists: readonly (readonly [words: string, list: string])[] = [
   ["issuer", "issuer list"],
   ["pki rule", "pki rule list"],
   ["token unrevoke", "token revocations"],
+  ["token issue", "tenant list"],
+  ["audit verify", "audit verify --help"],
 ];
 
 function nextStep(error: CofferError, command: string): string {

@@ -129,6 +129,7 @@ function openSocket(url: URL, options: ConnectionOptions): Promise<net.Socket> {
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const secure = url.protocol === "https:";
   const port = url.port === "" ? (secure ? 443 : 80) : Number(url.port);
+  if (secure) checkCredentials(options);
   const socket = secure
     ? tls.connect({
         host,
@@ -156,6 +157,17 @@ function openSocket(url: URL, options: ConnectionOptions): Promise<net.Socket> {
       resolve(socket);
     });
   });
+}
+
+/** Throws `invalid-argument` for PEM that TLS does not take. */
+function checkCredentials({ ca, cert, key }: ConnectionOptions): void {
+  try {
+    tls.createSecureContext({ ca, cert, key });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : "unknown";
+    const detail = `the certificates or the key given cannot be used (${reason}); COFFER_CERT and COFFER_KEY must belong together`;
+    throw new CofferError("invalid-argument", detail, { cause });
+  }
 }
 
 function timedOut(): Error {

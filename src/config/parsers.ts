@@ -81,14 +81,14 @@ export function duration(bounds: Bounds = {}): Parser<number> {
   const parse = (value: string): Parsed<number> => {
     const parts = [...value.matchAll(/([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)/g)];
     const covered = parts.map((part) => part[0]).join("");
-    if (/^[0-9]+$/.test(value)) return bounded(Number(value), bounds);
+    if (/^[0-9]+$/.test(value)) return bounded(Number(value), bounds, "ms");
     if (parts.length === 0 || covered !== value)
       return bad("is not a duration such as 500ms or 5s");
     const sum = parts.reduce(
       (ms, part) => ms + Number(part[1]) * (MILLISECONDS[part[2] ?? ""] ?? 1),
       0,
     );
-    return bounded(Math.round(sum), bounds);
+    return bounded(Math.round(sum), bounds, "ms");
   };
   return { placeholder: "TIME", kind: "number", parse };
 }
@@ -120,9 +120,10 @@ export function bytes(bounds: Bounds = {}): Parser<number> {
 function bounded(
   value: number,
   { min = 0, max = Number.MAX_SAFE_INTEGER }: Bounds,
+  unit = "",
 ): Parsed<number> {
-  if (value < min) return bad(`is below the least allowed, ${min}`);
-  return value > max ? bad(`is above the most allowed, ${max}`) : good(value);
+  if (value < min) return bad(`is below the least allowed, ${min}${unit}`);
+  return value > max ? bad(`is above the most allowed, ${max}${unit}`) : good(value);
 }
 
 /** One of a few words. */

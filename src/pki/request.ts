@@ -2,7 +2,14 @@ import { createPublicKey, verify, type KeyObject } from "node:crypto";
 import { CofferError } from "../errors.ts";
 import { altNameCount, canonicalIp, decodeAltNames } from "./alt-name.ts";
 import { contentOf, decode, encode, isContextTag, oidOf, partsOf, type Asn1 } from "./der.ts";
-import { asksAuthority, decodeExtensions, findExtension, type Extension } from "./extension.ts";
+import {
+  asksAuthority,
+  decodeExtensions,
+  type Extension,
+  findExtension,
+  type Usage,
+  usagesOf,
+} from "./extension.ts";
 import { OID } from "./oids.ts";
 
 /**
@@ -25,18 +32,20 @@ const HASHES: { readonly [algorithm: string]: string } = {
   [OID.rsaWithSha384]: "sha384",
 };
 
-export interface GrantedNames {
+/** What a request may ask for. */
+export interface Granted {
   readonly dns?: readonly string[];
   readonly ips?: readonly string[];
+  readonly usages: readonly Usage[];
 }
 
 /**
  * The public key of a request that asks for nothing beyond `granted`. Throws `invalid-argument`.
  */
-export function requestedKey(pem: string, granted: GrantedNames): KeyObject {
+export function requestedKey(pem: string, granted: Granted): KeyObject {
   const base64 =
     pem.length > PEM_MAX ? undefined : PEM_FORM.exec(pem.replaceAll("\r\n", "\n"))?.[2];
-  if (base64 === undefined) throw refused("is not one PEM block of at most 16 KiB");
+  if (base64 === undefined) throw refused(`is not one PEM block of at most 16 KiB${foundIn(pem)}`);
   const parts = partsOf(decode(Buffer.from(base64, "base64"), "the signing request"));
   const [info, algorithm, signature] = parts;
   const [, , publicKeyInfo, ...rest] = partsOf(info);
@@ -46,6 +55,14 @@ export function requestedKey(pem: string, granted: GrantedNames): KeyObject {
   const attributes = rest.find((part) => isContextTag(part, 0));
   checkExtensions(extensionsOf(attributes), granted);
   return key;
+}
+
+/** What is there in its place, as far as the first characters tell. */
+function foundIn(pem: string): string {
+  if (pem.trim() === "") return ": it is empty";
+  const label = /-----BEGIN ([A-Z0-9 ]{1,40})-----/.exec(pem.slice(0, PEM_MAX))?.[1];
+  if (label === undefined) return ": it holds no PEM; from DER: openssl req -inform der";
+  return label.endsWith("CERTIFICATE REQUEST") ? "" : `: it holds ${label}`;
 }
 
 function publicKeyOf(info: Asn1): KeyObject {
@@ -60,7 +77,8 @@ function publicKeyOf(info: Asn1): KeyObject {
     key.asymmetricKeyType === "ec"
       ? CURVES.includes(details?.namedCurve ?? "")
       : key.asymmetricKeyType === "rsa" && (details?.modulusLength ?? 0) >= RSA_BITS_MIN;
-  if (!strong) throw refused("has a key other than EC P-256, P-384, P-521 or RSA of 2048 bits");
+  if (!strong)
+    throw refused("has a key other than EC P-256, P-384, P-521 or RSA of 2048 bits and more");
   return key;
 }
 
@@ -87,11 +105,15 @@ function extensionsOf(attributes: Asn1 | undefined): readonly Extension[] {
     .flatMap(decodeExtensions);
 }
 
-function checkExtensions(extensions: readonly Extension[], granted: GrantedNames): void {
+function checkExtensions(extensions: readonly Extension[], granted: Granted): void {
   if (asksAuthority(extensions)) throw refused("asks to be an authority (CA:true)");
   for (const { id, value } of extensions) {
     if (id === OID.subjectAltName) checkAltNames(value, granted);
   }
+  const foreign = usagesOf(extensions).find(
+    (usage) => !granted.usages.some((one) => one === usage),
+  );
+  if (foreign !== undefined) throw refused(`asks for the usage ${foreign}, not granted`);
   const seen = new Set(extensions.map((extension) => extension.id));
   if (seen.size !== extensions.length) throw refused("asks for the same extension twice");
   if (findExtension(extensions, OID.authorityKeyIdentifier) !== undefined) {
@@ -99,7 +121,7 @@ function checkExtensions(extensions: readonly Extension[], granted: GrantedNames
   }
 }
 
-function checkAltNames(value: Asn1, granted: GrantedNames): void {
+function checkAltNames(value: Asn1, granted: Granted): void {
   const { dns, ips } = decodeAltNames(value);
   if (dns.length + ips.length !== altNameCount(value)) {
     throw refused("asks for a name that is neither DNS nor an IP address");

@@ -176,7 +176,7 @@ describe("audit", () => {
     assert.equal(statSync(path).mode & 0o777, 0o600);
     const { code, stderr } = await run(argv, { connect: connect() });
     assert.equal(code, 2);
-    assert.match(stderr, /--out .*EEXIST/);
+    assert.match(stderr, /--out .*: the file is there already/);
     assert.match((await run(["audit", "export", "--of-tenant", "x"])).stderr, /--tenant system/);
   });
 

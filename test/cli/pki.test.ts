@@ -126,7 +126,7 @@ describe("pki inspect", () => {
 });
 
 describe("pki sign", () => {
-  const files = { "web.csr": "REQUEST" };
+  const files = { "web.csr": "REQUEST", "certs/ca.crt": "CA" };
 
   async function sign(
     argv: readonly string[],
@@ -182,6 +182,13 @@ describe("pki sign", () => {
     const keys = ["--authority", "ca.pem", "--authority-key", "k.pem"];
     const { order: other } = await sign(["web.csr", "--cn", "web", ...keys]);
     assert.deepEqual(other?.authority, { certificatePath: "ca.pem", keyPath: "k.pem" });
+  });
+
+  test("without the authority of pki init it says how to name another", async () => {
+    const session = { services: { pki: refusingServices.pki }, files: { "web.csr": "REQUEST" } };
+    const { code, stderr } = await run(["pki", "sign", "web.csr", "--cn", "web"], session);
+    assert.equal(code, exitCode.usage);
+    assert.match(stderr, /no certs\/ca\.crt: say by --authority/);
   });
 
   test("a mistake in usage signs nothing, and says what is missing", async () => {

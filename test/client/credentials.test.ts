@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { type Client, connect, type tokenApi } from "../../src/client/mod.ts";
+import { createAuthority, issueCertificate } from "../../src/pki/mod.ts";
 import { type TestServer, ca, startServer } from "../api/harness.ts";
 
 /** Revocations and issuers, there and back through the protocol. */
@@ -60,4 +61,19 @@ test("issuers are added, listed, shown and removed", async () => {
   assert.equal((await client.issuerList()).issuers.length, 1);
   assert.equal((await client.issuerShow({ issuer: "i" })).issuer?.record, '{"issuer":"i"}');
   await client.issuerRemove({ issuer: "i" });
+});
+
+test("a key that is not the certificate's is told as that, before anything is sent", async (context) => {
+  const authority = createAuthority({ commonName: "test" });
+  const [one, other] = ["one", "other"].map((commonName) =>
+    issueCertificate(authority, { commonName, usages: ["client"] }),
+  );
+  const { certificate: cert } = one ?? assert.fail();
+  const { privateKey: key } = other ?? assert.fail();
+  const client = connect({ endpoints: ["https://127.0.0.1:1"], cert, key });
+  context.after(() => client.close());
+  await assert.rejects(client.range({ key: Buffer.from("k") }), {
+    code: "invalid-argument",
+    message: /values mismatch\); COFFER_CERT and COFFER_KEY must belong together/,
+  });
 });

@@ -6,7 +6,7 @@ import { createAuthority, inspectCertificate, issueForRequest } from "../../src/
 import type { Authority, Profile } from "../../src/pki/mod.ts";
 import { encodeAltNames } from "../../src/pki/alt-name.ts";
 import { newKeyPair } from "../../src/key-pair/mod.ts";
-import { type Asn1, boolean, encode, octets, sequence, tagged } from "../../src/pki/der.ts";
+import { type Asn1, boolean, encode, octets, oid, sequence, tagged } from "../../src/pki/der.ts";
 import type { Extension } from "../../src/pki/extension.ts";
 import { OID } from "../../src/pki/oids.ts";
 import { refused } from "../seal/refused.ts";
@@ -63,6 +63,22 @@ test("refusal 41: a request asking a foreign SAN", () => {
   const uri = sequence(tagged(6, Buffer.from("spiffe://x")));
   const asking = extension(OID.subjectAltName, uri);
   refused(() => issue(requestOf(asking)), "invalid-argument", /neither DNS nor an IP/);
+});
+
+test("refusal 41: a request asking for another use", () => {
+  const usage = (...ids: readonly string[]): RequestParts =>
+    extension(OID.extendedKeyUsage, sequence(...ids.map(oid)));
+  issue(requestOf(usage(OID.serverAuth)));
+  const both = usage(OID.serverAuth, OID.clientAuth);
+  refused(() => issue(requestOf(both)), "invalid-argument", /asks for the usage client/);
+  const other = usage("1.3.6.1.5.5.7.3.3");
+  refused(() => issue(requestOf(other)), "invalid-argument", /usage 1\.3\.6\.1\.5\.5\.7\.3\.3/);
+});
+
+test("what is no request is told as what it is", () => {
+  refused(() => issue(" \n"), "invalid-argument", /it is empty/);
+  refused(() => issue(ca.certificate), "invalid-argument", /it holds CERTIFICATE$/);
+  refused(() => issue("0\u0082\u0001"), "invalid-argument", /no PEM; from DER/);
 });
 
 test("refusal 41: an extension asked twice does not hide the second", () => {

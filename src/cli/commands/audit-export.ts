@@ -64,7 +64,7 @@ function openOutput(name: string): Output {
   const stream = createWriteStream(name, { flags: "wx", mode: 0o600 });
   const failed = new Promise<never>((_, reject) => {
     stream.once("error", (error) =>
-      reject(new CofferError("invalid-argument", `--out ${name}: ${error.message}`)),
+      reject(new CofferError("invalid-argument", `--out ${name}: ${outputProblem(error)}`)),
     );
   });
   failed.catch(() => undefined);
@@ -124,4 +124,8 @@ async function printTable(io: Io, checkpoints: readonly Shown[]): Promise<void> 
     keyId,
   ]);
   await write(io, table(["MEMBER", "KIND", "RECORD", "TIME", "KEY"], rows));
+}
+
+function outputProblem(error: NodeJS.ErrnoException): string {
+  return error.code === "EEXIST" ? "the file is there already; name another" : error.message;
 }

@@ -2,7 +2,7 @@ import { duration, list, oneOf, parseCommandLine, path, text } from "../../confi
 import { exitCode, type ExitCode } from "../../errors.ts";
 import { type Command, type Context, formatOption } from "../command.ts";
 import { inputFile } from "../input-file.ts";
-import { readStdin, write } from "../io.ts";
+import { type Io, readStdin, write } from "../io.ts";
 import { jsonText } from "../json.ts";
 import { mistake } from "../keys.ts";
 
@@ -43,8 +43,12 @@ const options = {
     parser: list(oneOf(["client", "server"])),
     help: "what it is good for (client)",
   },
-  dns: { name: "dns", parser: list(text("NAME")), help: "DNS names that the request may ask for" },
-  ips: { name: "ips", parser: list(text("IP")), help: "addresses that it may ask for" },
+  dns: {
+    name: "dns",
+    parser: list(text("NAME")),
+    help: "its DNS names; the request may ask for these alone",
+  },
+  ips: { name: "ips", parser: list(text("IP")), help: "its addresses, likewise" },
   ttl: {
     name: "ttl",
     parser: duration({ min: 60_000 }),
@@ -67,7 +71,12 @@ export const pkiSign: Command = {
   name: "pki sign",
   usage: "REQUEST --cn NAME [--o tenant:NAME]",
   summary: "sign a certificate request of somebody who keeps the key",
-  argumentHelp: [["REQUEST", "a file with one request (PKCS #10, PEM); -: from stdin"]],
+  argumentHelp: [
+    [
+      "REQUEST",
+      "a file with one request (PKCS #10, PEM); -: from stdin. Its own subject is not read",
+    ],
+  ],
   examples: [
     [
       "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout web.key -subj /CN=web -out web.csr",
@@ -93,7 +102,7 @@ export const pkiSign: Command = {
     const certificatePath = values.authority ?? "certs/ca.crt";
     const keyPath = values.authorityKey ?? certificatePath.replace(/(\.[^./]*)?$/, ".key");
     const { ttl } = values;
-    const signed = await services.pki.sign({
+    const order: SignOrder = {
       authority: { certificatePath, keyPath },
       profile: {
         commonName: values.cn,
@@ -104,9 +113,20 @@ export const pkiSign: Command = {
         ...(ttl === undefined ? {} : { notAfter: Date.now() + ttl }),
       },
       request: Buffer.from(request).toString("latin1"),
-    });
+    };
+    if (values.authority === undefined) checkIsThere(io, certificatePath);
+    const signed = await services.pki.sign(order);
     const isJson = values.format === "json";
     await write(io, isJson ? `${jsonText({ ...signed })}\n` : signed.certificate);
     return exitCode.ok;
   },
 };
+
+function checkIsThere(io: Io, path: string): void {
+  try {
+    io.readFile(path);
+  } catch {
+    const detail = `there is no ${path}: say by --authority where the authority is`;
+    throw mistake(`${detail} (.coffer/pki/ca.crt of coffer dev)`);
+  }
+}
