@@ -9,8 +9,6 @@ import type { TenantLimits } from "../core/types/mod.ts";
 
 /** Milliseconds that a refusal is held back at most to keep to the pace. */
 export const PACED_MS_MAX = 1000;
-/** A flood is over when for this long nothing was refused. */
-export const FLOOD_REST_MS = 5000;
 /** Refusals leave at least this far apart, so that no tenant holds back more than a thousand. */
 const PACE_MS_MIN = 1;
 
@@ -21,7 +19,6 @@ export class RequestRate {
   #at: number | undefined;
   /** When the next refusal may leave. */
   #nextRefusal = 0;
-  #floodEnds = Number.NEGATIVE_INFINITY;
 
   /** Takes one request; false: it is over the limit. */
   take(limits: TenantLimits, at: number): boolean {
@@ -41,14 +38,11 @@ export class RequestRate {
 
   /**
    * How long the refusal of a request of now is to be held back to keep to the pace, in milliseconds;
-   * undefined: a second's worth waits already, so this is a flood, or it was one not long ago.
+   * undefined: a second's worth waits already, so this is a flood.
    */
   pace({ requestsPerSecond = 0 }: TenantLimits, at: number): number | undefined {
     const leaves = Math.max(at, this.#nextRefusal);
-    if (at < this.#floodEnds || leaves - at >= PACED_MS_MAX) {
-      this.#floodEnds = at + FLOOD_REST_MS;
-      return undefined;
-    }
+    if (leaves - at >= PACED_MS_MAX) return undefined;
     this.#nextRefusal = leaves + Math.max(PACE_MS_MIN, 1000 / requestsPerSecond);
     return leaves - at;
   }

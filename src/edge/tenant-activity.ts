@@ -17,7 +17,7 @@ const HELD_MAX = 4096;
 /** Of all tenants together. */
 const ALL_HELD_MAX = 8192;
 /** Seconds that a refusal of a flood is held back, a quarter more or less: as many as keep to a rate. */
-const FLOOD_HOLD_SECONDS = { min: 2, max: 4 } as const;
+const FLOOD_HOLD_SECONDS = { min: 1, max: 4 } as const;
 const FLOOD_REFUSALS_PER_SECOND = 200;
 /** Its multiples, taken modulo 1, spread evenly however many there are. */
 const GOLDEN_RATIO = 0.618_033_988_75;
