@@ -28,7 +28,9 @@ export class ActionRights {
   readonly #judge: Judge;
   readonly #about: Omit<Question, "range">;
   readonly #policyRevision: number;
-  readonly #grants: readonly Grant[];
+  readonly #denials: readonly Grant[];
+  /** In order of lower bound. */
+  readonly #allows: readonly Grant[];
   readonly #cuts: readonly string[];
   /** Of single keys, by segment. */
   readonly #points: (Decision | undefined)[];
@@ -43,7 +45,8 @@ export class ActionRights {
     this.#judge = judge;
     this.#about = about;
     this.#policyRevision = policyRevision;
-    this.#grants = grants;
+    this.#denials = grants.filter((grant) => !grant.allows);
+    this.#allows = grants.filter((grant) => grant.allows).sort(byLowerBound);
     this.#cuts = cutsOf(grants);
     this.#points = this.#cuts.map(() => undefined);
   }
@@ -71,14 +74,13 @@ export class ActionRights {
 
   #judgeRange(range: KeyRange): Decision {
     const policyRevision = this.#policyRevision;
-    const touching = this.#grants.filter((one) => !one.allows && rangesMeet(one.range, range));
+    const touching = this.#denials.filter((grant) => rangesMeet(grant.range, range));
     if (touching.length > 0) {
       // Casbin would walk the allowing rows only to be overruled; those that deny are enough.
       const { allowed, grant } = this.#judge.ask({ ...this.#about, range }, touching);
       return { allowed, policyRevision, row: grant?.row };
     }
-    const allows = this.#grants.filter((one) => one.allows).sort(byLowerBound);
-    const { pieces, gap } = coverOf(range, allows);
+    const { pieces, gap } = coverOf(range, this.#allows);
     if (gap !== undefined) return { allowed: false, policyRevision, row: undefined };
     let first: Grant | undefined;
     for (const { piece, grant } of pieces) {

@@ -138,9 +138,10 @@ function startSession(
   const by = { ...peer, connection };
   session.on("stream", (stream, headers) => {
     if (headers[":method"] === "POST" && grpc.accepts(headers)) {
-      if (grpc.handle(stream, headers, by) === "unary") return;
-      connection.lasting(1);
-      stream.on("close", () => connection.lasting(-1));
+      grpc.handle(stream, headers, by, () => {
+        connection.lasting(1);
+        stream.on("close", () => connection.lasting(-1));
+      });
     } else {
       void answerPlain(stream, { headers, peer: by, web });
     }

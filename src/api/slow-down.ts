@@ -12,7 +12,7 @@ const SETTLE_MS = 200;
 
 /** One HTTP/2 connection as the edge may slow it down. */
 export interface SlowableConnection extends CallerConnection {
-  /** A stream that lasts, such as a watch, was opened (1) or closed (-1). */
+  /** A stream that lasts, such as a watch that was answered, has come (1) or ended (-1). */
   lasting(change: 1 | -1): void;
 }
 
@@ -28,14 +28,14 @@ export function slowableConnection(
   streamsMax: number,
 ): SlowableConnection {
   let lasting = 0;
-  /** Streams beside those that last, while it is slow. */
-  let few: number | undefined;
+  /** What is wanted while it is slow; undefined: it is not. */
+  let slow: { readonly few: number; streams: number } | undefined;
   let timer: NodeJS.Timeout | undefined;
   let told = streamsMax;
   let isTelling = false;
   /** One thing at a time, and the newest: node ends a session whose client has ten to acknowledge. */
   const tell = (): void => {
-    const wanted = few === undefined ? streamsMax : Math.min(streamsMax, lasting + few);
+    const wanted = Math.min(streamsMax, slow?.streams ?? streamsMax);
     if (isTelling || wanted === told || session.destroyed) return;
     isTelling = true;
     told = wanted;
@@ -46,29 +46,33 @@ export function slowableConnection(
   };
   const restore = (): void => {
     timer = undefined;
-    few = undefined;
+    slow = undefined;
     tell();
   };
   const stay = (): void => {
     clearTimeout(timer);
     timer = setTimeout(restore, SLOW_MS).unref();
   };
-  const slow = (streams: number): void => {
-    few = streams;
+  const begin = (few: number): void => {
+    slow = { few, streams: lasting + few };
     stay();
     tell();
   };
   session.on("close", () => clearTimeout(timer));
   return {
     scope: undefined,
-    slowDown: (streams) => {
+    slowDown: (few) => {
       if (session.destroyed || session.closed) return;
-      if (few === undefined) timer ??= setTimeout(slow, SETTLE_MS, streams).unref();
+      if (slow === undefined) timer ??= setTimeout(begin, SETTLE_MS, few).unref();
       else stay();
     },
     lasting: (change) => {
       lasting += change;
-      // One that is opened now would take the place of a request.
+      if (slow === undefined) return;
+      // One that is opened now would take the place of a request. The place of one that has ended stays
+      // until all is over: its client may have opened another already, which would be refused, and a
+      // thousand of those in the life of a connection make node end it.
+      slow.streams = Math.max(slow.streams, lasting + slow.few);
       tell();
     },
   };

@@ -68,6 +68,8 @@ export function createConnector(options: ConnectionOptions): Connector {
     connection,
     reconnect: async (broken) => {
       if ((await current?.catch(() => undefined)) === broken) current = undefined;
+      // What is under way over it may end; nothing more goes there.
+      broken.session.close();
       return connection();
     },
     close: async () => {

@@ -37,7 +37,8 @@ export interface ByteStream {
 }
 
 export function createTransport(connector: Connector, metadata: Metadata): Transport {
-  const request = async (path: string, options: CallOptions, refused?: Call): Promise<Call> => {
+  const request = async (path: string, whole: CallOptions, refused?: Call): Promise<Call> => {
+    const options = refused === undefined ? whole : refused.optionsLeft;
     const headers = headersOf(path, metadata(), options);
     const connection =
       refused === undefined
@@ -146,7 +147,10 @@ function openStream(request: (refused?: Call) => Promise<Call>): ByteStream {
     send: (message) => {
       const frame = frameOf(message);
       unanswered?.push(frame);
-      later((call) => call.send(frame));
+      later((call) => {
+        if (call.isAnswered) unanswered = undefined;
+        call.send(frame);
+      });
     },
     end: () => {
       ended = true;
@@ -171,6 +175,9 @@ class Call {
   readonly connection: Connection;
   readonly stream: http2.ClientHttp2Stream;
   readonly #closed: Promise<void>;
+  readonly #options: CallOptions;
+  readonly #started = performance.now();
+  #isAnswered = false;
   #trailers: http2.IncomingHttpHeaders = {};
   #httpStatus = 200;
   /** What broke the call from this side: a deadline, an abort, the socket. */
@@ -179,7 +186,9 @@ class Call {
   constructor(connection: Connection, stream: http2.ClientHttp2Stream, options: CallOptions) {
     this.connection = connection;
     this.stream = stream;
+    this.#options = options;
     stream.on("response", (headers) => {
+      this.#isAnswered = true;
       this.#httpStatus = headers[":status"] ?? 0;
       if (headers["grpc-status"] !== undefined) this.#trailers = headers;
     });
@@ -199,6 +208,7 @@ class Call {
         ? setTimeout(() => abort(new CofferError("deadline-exceeded")), timeoutMs)
         : undefined;
     const onAbort = (): void => abort(new CofferError("canceled"));
+    if (signal?.aborted === true) onAbort();
     signal?.addEventListener("abort", onAbort, { once: true });
     this.#closed = new Promise((resolve) => {
       stream.once("close", () => {
@@ -215,6 +225,19 @@ class Call {
    */
   get isRefused(): boolean {
     return this.stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM;
+  }
+
+  /** Whether anything has come back. */
+  get isAnswered(): boolean {
+    return this.#isAnswered;
+  }
+
+  /** For the same call made again: what time is left of it. */
+  get optionsLeft(): CallOptions {
+    const { timeoutMs = 0 } = this.#options;
+    if (timeoutMs <= 0) return this.#options;
+    const left = timeoutMs - (performance.now() - this.#started);
+    return { ...this.#options, timeoutMs: Math.max(1, Math.ceil(left)) };
   }
 
   send(frame: Buffer): void {

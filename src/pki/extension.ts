@@ -92,8 +92,12 @@ export function usagesOf(extensions: readonly Extension[]): readonly string[] {
   });
 }
 
-/** Whether basicConstraints says that this is an authority. */
+/** Whether basicConstraints or keyUsage says that this signs certificates or revocation lists. */
 export function asksAuthority(extensions: readonly Extension[]): boolean {
   const [first] = partsOf(findExtension(extensions, OID.basicConstraints));
-  return isBoolean(first) && contentOf(first)[0] !== 0;
+  if (isBoolean(first) && contentOf(first)[0] !== 0) return true;
+  const keyUsage = findExtension(extensions, OID.keyUsage);
+  // The first byte of a bit string tells how many bits are unused.
+  const firstBits = keyUsage === undefined ? 0 : (contentOf(keyUsage)[1] ?? 0);
+  return (firstBits & (KEY_CERT_SIGN | CRL_SIGN)) !== 0;
 }

@@ -106,7 +106,8 @@ function extensionsOf(attributes: Asn1 | undefined): readonly Extension[] {
 }
 
 function checkExtensions(extensions: readonly Extension[], granted: Granted): void {
-  if (asksAuthority(extensions)) throw refused("asks to be an authority (CA:true)");
+  if (asksAuthority(extensions))
+    throw refused("asks to be an authority (CA:true, or to sign certificates)");
   for (const { id, value } of extensions) {
     if (id === OID.subjectAltName) checkAltNames(value, granted);
   }

@@ -66,7 +66,7 @@ test("streams that last have their places beside them", (t) => {
   assert.deepEqual(session.told, [27]);
 });
 
-test("a stream that lasts takes no place of a request as it is opened, and leaves none as it ends", (t) => {
+test("a stream that lasts takes no place of a request as it comes, and its place stays until all is over", (t) => {
   mock.timers.enable({ apis: ["setTimeout"] });
   t.after(() => mock.timers.reset());
   const { session, connection } = stand();
@@ -76,15 +76,20 @@ test("a stream that lasts takes no place of a request as it is opened, and leave
   mock.timers.tick(200);
   assert.deepEqual(session.told, [2]);
   session.acknowledge();
-  connection.lasting(1);
-  session.acknowledge();
+  for (let n = 0; n < 5; n++) {
+    connection.lasting(1);
+    session.acknowledge();
+    connection.lasting(-1);
+    session.acknowledge();
+  }
   assert.deepEqual(session.told, [2, 3]);
-  connection.lasting(-1);
-  session.acknowledge();
   mock.timers.tick(10_000);
   session.acknowledge();
   connection.lasting(-1);
-  assert.deepEqual(session.told, [2, 3, 2, 2048]);
+  assert.deepEqual(session.told, [2, 3, 2048]);
+  connection.slowDown(1);
+  mock.timers.tick(200);
+  assert.deepEqual(session.told, [2, 3, 2048, 1]);
 });
 
 test("a client is told one thing at a time, and the newest when it has acknowledged the last", (t) => {

@@ -164,7 +164,7 @@ describe("pki sign", () => {
   test("all that it may be told, with the request on stdin", async (context) => {
     mock.timers.enable({ apis: ["Date"], now: 1000 });
     context.after(() => mock.timers.reset());
-    const who = ["--cn", "m1", "--o", "tenant:a,tenant:b", "--usages", "client,server"];
+    const who = ["--cn", "m1", "--tenants", "a,b,a", "--usages", "client,server"];
     const names = ["--dns", "m1,m1.example.com", "--ips", "10.0.0.1", "--ttl", "90d"];
     const { order } = await sign(["-", ...who, ...names, "--authority", "x.y/ours"], "STDIN");
     assert.deepEqual(order, {
@@ -198,6 +198,7 @@ describe("pki sign", () => {
       [["web.csr", "b.csr", "--cn", "web"], /takes one REQUEST/],
       [["missing.csr", "--cn", "web"], /missing\.csr: cannot be read/],
       [["web.csr", "--cn", "web", "--usages", "all"], /--usages/],
+      [["web.csr", "--cn", "web", "--tenants", "tenant:a"], /"tenant:a" is no tenant's name/],
     ] as const) {
       const { order, code, stdout, stderr } = await sign(argv);
       assert.deepEqual([order, code, stdout], [undefined, exitCode.usage, ""]);

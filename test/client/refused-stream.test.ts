@@ -148,3 +148,18 @@ test("a watch that is closed while it is made again ends without an error", asyn
   for await (const response of watch.responses()) assert.fail(String(response.watchId));
   assert.deepEqual(connections, [0, 1]);
 });
+
+test("a call that is given up as it is refused is not waited for", async (context) => {
+  const given = new AbortController();
+  const { client, connections } = await serverOf(context, [
+    (stream) => {
+      given.abort();
+      refuse(stream);
+    },
+  ]);
+  const call = client.range({ key: Buffer.from("k") }, { signal: given.signal });
+  await assert.rejects(call, { code: "canceled" });
+  const watch = client.watch({ signal: given.signal }).responses();
+  await assert.rejects(watch.next(), { code: "canceled" });
+  assert.ok(connections.length >= 1);
+});

@@ -5,7 +5,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Client } from "../../src/client/mod.ts";
 import { issueCertificate } from "../../src/pki/mod.ts";
-import { rpc } from "../../src/proto/mod.ts";
+import { frameOf, rpc } from "../../src/proto/mod.ts";
 import { startConnection } from "../bench/load-connection.ts";
 import { type RawReply, rawCall, rawSession } from "./raw.ts";
 import { type World, bytes, startWorld } from "./world.ts";
@@ -92,6 +92,10 @@ test("refusal 58: a tenant at 100 times its quota is served its quota, and the o
     ...noisy,
   });
   watch.on("error", () => undefined);
+  const value = rpc.WatchCreateRequest.fromPartial({ key: bytes("/k") });
+  watch.write(
+    frameOf(rpc.WatchRequest.encode({ requestUnion: { $case: "createRequest", value } }).finish()),
+  );
   await room;
   session.destroy();
   await closed(session);

@@ -77,3 +77,28 @@ test("no more wait than a second takes; beyond it is a flood", () => {
   const held = Array.from({ length: 5000 }, () => fast.pace({ requestsPerSecond: 1e6 }, 0));
   assert.equal(held.filter((ms) => ms !== undefined).length, PACED_MS_MAX);
 });
+
+test("who asks one at a time is served the whole rate, whatever came before", () => {
+  const HELD_MS = 1250;
+  for (const limits of [
+    { requestsPerSecond: 1 },
+    { requestsPerSecond: 20 },
+    { requestsPerSecond: 100, requestBurst: 10 },
+  ]) {
+    const rate = new RequestRate();
+    for (let n = 0; n < 300; n++) if (!rate.take(limits, 0)) rate.pace(limits, 0);
+    let served = 0;
+    for (let at = 1; at < 60_000;) {
+      if (rate.take(limits, at)) {
+        served++;
+        at += 1;
+      } else {
+        at += 1 + (rate.pace(limits, at) ?? HELD_MS);
+      }
+    }
+    assert.ok(
+      served >= 0.9 * 60 * limits.requestsPerSecond,
+      `${served} at ${limits.requestsPerSecond}/s`,
+    );
+  }
+});

@@ -6,7 +6,16 @@ import { createAuthority, inspectCertificate, issueForRequest } from "../../src/
 import type { Authority, Profile } from "../../src/pki/mod.ts";
 import { encodeAltNames } from "../../src/pki/alt-name.ts";
 import { newKeyPair } from "../../src/key-pair/mod.ts";
-import { type Asn1, boolean, encode, octets, oid, sequence, tagged } from "../../src/pki/der.ts";
+import {
+  type Asn1,
+  bits,
+  boolean,
+  encode,
+  octets,
+  oid,
+  sequence,
+  tagged,
+} from "../../src/pki/der.ts";
 import type { Extension } from "../../src/pki/extension.ts";
 import { OID } from "../../src/pki/oids.ts";
 import { refused } from "../seal/refused.ts";
@@ -52,6 +61,12 @@ test("refusal 41: a request asking CA:true", () => {
   const asking = extension(OID.basicConstraints, sequence(boolean(true)));
   refused(() => issue(requestOf(asking)), "invalid-argument", /CA:true/);
   issue(requestOf(extension(OID.basicConstraints, sequence())));
+  const keyUsage = (byte: number): RequestParts =>
+    extension(OID.keyUsage, bits(Uint8Array.of(byte), 1));
+  issue(requestOf(keyUsage(0x80)));
+  for (const byte of [0x84, 0x02]) {
+    refused(() => issue(requestOf(keyUsage(byte))), "invalid-argument", /to sign certificates/);
+  }
 });
 
 test("refusal 41: a request asking a foreign SAN", () => {

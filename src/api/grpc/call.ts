@@ -52,6 +52,7 @@ export class ServerCall implements StreamCall {
   readonly #reader: FrameReader;
   readonly #started: number;
   #handler: StreamHandler | undefined;
+  #onLasting: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #heldBytes = 0;
   #paused = false;
@@ -114,8 +115,10 @@ export class ServerCall implements StreamCall {
     });
   }
 
-  serveStream(method: StreamMethod, headers: IncomingHttpHeaders): void {
+  /** Reads and writes any number; `onLasting` is called before the first is written. */
+  serveStream(method: StreamMethod, headers: IncomingHttpHeaders, onLasting: () => void): void {
     if (!this.#arm(headers)) return;
+    this.#onLasting = onLasting;
     const stream = this.#stream;
     if (this.#isGone) return this.#closed();
     this.#context.streams.add(this);
@@ -142,6 +145,8 @@ export class ServerCall implements StreamCall {
 
   write(frame: Buffer): void {
     if (this.#done) return;
+    this.#onLasting?.();
+    this.#onLasting = undefined;
     this.#stream.write(frame);
     this.#counts.sent(frame);
   }

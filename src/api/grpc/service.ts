@@ -42,8 +42,13 @@ export interface GrpcServiceOptions {
 export interface GrpcService {
   /** Whether the content type of a request says gRPC. */
   accepts(headers: IncomingHttpHeaders): boolean;
-  /** Tells whether it is a call of one message each way, or one that may last. */
-  handle(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, peer: Peer): "unary" | "stream";
+  /** `onLasting` is called if it is a call that may last, and has its first answer. */
+  handle(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    peer: Peer,
+    onLasting: () => void,
+  ): void;
   /**
    * Ends open streams with `error`: all, or those of connections that `certificate` came over. Unary
    * calls in flight go on.
@@ -72,15 +77,14 @@ export function createGrpcService(options: GrpcServiceOptions): GrpcService {
   const sweep = setInterval(() => sweepIncomplete(context), SWEEP_MS).unref();
   return {
     accepts: (headers) => (headers["content-type"] ?? "").startsWith("application/grpc"),
-    handle: (stream, headers, peer) => {
+    handle: (stream, headers, peer, onLasting) => {
       const path = headers[":path"] ?? "";
       const method = methods.get(path);
       const named = counted.get(path) ?? UNKNOWN_METHOD;
       const call = new ServerCall(stream, named, callerOf(headers, peer), context);
       if (method === undefined) call.refuse(unknownMethod(path, services));
       else if (method.kind === "unary") call.serveUnary(method, headers);
-      else call.serveStream(method, headers);
-      return method?.kind ?? "unary";
+      else call.serveStream(method, headers, onLasting);
     },
     endStreams: (error, certificate) => {
       for (const call of context.streams) {

@@ -6,6 +6,8 @@ import { type Io, readStdin, write } from "../io.ts";
 import { jsonText } from "../json.ts";
 import { mistake } from "../keys.ts";
 
+const TENANT_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
 type CertificateUsage = "client" | "server";
 
 /** What the composition root is asked to sign: a request's key, and nothing else that it says. */
@@ -33,10 +35,10 @@ export interface SignedCertificate {
 
 const options = {
   cn: { name: "cn", parser: text("NAME"), help: "its common name: it acts as cert:NAME" },
-  o: {
-    name: "o",
+  tenants: {
+    name: "tenants",
     parser: list(text("NAME")),
-    help: "its organizations; tenant:NAME binds it to that tenant",
+    help: "tenants that it is bound to, the first by default, as O=tenant:NAME (default)",
   },
   usages: {
     name: "usages",
@@ -69,7 +71,7 @@ const options = {
 
 export const pkiSign: Command = {
   name: "pki sign",
-  usage: "REQUEST --cn NAME [--o tenant:NAME]",
+  usage: "REQUEST --cn NAME [--tenants NAMES]",
   summary: "sign a certificate request of somebody who keeps the key",
   argumentHelp: [
     [
@@ -83,7 +85,7 @@ export const pkiSign: Command = {
       "the key stays where it was made",
     ],
     [
-      "coffer pki sign web.csr --cn web --o tenant:blue > web.crt",
+      "coffer pki sign web.csr --cn web --tenants blue > web.crt",
       "for a client that is cert:web, in tenant blue and no other",
     ],
     [
@@ -106,10 +108,10 @@ export const pkiSign: Command = {
       authority: { certificatePath, keyPath },
       profile: {
         commonName: values.cn,
-        organization: values.o ?? [],
-        usages: values.usages ?? ["client"],
-        dns: values.dns ?? [],
-        ips: values.ips ?? [],
+        organization: unique(values.tenants ?? []).map(organizationOf),
+        usages: unique(values.usages ?? ["client"]),
+        dns: unique(values.dns ?? []),
+        ips: unique(values.ips ?? []),
         ...(ttl === undefined ? {} : { notAfter: Date.now() + ttl }),
       },
       request: Buffer.from(request).toString("latin1"),
@@ -129,4 +131,14 @@ function checkIsThere(io: Io, path: string): void {
     const detail = `there is no ${path}: say by --authority where the authority is`;
     throw mistake(`${detail} (.coffer/pki/ca.crt of coffer dev)`);
   }
+}
+
+function unique<T>(values: readonly T[]): readonly T[] {
+  return [...new Set(values)];
+}
+
+/** As members take it; a certificate that they refuse is not made. */
+function organizationOf(tenant: string): string {
+  if (TENANT_NAME.test(tenant)) return `tenant:${tenant}`;
+  throw mistake(`${JSON.stringify(tenant)} is no tenant's name: a-z, 0-9 and -, 1 to 63 of them`);
 }
