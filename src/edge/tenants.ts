@@ -1,5 +1,5 @@
 import { CofferError } from "../errors.ts";
-import { type Command, type TenantInfo, revision } from "../core/types/mod.ts";
+import { type Command, type TenantInfo, isTenantName, revision } from "../core/types/mod.ts";
 import type { TenantSample } from "../telemetry/mod.ts";
 import { actOnCluster } from "./cluster-records.ts";
 import { credentialFailure } from "./credentials.ts";
@@ -29,7 +29,6 @@ import type {
 
 /** Tenants are made and changed by the cluster's operators, and seen by those who are bound to them. */
 
-const TENANT_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const RESERVED_NAMES: ReadonlySet<string> = new Set([
   SYSTEM_TENANT_NAME,
   "root",
@@ -42,7 +41,7 @@ const PAGE_MAX = 1000;
 
 /** Refuses a name that no tenant may have; says the rule. */
 export function checkTenantName(name: string): void {
-  if (!TENANT_NAME.test(name)) {
+  if (!isTenantName(name)) {
     throw new CofferError(
       "invalid-argument",
       "a tenant name is 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit",

@@ -1,17 +1,11 @@
+import { isTenantName } from "../core/types/mod.ts";
 import { createPrivateKey, createPublicKey, type KeyObject, randomUUID } from "node:crypto";
 import { calculateJwkThumbprint, SignJWT } from "jose";
 import { CofferError } from "../errors.ts";
 import { newKeyPair } from "../key-pair/mod.ts";
 import { TENANT_IDS_CLAIM } from "./claims.ts";
 import type { IssuerRecord } from "./issuer-record.ts";
-import {
-  GROUPS_MAX,
-  isOwnSubject,
-  isPlainName,
-  isReserved,
-  isTenantName,
-  TENANTS_MAX,
-} from "./names.ts";
+import { GROUPS_MAX, isOwnSubject, isPlainName, isReserved, TENANTS_MAX } from "./names.ts";
 import { type JsonObject, parseStrictJson } from "./strict-json.ts";
 
 /**

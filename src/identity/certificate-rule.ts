@@ -1,12 +1,7 @@
+import { isTenantName } from "../core/types/mod.ts";
 import { X509Certificate } from "node:crypto";
 import { CofferError } from "../errors.ts";
-import {
-  certificateSubject,
-  GROUPS_MAX,
-  isTenantName,
-  prefixedName,
-  TENANTS_MAX,
-} from "./names.ts";
+import { certificateSubject, GROUPS_MAX, prefixedName, TENANTS_MAX } from "./names.ts";
 import { refusalReason } from "./refusal.ts";
 import { faultOfSpiffePattern } from "./spiffe-id.ts";
 import { isJsonObject, type JsonObject, parseStrictJson, stringsOf } from "./strict-json.ts";

@@ -1,15 +1,10 @@
+import { isTenantName } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
 import type { Clock } from "../stdx/mod.ts";
 import { type CertificateFacts, readCertificate } from "./certificate-facts.ts";
 import { type CompiledRules, compileRules } from "./certificate-match.ts";
 import { BUILT_IN_RULE, type CertificateRule } from "./certificate-rule.ts";
-import {
-  certificateSubject,
-  GROUPS_MAX,
-  isTenantName,
-  prefixedName,
-  TENANTS_MAX,
-} from "./names.ts";
+import { certificateSubject, GROUPS_MAX, prefixedName, TENANTS_MAX } from "./names.ts";
 import { type Identified, identified, type Principal } from "./principal.ts";
 import { refusalReason, refused } from "./refusal.ts";
 import { claimsSpiffe } from "./spiffe-id.ts";

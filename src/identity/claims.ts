@@ -1,5 +1,6 @@
+import { isTenantName } from "../core/types/mod.ts";
 import type { BoundClaim, IssuerRecord, ServiceAccount } from "./issuer-record.ts";
-import { GROUPS_MAX, isTenantName, ownSubject, prefixedName, TENANTS_MAX } from "./names.ts";
+import { GROUPS_MAX, ownSubject, prefixedName, TENANTS_MAX } from "./names.ts";
 import { refused } from "./refusal.ts";
 import { isJsonObject, type JsonObject, stringsOf } from "./strict-json.ts";
 

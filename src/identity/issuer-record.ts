@@ -1,6 +1,7 @@
+import { isTenantName } from "../core/types/mod.ts";
 import { X509Certificate } from "node:crypto";
 import { CofferError } from "../errors.ts";
-import { isPlainName, isReserved, isTenantName, TENANTS_MAX } from "./names.ts";
+import { isPlainName, isReserved, TENANTS_MAX } from "./names.ts";
 import { isJsonObject, type JsonObject, parseStrictJson, stringsOf } from "./strict-json.ts";
 
 /** Signatures that may be asked for: asymmetric ones only (RFC 7518 §3.1, RFC 8037, RFC 9864). */

@@ -21,11 +21,6 @@ const OUTER_SPACE = /^\s|\s$/;
  */
 const RESERVED = /^(?:role|cert|system|group):/i;
 
-/**
- * DNS label: what a tenant may be called (also refuses `.`, `..`, upper case, slashes and spaces).
- */
-const TENANT_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-
 /** Whether `text` can be part of a subject or a group. */
 export function isPlainName(text: string): boolean {
   return (
@@ -39,10 +34,6 @@ export function isPlainName(text: string): boolean {
 
 export function isReserved(text: string): boolean {
   return RESERVED.test(text);
-}
-
-export function isTenantName(text: string): boolean {
-  return TENANT_NAME.test(text);
 }
 
 /** `prefix` + `name`, or a refusal that speaks of `what`. */

@@ -1,5 +1,5 @@
+import { isTenantName } from "../core/types/mod.ts";
 import { CofferError } from "../errors.ts";
-import { isTenantName } from "./names.ts";
 
 /** Who calls, after every check; what the edge asks `access` about and writes down as the actor. */
 export interface Principal {

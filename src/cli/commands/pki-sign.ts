@@ -1,12 +1,11 @@
 import { duration, list, oneOf, parseCommandLine, path, text } from "../../config/mod.ts";
+import { isTenantName } from "../../core/types/mod.ts";
 import { exitCode, type ExitCode } from "../../errors.ts";
 import { type Command, type Context, formatOption } from "../command.ts";
 import { inputFile } from "../input-file.ts";
 import { type Io, readStdin, write } from "../io.ts";
 import { jsonText } from "../json.ts";
 import { mistake } from "../keys.ts";
-
-const TENANT_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 type CertificateUsage = "client" | "server";
 
@@ -139,6 +138,6 @@ function unique<T>(values: readonly T[]): readonly T[] {
 
 /** As members take it; a certificate that they refuse is not made. */
 function organizationOf(tenant: string): string {
-  if (TENANT_NAME.test(tenant)) return `tenant:${tenant}`;
+  if (isTenantName(tenant)) return `tenant:${tenant}`;
   throw mistake(`${JSON.stringify(tenant)} is no tenant's name: a-z, 0-9 and -, 1 to 63 of them`);
 }

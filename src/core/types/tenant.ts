@@ -62,3 +62,11 @@ export interface TenantInfo {
 export const NO_LIMITS: TenantLimits = {};
 export const NO_COMPACTION: TenantCompaction = { kind: "none" };
 export const NO_USAGE: TenantUsage = { keys: 0, leases: 0, bytes: 0, liveBytes: 0 };
+
+/** DNS label: also refuses `.`, `..`, upper case, slashes and spaces. */
+const TENANT_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Whether a tenant may be called so. */
+export function isTenantName(text: string): boolean {
+  return TENANT_NAME.test(text);
+}
