@@ -29,6 +29,8 @@ interface OpenFile {
   readonly openedAt: number;
   /** What we have written. Invariant: the length of the file, unless a stranger changed it. */
   bytes: number;
+  /** Nothing is written to it any more; see `#leave`. */
+  isLeft: boolean;
 }
 
 /**
@@ -47,6 +49,7 @@ export class ChainFile {
   #file: OpenFile | undefined;
   #dirty = false;
   #timer: NodeJS.Timeout | undefined;
+  /** What works on descriptors behind the requests, one after the other. */
   #syncing: Promise<void> | undefined;
   /** Why the last fsync failed, until one works: records that it covered may not be on the disk. */
   syncFailure: string | undefined;
@@ -81,12 +84,10 @@ export class ChainFile {
     const file = this.#file;
     if (!this.#dirty || file === undefined) return;
     this.#dirty = false;
-    this.#syncing = this.#syncFile(file).finally(() => {
-      this.#syncing = undefined;
-    });
-    await this.#syncing;
+    await this.#behind(() => this.#syncFile(file));
   }
 
+  /** Waits for the files that were left as well. */
   async close(): Promise<void> {
     await this.sync();
     clearTimeout(this.#timer);
@@ -95,12 +96,21 @@ export class ChainFile {
     if (file !== undefined) this.#options.files.close(file.fd);
   }
 
+  /** Does `work`, which never rejects, after all that was given before. */
+  #behind(work: () => Promise<void>): Promise<void> {
+    const done = (this.#syncing?.then(work) ?? work()).finally(() => {
+      if (this.#syncing === done) this.#syncing = undefined;
+    });
+    this.#syncing = done;
+    return done;
+  }
+
   async #syncFile(file: OpenFile): Promise<void> {
     try {
       await this.#options.files.sync(file.fd);
       this.syncFailure = undefined;
     } catch (error) {
-      this.syncFailure = error instanceof Error ? error.message : "fsync failed";
+      this.syncFailure = reasonOf(error);
       this.#options.log.error("The audit log cannot be synced to the disk", { error });
       // The kernel may have dropped the pages and cleared the error: this file is not trusted
       // again.
@@ -138,7 +148,7 @@ export class ChainFile {
     this.#found = undefined;
     if (stat === undefined) return undefined;
     const fd = files.open(found.path);
-    this.#file = { ...found, fd, inode: stat.inode, openedAt: clock.now() };
+    this.#file = { ...found, fd, inode: stat.inode, openedAt: clock.now(), isLeft: false };
     return this.#file;
   }
 
@@ -155,7 +165,7 @@ export class ChainFile {
       }
       files.syncFolder(folder);
       this.filesBegun++;
-      return { fd, path, inode: stat.inode, bytes: 0, openedAt: clock.now() };
+      return { fd, path, inode: stat.inode, bytes: 0, openedAt: clock.now(), isLeft: false };
     }
     throw new Error("the audit folder is full of files without records");
   }
@@ -170,21 +180,35 @@ export class ChainFile {
     }
   }
 
-  /** Stops using a file: synced and closed behind the requests. */
+  /**
+   * Stops using a file: synced and closed behind the requests, and behind a sync of it that is under
+   * way, which would fail, or reach another file, if the descriptor were closed under it.
+   */
   #leave(file: OpenFile): void {
     if (this.#file === file) this.#file = undefined;
-    const { files, log } = this.#options;
-    const last = this.#dirty ? files.sync(file.fd) : Promise.resolve();
+    if (file.isLeft) return;
+    file.isLeft = true;
+    const isDirty = this.#dirty;
     this.#dirty = false;
-    const done = last
-      .catch((error: unknown) => log.error("The last audit records are not synced", { error }))
-      .finally(() => {
-        try {
-          files.close(file.fd);
-        } catch (error) {
-          log.error("An audit file cannot be closed", { error });
-        }
-      });
-    void done;
+    void this.#behind(() => this.#finish(file, isDirty));
   }
+
+  async #finish({ fd, path }: OpenFile, isDirty: boolean): Promise<void> {
+    const { files, log } = this.#options;
+    try {
+      if (isDirty) await files.sync(fd);
+    } catch (error) {
+      this.syncFailure = reasonOf(error);
+      log.error("The last audit records of a file are not synced", { file: path, error });
+    }
+    try {
+      files.close(fd);
+    } catch (error) {
+      log.error("An audit file cannot be closed", { file: path, error });
+    }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : "fsync failed";
 }

@@ -139,6 +139,38 @@ test("a failed fsync is told, and later records go to a new file", async (contex
   assert.equal((await verifyFolder(folder.path)).ok, true);
 });
 
+test("a file that is left as it is synced is closed after the sync, and once", async (context) => {
+  const folder = await folderOf(context);
+  const done: string[] = [];
+  let finishSync: () => void = () => undefined;
+  const files: AuditFilePort = {
+    ...nodeFiles,
+    sync: async (fd) => {
+      if (done.length === 0) await new Promise<void>((resolve) => (finishSync = resolve));
+      await nodeFiles.sync(fd);
+      done.push(`synced ${fd}`);
+    },
+    close: (fd) => {
+      nodeFiles.close(fd);
+      done.push(`closed ${fd}`);
+    },
+  };
+  const audit = await folder.open({ files });
+  await audit.append(eventOf());
+  const synced = audit.sync();
+  await rm(join(folder.path, (await folder.names())[0] ?? ""));
+  await audit.append(eventOf());
+  assert.deepEqual(done, []);
+  finishSync();
+  await synced;
+  assert.equal(audit.blocked, undefined);
+  await audit.close();
+  const [first = "", ...rest] = done;
+  const fd = first.replace("synced ", "");
+  assert.deepEqual(rest[0], `closed ${fd}`);
+  assert.equal(done.filter((one) => one === `closed ${fd}`).length, 1, done.join());
+});
+
 test("a symbolic link in place of the file is not followed", async (context) => {
   const folder = await folderOf(context);
   const first = await folder.open();

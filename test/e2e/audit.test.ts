@@ -76,7 +76,7 @@ async function assertServes(folder: MemberFolder, client: Client): Promise<void>
   const key = bytes("/served");
   await client.put({ key, value: bytes("x") });
   assert.equal((await client.range({ key })).kvs.length, 1);
-  assert.equal((await get(folder, "/readyz"))[0], 200);
+  assert.deepEqual(await get(folder, "/readyz"), [200, "ok\n"]);
   assert.match((await get(folder, "/metrics"))[1], /^coffer_audit_blocked 0$/m);
 }
 
