@@ -3,7 +3,7 @@ import type { MemberId, MemberInfo } from "../core/types/mod.ts";
 import { CofferError, type ErrorCode } from "../errors.ts";
 import type { AuditSearch, CofferClient } from "./client-port.ts";
 import type { Call } from "./command.ts";
-import { mistake } from "./keys.ts";
+import { idText, mistake } from "./keys.ts";
 import { safe } from "./print.ts";
 
 /**
@@ -94,7 +94,7 @@ function addressOf(url: string): Address {
 }
 
 const nameOf = (member: MemberInfo): string =>
-  member.name === "" ? member.id.toString(16) : member.name;
+  member.name === "" ? idText(member.id) : member.name;
 
 export const ANY_RECORD: AuditSearch = {
   limit: 0,

@@ -62,6 +62,11 @@ export function leaseText(id: LeaseId): string {
   return BigInt.asUintN(64, id).toString(16).padStart(16, "0");
 }
 
+/** The id of a member or a cluster as etcdctl, the audit log and the members' own logs have it: hex digits, unpadded. */
+export function idText(id: bigint): string {
+  return id.toString(16);
+}
+
 /** The lease id of its hex form. Throws CofferError `invalid-argument`. */
 export function parseLease(text: string): LeaseId {
   if (!/^[0-9a-fA-F]{1,16}$/.test(text)) {

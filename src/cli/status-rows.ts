@@ -1,6 +1,7 @@
 import type { MemberId } from "../core/types/mod.ts";
 import type { MemberStatus, ReplyHeader } from "./client-port.ts";
 import { headerJson, type Json } from "./json.ts";
+import { idText } from "./keys.ts";
 import { safe, sizeText, table } from "./print.ts";
 
 /** What `coffer status` shows of one member, as a table and as JSON. */
@@ -43,7 +44,7 @@ export function statusTable(rows: readonly StatusRow[]): string {
     const { report } = row;
     return [
       safe(row.name) || "-",
-      row.id?.toString(16).padStart(16, "0") ?? "-",
+      row.id === undefined ? "-" : idText(row.id),
       safe(row.endpoint ?? "") || "-",
       roleOf(row, leader),
       report === undefined ? "-" : String(report.raftTerm),

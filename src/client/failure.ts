@@ -47,7 +47,9 @@ function codeOfStatus(status: number): ErrorCode {
 /** The error of a connection that could not be made, or broke. */
 export function unreachable(endpoint: string, cause: unknown): CofferError {
   const { code, text } = faultOf(cause);
-  return new CofferError("unreachable", `${endpoint}: ${explain(code, text)}`, { cause });
+  return new CofferError("unreachable", `${endpoint}: ${explain(endpoint, code, text)}`, {
+    cause,
+  });
 }
 
 interface Fault {
@@ -63,12 +65,15 @@ function faultOf(cause: unknown): Fault {
 }
 
 const WRONG_CA =
-  "its certificate is not signed by the CA that was given; " +
-  "check the CA file (--cacert, COFFER_CACERT)";
+  "its certificate is not signed by a CA that is trusted here; " +
+  "give the file of the server's CA (--cacert, COFFER_CACERT)";
 const NO_TLS = "the port does not speak TLS; use an http:// endpoint or another port";
 const CLOSED =
   "the connection was closed by the server; if it asks for client certificates, check that yours " +
   "is given (--cert, --key), not expired, and signed by the right CA";
+
+const CLOSED_IN_CLEAR =
+  "the connection was closed by the server; if the port expects TLS, use an https:// endpoint";
 
 const EXPLANATIONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nothing listens there (ECONNREFUSED); check the address and that the server runs",
@@ -96,8 +101,9 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
   ERR_HTTP2_ERROR: "the port does not speak HTTP/2 here; if it expects TLS, use https://",
 };
 
-function explain(code: string, text: string): string {
+function explain(endpoint: string, code: string, text: string): string {
   const known = EXPLANATIONS[code];
+  if (known === CLOSED && endpoint.startsWith("http://")) return CLOSED_IN_CLEAR;
   if (known !== undefined) return known;
   if (code.includes("ALERT")) return `${CLOSED} (${code})`;
   return code === "" ? text : `${text} (${code})`;

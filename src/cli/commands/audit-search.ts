@@ -3,6 +3,7 @@ import {
   anyText,
   duration,
   integer,
+  oneOf,
   onOff,
   type Option,
   type OptionTable,
@@ -57,8 +58,8 @@ export const filterOptions: FilterOptions = {
   action: { name: "action", parser: anyText("ACTION"), help: "only this action" },
   outcome: {
     name: "outcome",
-    parser: anyText("OUTCOME"),
-    help: "only this outcome: ok, refused, failed or unknown",
+    parser: oneOf(["ok", "refused", "failed", "unknown"]),
+    help: "only what ended so",
   },
   requestId: {
     name: "request-id",

@@ -5,7 +5,7 @@ import type { CofferClient, Reply } from "../client-port.ts";
 import { type Call, clientCommand, type Command, tableFormatOption, waitFor } from "../command.ts";
 import { write } from "../io.ts";
 import { headerJson, type Json, jsonText } from "../json.ts";
-import { mistake } from "../keys.ts";
+import { idText, mistake } from "../keys.ts";
 import { safe, table } from "../print.ts";
 
 const MEMBER_NAME = /^[a-z0-9-]{1,63}$/;
@@ -57,7 +57,7 @@ const add: Command = clientCommand({
     const names = members.map(nameOf).filter((one) => one !== "");
     await write(
       call.io,
-      `Member ${idText(member)} added to cluster ${header.clusterId.toString(16)}\n\n` +
+      `Member ${idText(member.id)} added to cluster ${idText(header.clusterId)}\n\n` +
         "Start it on an empty data folder, with the root key file of the others and:\n" +
         `  --name ${safe(name)}\n` +
         `  --initial-cluster ${names.map(safe).join(",")}\n` +
@@ -76,8 +76,8 @@ const remove: Command = clientCommand({
   run: async (call) => {
     const { id } = await find(call);
     const reply = await waitFor(call, call.client.memberRemove(id));
-    const cluster = reply.header.clusterId.toString(16);
-    const done = `Member ${idText({ id })} removed from cluster ${cluster}\n`;
+    const cluster = idText(reply.header.clusterId);
+    const done = `Member ${idText(id)} removed from cluster ${cluster}\n`;
     await write(call.io, call.format === "json" ? membersJson(reply) : done);
   },
 });
@@ -92,8 +92,8 @@ const promote: Command = clientCommand({
   run: async (call) => {
     const { id } = await find(call);
     const reply = await waitFor(call, call.client.memberPromote(id));
-    const cluster = reply.header.clusterId.toString(16);
-    const done = `Member ${idText({ id })} promoted in cluster ${cluster}\n`;
+    const cluster = idText(reply.header.clusterId);
+    const done = `Member ${idText(id)} promoted in cluster ${cluster}\n`;
     await write(call.io, call.format === "json" ? membersJson(reply) : done);
   },
 });
@@ -110,8 +110,8 @@ const update: Command = clientCommand({
     if (urls === undefined) throw mistake("member update needs --peer-urls https://NAME:2380");
     const { id } = await find(call);
     const reply = await waitFor(call, call.client.memberUpdate({ id, peerUrls: urls }));
-    const cluster = reply.header.clusterId.toString(16);
-    const done = `Member ${idText({ id })} updated in cluster ${cluster}\n`;
+    const cluster = idText(reply.header.clusterId);
+    const done = `Member ${idText(id)} updated in cluster ${cluster}\n`;
     await write(call.io, call.format === "json" ? membersJson(reply) : done);
   },
 });
@@ -137,7 +137,7 @@ const moveLeader: Command = clientCommand({
         atLeader(call, urls, (client) => client.moveLeader(target)),
       );
     }
-    const [from, to] = [idText({ id: memberId(leader) }), idText({ id: target })];
+    const [from, to] = [idText(leader), idText(target)];
     await write(call.io, `Leadership transferred from ${from} to ${to}\n`);
   },
 });
@@ -163,13 +163,11 @@ async function atLeader(
   }
 }
 
-type Named = Pick<MemberInfo, "id">;
-
 /** The member that the first argument names, by its name or its id. */
 async function find(call: {
   readonly client: CofferClient;
   readonly positional: readonly string[];
-}): Promise<Named> {
+}): Promise<Pick<MemberInfo, "id">> {
   const [wanted = ""] = call.positional;
   const { body: members } = await call.client.memberList();
   const named = members.find((member) => nameOf(member) === wanted);
@@ -191,14 +189,10 @@ function nameOf({ name, peerUrls: [url = ""] }: MemberInfo): string {
   return name === "" ? (/^https?:\/\/([^:/]+)/.exec(url)?.[1] ?? "") : name;
 }
 
-function idText({ id }: Named): string {
-  return id.toString(16).padStart(16, "0");
-}
-
 function memberTable(members: readonly MemberInfo[]): string {
   const heading = ["ID", "STATUS", "NAME", "PEER URLS", "CLIENT URLS", "LEARNER"];
   const rows = members.map((member) => [
-    idText(member),
+    idText(member.id),
     member.name === "" ? "unstarted" : "started",
     safe(nameOf(member)),
     member.peerUrls.map(safe).join(",") || "-",
