@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type PolicyFiles, findPolicyFolder, loadPolicyFiles } from "../access/mod.ts";
 import { type ListenAddress, type Server, createServer } from "../api/mod.ts";
 import type { openAudit } from "../audit/mod.ts";
@@ -292,5 +292,5 @@ function keepCertificates(
 }
 
 function sha256(bytes: Uint8Array): Uint8Array {
-  return createHash("sha256").update(bytes).digest();
+  return hash("sha256", bytes, "buffer");
 }

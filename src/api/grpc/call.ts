@@ -6,6 +6,7 @@ import type { Logger } from "../../telemetry/mod.ts";
 import { FrameReader } from "../../proto/mod.ts";
 import type { MethodCounts } from "./call-counts.ts";
 import { endsWithinMessage, errorOfFault, noMessage, tooManyMessages } from "./fault.ts";
+import { spareLastError } from "./last-write.ts";
 import type { StreamCall, StreamHandler, StreamMethod, UnaryMethod } from "./method.ts";
 import { OK, type Outcome, outcomeOf, percentEncode, timeoutMs } from "./status.ts";
 import { stopClient } from "./stop-client.ts";
@@ -266,6 +267,7 @@ export class ServerCall implements StreamCall {
 
   /** The stream is gone: a reset by the client, the end of the connection, or our own end. */
   #closed(): void {
+    spareLastError(this.#stream);
     if (this.#done) return;
     this.#settle({ status: grpcStatus.canceled, message: "" });
   }
