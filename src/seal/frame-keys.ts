@@ -45,7 +45,7 @@ export interface FrameKeys {
 /** Asks the provider. Rejects with `sealed`, naming the cause. */
 export async function createFrameCrypto(options: FrameCryptoOptions): Promise<FrameKeys> {
   const context = lengthPrefixed(["coffer transport key v1", options.cluster].map(textBytes));
-  const transportKey = await options.provider.derive(context);
+  const { key: transportKey } = await options.provider.derive(context);
   assert(transportKey.length === KEY_BYTES, "Transport key is not 32 bytes");
   const group = textBytes(options.group);
   let closed = false;

@@ -33,7 +33,11 @@ export function keyFileProvider(options: { readonly path: string }): RootKeyProv
         ciphertext: cipher.seal(file.cipherKey, { aad: context, plaintext: key, headerBytes: 0 }),
       })),
     unwrap: (box, context) => withKeyFile(path, (file) => unwrap(cipher, file, { box, context })),
-    derive: (context) => withKeyFile(path, (file) => file.derive(context)),
+    derive: (context) =>
+      withKeyFile(path, (file) => ({
+        keyId: `key-file:${file.id}`,
+        key: file.derive(context),
+      })),
   };
 
   function unwrap(

@@ -17,10 +17,17 @@ export interface RootKeyProvider {
   unwrap(box: ProviderBox, context: Uint8Array): Uint8Array | Promise<Uint8Array>;
 
   /**
-   * 32 bytes that follow from the provider's own key and `context`, the same for every member; the
-   * caller wipes them. Throws or rejects with `sealed`.
+   * A key that follows from the provider's own and `context`, the same for every member. Throws or
+   * rejects with `sealed`.
    */
-  derive(context: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  derive(context: Uint8Array): DerivedKey | Promise<DerivedKey>;
+}
+
+export interface DerivedKey {
+  /** Names the provider's own key, as in a box. */
+  readonly keyId: string;
+  /** 32 bytes, which the caller wipes. */
+  readonly key: Uint8Array;
 }
 
 export interface ProviderBox {

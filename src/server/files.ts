@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { type Audit, openAudit } from "../audit/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
+import type { FileKeys } from "../seal/mod.ts";
 import {
   type RaftLog,
   type StateStore,
@@ -26,12 +27,15 @@ export async function openFiles(
   deps: {
     readonly log: Logger;
     readonly metrics: Metrics;
+    readonly fileKeys: FileKeys;
     readonly openAudit?: typeof openAudit | undefined;
   },
 ): Promise<Files> {
-  const { log, metrics } = deps;
+  const { log, metrics, fileKeys } = deps;
+  const memberId = ids.memberId.toString(16);
   const raftLog = openRaftLog({
     path: join(dataDir, "raft.db"),
+    mac: fileKeys.mac("raft.db", memberId),
     log,
     onFsync: (seconds) => metrics.walFsync.observe(seconds),
   });
@@ -40,13 +44,15 @@ export async function openFiles(
     completeInstall({ dataDir, raftLog, log });
     const store = openStateStore({
       path: join(dataDir, "state.db"),
+      // Members give it to each other.
+      mac: fileKeys.mac("state.db", ""),
       commit: "later",
       onCommit: (seconds) => metrics.backendCommit.observe(seconds),
     });
     try {
       const audit = await (deps.openAudit ?? openAudit)({
         folder: join(dataDir, "audit"),
-        memberId: ids.memberId.toString(16),
+        memberId,
         clock: processClock,
         log,
         onFailed: (records) => metrics.auditFailures.inc(records),

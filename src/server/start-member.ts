@@ -9,7 +9,7 @@ import { CLUSTER_SCOPE } from "../core/types/mod.ts";
 import type { IssuedToken } from "../identity/mod.ts";
 import type { MemberNode } from "../node/mod.ts";
 import { watchFiles } from "../pki/mod.ts";
-import { type Keyring, createKeyring, keyFileProvider } from "../seal/mod.ts";
+import { type Keyring, createFileKeys, createKeyring, keyFileProvider } from "../seal/mod.ts";
 import { type Logger, type Metrics, createMetrics } from "../telemetry/mod.ts";
 import { refuseOlderAudit } from "./audit-evidence.ts";
 import { startAuditKeeping } from "./audit-keeping.ts";
@@ -25,7 +25,7 @@ import { createEdgeDeps } from "./edge-deps.ts";
 import { type End, endAll } from "./ends.ts";
 import { type Files, closeFiles, openFiles } from "./files.ts";
 import { boundHeapGrowth } from "./heap.ts";
-import type { MemberFile } from "./member-file.ts";
+import { type MemberFile, clusterIdText } from "./member-file.ts";
 import { openMemberIdentity } from "./member-identity.ts";
 import type { Network } from "./network.ts";
 import { type Place, findPlace, meetOthers } from "./place.ts";
@@ -112,7 +112,12 @@ async function serve(start: Start, ends: End[]): Promise<Member> {
     cofferVersion: host.version,
     memberId: ids.memberId.toString(16),
   });
-  const files = await openFiles(config, ids, { ...host, metrics });
+  const fileKeys = await createFileKeys({
+    provider: keyFileProvider({ path: config.rootKeyFile }),
+    cluster: clusterIdText(ids.clusterId),
+  });
+  ends.push(() => fileKeys.close());
+  const files = await openFiles(config, ids, { ...host, metrics, fileKeys });
   ends.push(() => closeFiles(files));
   const parts = { ...start, ids, metrics, files };
   const core = await startNode(parts, ends);

@@ -6,6 +6,7 @@ export {
   openStateStore,
 } from "./state-store.ts";
 export { type RaftLog, type RaftLogOptions, openRaftLog } from "./raft-log.ts";
+export type { FileMac } from "./file-mac.ts";
 export type { LogBase } from "./raft-log-rows.ts";
 export {
   type FileSnapshotStore,

@@ -12,11 +12,12 @@ import { dirname } from "node:path";
 import SqliteDatabase, { type Database } from "better-sqlite3";
 import { CofferError } from "../errors.ts";
 import type { Logger } from "../telemetry/mod.ts";
+import { checkTables } from "./file-mac.ts";
 import { type WalTail, inspectWalTail } from "./raft-log-wal.ts";
 
 /** "Coff" in ASCII, and the version of the tables: another program's file is refused. */
 const APPLICATION_ID = 0x436f6666;
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 
 /** The write-ahead log is copied back into the file each time it has grown by this much. */
 const CHECKPOINT_PAGES = 1024;
@@ -25,16 +26,18 @@ const CHECKPOINT_PAGES = 1024;
  * Each row of `entries` holds the commit index too, so that a save that moves nothing else of the hard
  * state writes one page and not two.
  */
-const schema = `
+const TABLES = `
   CREATE TABLE entries (
     idx INTEGER PRIMARY KEY,
     term INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     data BLOB NOT NULL,
     commit_idx INTEGER NOT NULL,
-    crc INTEGER NOT NULL
+    tag BLOB NOT NULL
   );
   CREATE TABLE records (name TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+`;
+const NEW_FILE = `${TABLES}
   PRAGMA application_id = ${APPLICATION_ID};
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
@@ -142,7 +145,7 @@ function prepareSchema(database: Database, path: string): void {
   const owner = Number(database.pragma("application_id", { simple: true }));
   const tables = database.prepare("SELECT count(*) FROM sqlite_schema").pluck().get();
   if (version === 0 && owner === 0 && tables === 0) {
-    database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`);
+    database.exec(`BEGIN IMMEDIATE; ${NEW_FILE} COMMIT`);
     return;
   }
   if (owner !== APPLICATION_ID) {
@@ -158,4 +161,5 @@ function prepareSchema(database: Database, path: string): void {
           : "start afresh: coffer dev --reset, or another --data-dir"),
     );
   }
+  checkTables(database, TABLES, path);
 }

@@ -1,15 +1,9 @@
 import type { Database } from "better-sqlite3";
 import { CofferError } from "../errors.ts";
+import { changedError } from "./file-mac.ts";
 import type { HardState } from "../core/raft/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import {
-  ENTRY_COLUMNS,
-  type EntryRow,
-  type LogBase,
-  baseOfRecord,
-  entryOfRow,
-  hardStateOfRecord,
-} from "./raft-log-rows.ts";
+import { ENTRY_COLUMNS, type EntryRow, type LogBase, type LogRows } from "./raft-log-rows.ts";
 import { TermRuns } from "./raft-log-terms.ts";
 
 export interface LoadedLog {
@@ -26,13 +20,18 @@ const NEXT_STEP =
  * Reads and checks every row. Damage above the commit index is cut off with a log line: those entries
  * may be lost. Damage at or below it is an error: they must not be.
  */
-export function loadRaftLog(database: Database, path: string, log: Logger): LoadedLog {
-  const saved = loadRecord(database, "hard-state", hardStateOfRecord, path);
-  const base = loadRecord(database, "base", baseOfRecord, path) ?? FRESH_BASE;
+export function loadRaftLog(
+  database: Database,
+  rows: LogRows,
+  { path, log }: { readonly path: string; readonly log: Logger },
+): LoadedLog {
+  checkKey(database, rows, path);
+  const saved = loadRecord(database, "hard-state", (record) => rows.hardStateOf(record), path);
+  const base = loadRecord(database, "base", (record) => rows.baseOf(record), path) ?? FRESH_BASE;
   // A crash in the middle of compaction leaves rows below the base.
   database.prepare("DELETE FROM entries WHERE idx <= ?").run(base.index);
   const terms = new TermRuns(base);
-  const { damaged, commit: rowsCommit } = loadTerms(database, terms);
+  const { damaged, commit: rowsCommit } = loadTerms(database, rows, terms);
   const hardState =
     saved === undefined ? undefined : { ...saved, commit: Math.max(saved.commit, rowsCommit) };
   if (damaged !== undefined) {
@@ -63,6 +62,7 @@ export function loadRaftLog(database: Database, path: string, log: Logger): Load
  */
 function loadTerms(
   database: Database,
+  logRows: LogRows,
   terms: TermRuns,
 ): { readonly damaged: number | undefined; readonly commit: number } {
   let damaged: number | undefined;
@@ -70,7 +70,7 @@ function loadTerms(
   const rows = database.prepare(`SELECT ${ENTRY_COLUMNS} FROM entries ORDER BY idx`);
   for (const row of rows.iterate() as Iterable<EntryRow>) {
     const expected = terms.lastIndex + 1;
-    const entry = entryOfRow(row);
+    const entry = logRows.entryOf(row);
     if (entry !== undefined) commit = Math.max(commit, row.commit_idx);
     if (damaged !== undefined) continue;
     const lastTerm = terms.term(terms.lastIndex) ?? 0;
@@ -82,6 +82,32 @@ function loadTerms(
   }
   return { damaged, commit };
 }
+
+/**
+ * The file says which root key it was made under, so that a wrong one is told from a forger. Throws
+ * `sealed` for another key.
+ */
+function checkKey(database: Database, rows: LogRows, path: string): void {
+  const record = readRecord(database, "key");
+  if (record === undefined) {
+    const isNew = database.prepare(HAS_ROWS).pluck().get() === 0;
+    if (!isNew) throw changedError(path, "records");
+    database.prepare("INSERT INTO records VALUES ('key', ?)").run(rows.key());
+    return;
+  }
+  const keyId = rows.keyIdOf(record);
+  if (keyId !== rows.keyId) {
+    throw new CofferError(
+      "sealed",
+      `the root key is ${rows.keyId}, but "${path}" was written under ${keyId}: name the file of ` +
+        "that key with --root-key-file",
+    );
+  }
+  if (rows.isKey(record)) return;
+  throw changedError(path, "records, or the member or cluster that the folder is for,");
+}
+
+const HAS_ROWS = "SELECT EXISTS (SELECT 1 FROM entries) + EXISTS (SELECT 1 FROM records)";
 
 function checkCommit(hardState: HardState | undefined, terms: TermRuns, path: string): void {
   if (hardState === undefined || hardState.commit <= terms.lastIndex) return;
@@ -98,10 +124,16 @@ function loadRecord<T>(
   read: (record: Uint8Array) => T | undefined,
   path: string,
 ): T | undefined {
-  const query = database.prepare("SELECT record FROM records WHERE name = ?").pluck();
-  const record = query.get(name);
+  const record = readRecord(database, name);
   if (record === undefined) return undefined;
-  const value = record instanceof Uint8Array ? read(record) : undefined;
+  const value = read(record);
   if (value !== undefined) return value;
   throw new CofferError("corrupt", `the ${name} record of "${path}" is damaged; ${NEXT_STEP}`);
+}
+
+function readRecord(database: Database, name: string): Uint8Array | undefined {
+  const query = database.prepare("SELECT record FROM records WHERE name = ?").pluck();
+  const record = query.get(name);
+  if (record === undefined || record instanceof Uint8Array) return record;
+  return new Uint8Array();
 }

@@ -1,9 +1,9 @@
-import { crc32 } from "node:zlib";
 import { type MemberId, memberId } from "../core/types/mod.ts";
 import type { Entry, HardState } from "../core/raft/mod.ts";
 import { assert } from "../stdx/mod.ts";
+import { type FileMac, TAG_BYTES, isTag, tagged } from "./file-mac.ts";
 
-/** The rows of raft.db and their checksums: SQLite itself would not notice a flipped bit. */
+/** The rows of raft.db and their tags: SQLite itself would notice neither a flipped bit nor a forger. */
 
 export interface EntryRow {
   readonly idx: number;
@@ -12,11 +12,17 @@ export interface EntryRow {
   readonly data: Uint8Array;
   /** The commit index as it was when the row was saved. */
   readonly commit_idx: number;
-  readonly crc: number;
+  readonly tag: Uint8Array;
 }
 
 /** In the order in which they are bound. */
-export const ENTRY_COLUMNS = "idx, term, kind, data, commit_idx, crc";
+export const ENTRY_COLUMNS = "idx, term, kind, data, commit_idx, tag";
+
+/** Where the log begins: the last index it has forgotten, and its term. */
+export interface LogBase {
+  readonly index: number;
+  readonly term: number;
+}
 
 const kinds: readonly Entry["kind"][] = ["normal", "conf-change"];
 
@@ -27,83 +33,106 @@ const BASE_BYTES = 16;
 const entryHead = new DataView(new ArrayBuffer(ENTRY_HEAD_BYTES));
 const entryHeadBytes = new Uint8Array(entryHead.buffer);
 
-/** The number that stands for the kind in its row. */
-export function kindNumber(kind: Entry["kind"]): number {
-  return kinds.indexOf(kind);
-}
+/** Makes and reads rows with their tags. What it cannot read it answers with undefined. */
+export class LogRows {
+  readonly #mac: FileMac;
 
-/** CRC-32 over all other columns, so that a row in the wrong place is noticed as well. */
-export function entryCrc(row: Omit<EntryRow, "crc">): number {
-  const { data } = row;
-  putSafe(entryHead, 0, row.idx);
-  putSafe(entryHead, 8, row.term);
-  putSafe(entryHead, 16, row.commit_idx);
-  entryHead.setUint8(24, row.kind);
-  const headCrc = crc32(entryHeadBytes);
-  // An empty BLOB comes from SQLite as bytes at no address, for which zlib begins the sum anew.
-  return data.length === 0 ? headCrc : crc32(data, headCrc);
-}
+  constructor(mac: FileMac) {
+    this.#mac = mac;
+  }
 
-/** The entry of a row, or undefined if the row is damaged. */
-export function entryOfRow(row: EntryRow): Entry | undefined {
-  const { idx, term, data } = row;
-  const kind = kinds[row.kind];
-  if (kind === undefined || ![idx, term, row.commit_idx].every(isIndex)) return undefined;
-  if (!(data instanceof Uint8Array)) return undefined;
-  if (entryCrc(row) !== row.crc) return undefined;
-  return { index: idx, term, kind, data };
+  get keyId(): string {
+    return this.#mac.keyId;
+  }
+
+  /** Says which key the file's tags are made with: its name, and a tag. */
+  key(): Uint8Array {
+    const name = Buffer.from(this.#mac.keyId, "utf8");
+    return Buffer.concat([name, this.#recordTag("key", name)]);
+  }
+
+  keyIdOf(record: Uint8Array): string {
+    const name = Buffer.from(record.subarray(0, -TAG_BYTES)).toString("latin1");
+    return /^[\w:.-]{1,255}$/.test(name) ? name : "a key without a name";
+  }
+
+  isKey(record: Uint8Array): boolean {
+    return isTag(this.key(), record);
+  }
+
+  /** The row of an entry that is saved while `commit` is the commit index. */
+  entryRow({ index, term, kind, data }: Entry, commit: number): EntryRow {
+    const row = { idx: index, term, kind: kinds.indexOf(kind), data, commit_idx: commit };
+    return { ...row, tag: this.#entryTag(row) };
+  }
+
+  /** The entry of a row, or undefined if the row is damaged. */
+  entryOf(row: EntryRow): Entry | undefined {
+    const { idx, term, data } = row;
+    const kind = kinds[row.kind];
+    if (kind === undefined || ![idx, term, row.commit_idx].every(isIndex)) return undefined;
+    if (!(data instanceof Uint8Array)) return undefined;
+    if (!isTag(this.#entryTag(row), row.tag)) return undefined;
+    return { index: idx, term, kind, data };
+  }
+
+  /** Term, vote and commit, each 64 bits. */
+  hardState({ term, vote, commit }: HardState): Uint8Array {
+    const view = new DataView(new ArrayBuffer(HARD_STATE_BYTES));
+    putSafe(view, 0, term);
+    view.setBigUint64(8, BigInt.asUintN(64, vote));
+    putSafe(view, 16, commit);
+    return this.#record("hard-state", view);
+  }
+
+  hardStateOf(record: Uint8Array): HardState | undefined {
+    const view = this.#open("hard-state", record, HARD_STATE_BYTES);
+    if (view === undefined) return undefined;
+    const vote: MemberId = memberId(view.getBigUint64(8));
+    return { term: getSafe(view, 0), vote, commit: getSafe(view, 16) };
+  }
+
+  base({ index, term }: LogBase): Uint8Array {
+    const view = new DataView(new ArrayBuffer(BASE_BYTES));
+    putSafe(view, 0, index);
+    putSafe(view, 8, term);
+    return this.#record("base", view);
+  }
+
+  baseOf(record: Uint8Array): LogBase | undefined {
+    const view = this.#open("base", record, BASE_BYTES);
+    if (view === undefined) return undefined;
+    return { index: getSafe(view, 0), term: getSafe(view, 8) };
+  }
+
+  /** Over all other columns, so that a row in the wrong place is noticed as well. */
+  #entryTag(row: Omit<EntryRow, "tag">): Uint8Array {
+    putSafe(entryHead, 0, row.idx);
+    putSafe(entryHead, 8, row.term);
+    putSafe(entryHead, 16, row.commit_idx);
+    entryHead.setUint8(24, row.kind);
+    return this.#mac.tag(tagged.entry, entryHeadBytes, row.data);
+  }
+
+  #record(name: string, view: DataView): Uint8Array {
+    const content = new Uint8Array(view.buffer);
+    return Buffer.concat([content, this.#recordTag(name, content)]);
+  }
+
+  #open(name: string, record: Uint8Array, size: number): DataView | undefined {
+    if (record.length !== size + TAG_BYTES) return undefined;
+    const content = record.subarray(0, size);
+    if (!isTag(this.#recordTag(name, content), record.subarray(size))) return undefined;
+    return new DataView(record.buffer, record.byteOffset, size);
+  }
+
+  #recordTag(name: string, content: Uint8Array): Uint8Array {
+    return this.#mac.tag(tagged.record, Buffer.from(`${name}\0`, "utf8"), content);
+  }
 }
 
 function isIndex(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
-}
-
-/** Term, vote and commit, each 64 bits, then the CRC-32 of the three. */
-export function hardStateRecord(hardState: HardState): Uint8Array {
-  const view = new DataView(new ArrayBuffer(HARD_STATE_BYTES + 4));
-  putSafe(view, 0, hardState.term);
-  view.setBigUint64(8, BigInt.asUintN(64, hardState.vote));
-  putSafe(view, 16, hardState.commit);
-  return sealRecord(view);
-}
-
-export function hardStateOfRecord(record: Uint8Array): HardState | undefined {
-  const view = openRecord(record, HARD_STATE_BYTES);
-  if (view === undefined) return undefined;
-  const vote: MemberId = memberId(view.getBigUint64(8));
-  return { term: getSafe(view, 0), vote, commit: getSafe(view, 16) };
-}
-
-/** Where the log begins: the last index it has forgotten, and its term. */
-export interface LogBase {
-  readonly index: number;
-  readonly term: number;
-}
-
-export function baseRecord(base: LogBase): Uint8Array {
-  const view = new DataView(new ArrayBuffer(BASE_BYTES + 4));
-  putSafe(view, 0, base.index);
-  putSafe(view, 8, base.term);
-  return sealRecord(view);
-}
-
-export function baseOfRecord(record: Uint8Array): LogBase | undefined {
-  const view = openRecord(record, BASE_BYTES);
-  if (view === undefined) return undefined;
-  return { index: getSafe(view, 0), term: getSafe(view, 8) };
-}
-
-function sealRecord(view: DataView): Uint8Array {
-  const bytes = new Uint8Array(view.buffer);
-  const size = bytes.length - 4;
-  view.setUint32(size, crc32(bytes.subarray(0, size)));
-  return bytes;
-}
-
-function openRecord(record: Uint8Array, size: number): DataView | undefined {
-  if (record.length !== size + 4) return undefined;
-  const view = new DataView(record.buffer, record.byteOffset, record.length);
-  return view.getUint32(size) === crc32(record.subarray(0, size)) ? view : undefined;
 }
 
 function putSafe(view: DataView, at: number, value: number): void {

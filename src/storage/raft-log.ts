@@ -6,22 +6,16 @@ import { assert } from "../stdx/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
 import { closeRaftLogFile, openRaftLogFile } from "./raft-log-file.ts";
 import { loadRaftLog } from "./raft-log-load.ts";
-import {
-  ENTRY_COLUMNS,
-  type EntryRow,
-  type LogBase,
-  baseRecord,
-  entryCrc,
-  entryOfRow,
-  hardStateRecord,
-  kindNumber,
-} from "./raft-log-rows.ts";
+import type { FileMac } from "./file-mac.ts";
+import { ENTRY_COLUMNS, type EntryRow, type LogBase, LogRows } from "./raft-log-rows.ts";
 import type { TermRuns } from "./raft-log-terms.ts";
 import { withStateErrors } from "./state-errors.ts";
 
 export interface RaftLogOptions {
   /** The file; `raft.db` in the data folder. Folder and file are made if missing. */
   readonly path: string;
+  /** Of this member's log: one that was written with another is refused. */
+  readonly mac: FileMac;
   readonly log: Logger;
   /** The time that each save's commit, its write and fsync, took. */
   readonly onFsync?: (seconds: number) => void;
@@ -74,7 +68,7 @@ const REMOVED_PER_SAVE = 8;
 /**
  * Opens the log, or makes it, and holds it alone until `close` or the end of the process. A torn end
  * is dropped with a log line. Throws `storage-failed` (in use, no permission, newer schema), `corrupt`
- * (damage at or below the commit index) or `no-space`.
+ * (damage at or below the commit index, written by a stranger), `sealed` (another root key) or `no-space`.
  */
 export function openRaftLog(options: RaftLogOptions): RaftLog {
   return withStateErrors(options.path, () => {
@@ -91,6 +85,7 @@ export function openRaftLog(options: RaftLogOptions): RaftLog {
 class SqliteRaftLog implements RaftLog {
   readonly #path: string;
   readonly #database: Database;
+  readonly #rows: LogRows;
   readonly #onFsync: (seconds: number) => void;
   readonly #statements: Statements;
   readonly #terms: TermRuns;
@@ -104,7 +99,8 @@ class SqliteRaftLog implements RaftLog {
     this.#path = options.path;
     this.#database = database;
     this.#onFsync = options.onFsync ?? (() => undefined);
-    const loaded = loadRaftLog(database, options.path, options.log);
+    this.#rows = new LogRows(options.mac);
+    const loaded = loadRaftLog(database, this.#rows, options);
     this.#terms = loaded.terms;
     this.#savedHardState = loaded.hardState ?? { term: 0, vote: NO_MEMBER, commit: 0 };
     this.#hardState = this.#savedHardState;
@@ -138,7 +134,7 @@ class SqliteRaftLog implements RaftLog {
       const entries: Entry[] = [];
       let bytes = 0;
       for (const row of this.#statements.read.iterate(lo, hi) as Iterable<EntryRow>) {
-        const entry = entryOfRow(row);
+        const entry = this.#rows.entryOf(row);
         if (entry === undefined || entry.index !== lo + entries.length) {
           throw damagedEntry(this.#path, lo + entries.length);
         }
@@ -181,7 +177,7 @@ class SqliteRaftLog implements RaftLog {
     // Only the base moves now. Later saves, or the next open, remove the rows below it.
     const base = { index, term };
     this.#transact(() => {
-      this.#putRecord("base", baseRecord(base));
+      this.#putRecord("base", this.#rows.base(base));
       // The rows that go may be all that hold it.
       this.#putHardState(this.#hardState);
     });
@@ -200,7 +196,7 @@ class SqliteRaftLog implements RaftLog {
     };
     this.#transact(() => {
       this.#statements.removeAll.run();
-      this.#putRecord("base", baseRecord(base));
+      this.#putRecord("base", this.#rows.base(base));
       this.#putHardState(hardState);
     });
     this.#terms.reset(base);
@@ -224,9 +220,12 @@ class SqliteRaftLog implements RaftLog {
     const { insert, removeFrom } = this.#statements;
     const first = entries[0];
     if (first !== undefined && first.index <= this.lastIndex) removeFrom.run(first.index);
-    for (const { index, term, kind, data } of entries) {
-      const row = { idx: index, term, kind: kindNumber(kind), data, commit_idx: hardState.commit };
-      insert.run(index, term, row.kind, data, row.commit_idx, entryCrc(row));
+    for (const entry of entries) {
+      const { idx, term, kind, data, commit_idx, tag } = this.#rows.entryRow(
+        entry,
+        hardState.commit,
+      );
+      insert.run(idx, term, kind, data, commit_idx, tag);
     }
     // A commit that moves by itself is in the rows: one page less to write.
     const { term, vote } = this.#savedHardState;
@@ -234,7 +233,7 @@ class SqliteRaftLog implements RaftLog {
   }
 
   #putHardState(hardState: HardState): void {
-    this.#putRecord("hard-state", hardStateRecord(hardState));
+    this.#putRecord("hard-state", this.#rows.hardState(hardState));
   }
 
   #putRecord(name: string, record: Uint8Array): void {

@@ -3,6 +3,7 @@ import {
   type Key,
   type KeyValue,
   type LeaseId,
+  type MemberId,
   NO_LEASE,
   type Revision,
   leaseId,
@@ -30,6 +31,12 @@ export function leaseBlob(id: LeaseId): Buffer | null {
 export function leaseIdBlob(id: LeaseId): Buffer {
   const blob = Buffer.allocUnsafe(8);
   blob.writeBigInt64BE(id);
+  return blob;
+}
+
+export function memberIdBlob(id: MemberId): Buffer {
+  const blob = Buffer.allocUnsafe(8);
+  blob.writeBigUInt64BE(id);
   return blob;
 }
 

@@ -1,7 +1,6 @@
 import type { Database, Statement } from "better-sqlite3";
 import {
   type LeaseId,
-  type MemberId,
   type MemberInfo,
   NO_COMPACTION,
   NO_LIMITS,
@@ -11,7 +10,7 @@ import {
   memberId,
 } from "../core/types/mod.ts";
 import type { FsmBackend, LeaseBackend, ScopeRow } from "../core/fsm/mod.ts";
-import { keyOf, leaseIdBlob, leaseOf } from "./state-codec.ts";
+import { keyOf, leaseIdBlob, leaseOf, memberIdBlob } from "./state-codec.ts";
 
 /** Scopes, records, members, and the numbers of the whole file. */
 export type ScopeTables = Pick<
@@ -277,12 +276,6 @@ function createMembers(
     },
     isRemovedMember: (id) => removed.get(memberIdBlob(id)) !== undefined,
   };
-}
-
-function memberIdBlob(id: MemberId): Buffer {
-  const blob = Buffer.allocUnsafe(8);
-  blob.writeBigUInt64BE(id);
-  return blob;
 }
 
 /** Below the blob of any id. */

@@ -16,6 +16,8 @@ import type { BackendSnapshot, FsmBackend } from "../core/fsm/mod.ts";
 import { createKeyReader } from "./state-keys.ts";
 import { createCheckpointer } from "./state-checkpoint.ts";
 import { createKeyWrites } from "./state-history.ts";
+import type { FileMac } from "./file-mac.ts";
+import { COLUMNS, type Row, openGuard } from "./state-guard.ts";
 import { createLeaseTables, createScopeFinder, createScopeTables } from "./state-scopes.ts";
 import { prepareSchema } from "./state-schema.ts";
 import { stateError, withStateErrors } from "./state-errors.ts";
@@ -23,6 +25,8 @@ import { stateError, withStateErrors } from "./state-errors.ts";
 export interface StateStoreOptions {
   /** The file; `state.db` in the data folder. Folder and file are made if missing. */
   readonly path: string;
+  /** Of the cluster's state: a file that was written with another is refused. */
+  readonly mac: FileMac;
   /** SQLite's page cache of the writing connection. 16 MiB unless given. */
   readonly cacheBytes?: number;
   /** The write-ahead log is copied back each time it grows by this much. 16 MiB unless given. */
@@ -95,9 +99,9 @@ const SNAPSHOTS_KEPT = 2;
 const SNAPSHOT_CACHE_KIB = 2048;
 
 /**
- * Opens the state, or makes it. The time it takes does not depend on the amount of data. Throws
- * `storage-failed` (no permission, newer schema, another program's file, locked), `corrupt` (damaged or
- * not a database) or `no-space`.
+ * Opens the state, or makes it. The time it takes depends on the number of tenants and their policies,
+ * and not on that of keys. Throws `storage-failed` (no permission, another schema, another program's file,
+ * locked), `corrupt` (damaged, not a database, changed by a stranger) or `no-space`.
  */
 export function openStateStore(options: StateStoreOptions): StateStore {
   assert(!existsSync(`${options.path}.next`), "An install was not completed before the opening");
@@ -167,14 +171,18 @@ function createStore(database: Database, options: StateStoreOptions): StateFile 
   const { path, walBytes = WAL_BYTES } = options;
   const checkpointer = createCheckpointer(database, { path, walBytes, pageBytes: PAGE_BYTES });
   const writes = createKeyWrites(database);
-  const scopes = createScopeTables(database);
+  const guard = openGuard(database, options.mac, path);
+  const scopes = guard.keep(createScopeTables(database));
   let hasRemoved = false;
   const transactions = createTransaction(database, options, {
     begun: () => writes.begin(),
+    committing: () => guard.seal(),
     committed() {
+      guard.committed();
       checkpointer.committed(hasRemoved);
       hasRemoved = false;
     },
+    rolledBack: () => guard.rolledBack(),
   });
   const snapshots = createSnapshotPool(path);
   return {
@@ -191,6 +199,7 @@ function createStore(database: Database, options: StateStoreOptions): StateFile 
     ...createSpace(database, {
       transaction: transactions.transaction,
       onRemoval: () => (hasRemoved = true),
+      onRecordsRemoved: (rows) => guard.removed(rows),
     }),
     snapshot: snapshots.take,
     openSnapshots: snapshots.open,
@@ -247,13 +256,19 @@ function syncWal(path: string): void {
 function createTransaction(
   database: Database,
   { path, commit: when = "each", onCommit }: StateStoreOptions,
-  on: { readonly begun: () => void; readonly committed: () => void },
+  on: {
+    readonly begun: () => void;
+    readonly committing: () => void;
+    readonly committed: () => void;
+    readonly rolledBack: () => void;
+  },
 ): Pick<FsmBackend, "transaction" | "flush"> {
   const begin = database.prepare("BEGIN IMMEDIATE");
   const commit = database.prepare("COMMIT");
   const rollback = database.prepare("ROLLBACK");
   const end = (): void => {
     const start = performance.now();
+    on.committing();
     commit.run();
     onCommit?.((performance.now() - start) / 1000);
     on.committed();
@@ -264,6 +279,7 @@ function createTransaction(
     } catch (failure) {
       // SQLite has already rolled back after some failures, such as a full disk.
       if (database.inTransaction) rollback.run();
+      on.rolledBack();
       throw stateError(path, failure);
     }
   };
@@ -284,12 +300,21 @@ function createTransaction(
 
 function createSpace(
   database: Database,
-  by: { readonly transaction: FsmBackend["transaction"]; readonly onRemoval: () => void },
+  by: {
+    readonly transaction: FsmBackend["transaction"];
+    readonly onRemoval: () => void;
+    readonly onRecordsRemoved: (rows: readonly Row[]) => void;
+  },
 ): Pick<StateStore, "purge" | "vacuum" | "size"> {
   const purgeOf = (table: string): Statement<[number, number]> =>
     database.prepare(`DELETE FROM ${table} WHERE slot = ? LIMIT ?`);
   const purgeCurrent = purgeOf("current");
-  const purgeOthers = [purgeOf("lease"), purgeOf("record")];
+  const purgeLeases = purgeOf("lease");
+  const purgeRecords = database
+    .prepare<unknown[], Row>(
+      `DELETE FROM record WHERE slot = ? RETURNING ${COLUMNS.record} LIMIT ?`,
+    )
+    .raw();
   // Every value has its history row, so that the values go with the history.
   const purgeHistory = database
     .prepare<unknown[], [number | null]>(
@@ -314,8 +339,11 @@ function createSpace(
         for (const [id] of removed) if (id !== null) purgeSealed.run(id);
         left -= removed.length;
       }
-      for (const statement of purgeOthers) {
-        if (left > 0) left -= statement.run(slot, left).changes;
+      if (left > 0) left -= purgeLeases.run(slot, left).changes;
+      if (left > 0) {
+        const removed = purgeRecords.all(slot, left);
+        by.onRecordsRemoved(removed);
+        left -= removed.length;
       }
       return rows - left;
     },

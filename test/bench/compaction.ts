@@ -7,6 +7,7 @@ import { CLUSTER_SCOPE, type Command, leaseId } from "../../src/core/types/mod.t
 import { HistoryCompaction } from "../../src/node/history-compaction.ts";
 import { openStateStore } from "../../src/storage/mod.ts";
 import { OTHER, TENANT, del, entryOf, proposal, put, sha256 } from "../fsm/fixtures.ts";
+import { TEST_MAC } from "../storage/test-mac.ts";
 
 /**
  * How long compaction, the deletion of a tenant, and vacuum hold the event loop: every slice, and of it
@@ -59,7 +60,7 @@ function shares(values: readonly number[]): string {
 /** Prints the figures for a history of `rows` changes. */
 export async function benchCompaction(rows: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "coffer-compaction-"));
-  const store = openStateStore({ path: join(folder, "state.db"), commit: "later" });
+  const store = openStateStore({ mac: TEST_MAC, path: join(folder, "state.db"), commit: "later" });
   const turns = new Turns();
   const fsm = createFsm(
     { ...store, vacuum: (pages) => turns.measure("of it vacuum", () => store.vacuum(pages)) },

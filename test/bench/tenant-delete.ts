@@ -7,6 +7,7 @@ import { CLUSTER_SCOPE, type Command, type TenantId } from "../../src/core/types
 import { HistoryCompaction } from "../../src/node/history-compaction.ts";
 import { type StateStore, openStateStore } from "../../src/storage/mod.ts";
 import { OTHER, TENANT, entryOf, proposal, put, range, sha256 } from "../fsm/fixtures.ts";
+import { TEST_MAC } from "../storage/test-mac.ts";
 
 /**
  * What the deletion of a large tenant costs the others: how long its slices hold the event loop, and
@@ -143,7 +144,7 @@ function shares(values: readonly number[]): string {
 /** Prints the figures for a tenant of `keys` keys. */
 export async function benchTenantDelete(keys: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "coffer-tenant-delete-"));
-  const store = openStateStore({ path: join(folder, "state.db"), commit: "later" });
+  const store = openStateStore({ mac: TEST_MAC, path: join(folder, "state.db"), commit: "later" });
   const log = openSync(join(folder, "log"), "a");
   const member: Member = { store, fsm: createFsm(store, sha256), log };
   const say = (text: string): void => void process.stdout.write(`  ${text}\n`);

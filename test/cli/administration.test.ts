@@ -110,9 +110,9 @@ describe("status", () => {
     assert.deepEqual(squeezed(stdout), [
       "NAME ID ENDPOINT ROLE TERM INDEX LAG VERSION SIZE ROUND TRIP LATENCY ERRORS",
       "m1 f4a457008d1441f2 https://a:1 leader 2 25 0 0.1.0 20.0 KiB - N ms -",
-      "m2 00000000000000a1 https://b:2 learner 2 25 5 0.1.0 20.0 KiB 1.5 ms - -",
-      "m3 00000000000000a2 https://c:3 unreachable - - - - - - - -",
-      "- 00000000000000a3 - unstarted - - - - - - - -",
+      "m2 a1 https://b:2 learner 2 25 5 0.1.0 20.0 KiB 1.5 ms - -",
+      "m3 a2 https://c:3 unreachable - - - - - - - -",
+      "- a3 - unstarted - - - - - - - -",
     ]);
     assert.equal(code, 5);
     assert.equal(stderr, "Error: https://c:3: the other members cannot reach it\n");
@@ -139,9 +139,9 @@ describe("status", () => {
         .slice(1)
         .map((line) => line.split(" ").slice(0, 4).join(" ")),
       [
-        "m3 00000000000000a2 https://c:3 unreachable",
+        "m3 a2 https://c:3 unreachable",
         "m1 f4a457008d1441f2 https://a:1 leader",
-        "m2 00000000000000a1 https://b:2 learner",
+        "m2 a1 https://b:2 learner",
       ],
     );
     assert.equal(code, 5);

@@ -12,6 +12,7 @@ import { type Prng, createPrng } from "../../src/stdx/mod.ts";
 import { openStateStore } from "../../src/storage/mod.ts";
 import { MemberFolder, type MemberProcess } from "./member-process.ts";
 import { type KeyChange, type Write, WriteLedger } from "./write-ledger.ts";
+import { macsOfMember } from "../setup/member-macs.ts";
 
 /**
  * kill -9 at random moments under writers at full speed: whatever was acknowledged is there after the
@@ -71,7 +72,7 @@ async function crashOften(folder: MemberFolder, prng: Prng): Promise<number> {
   await ledger.checkAll(client);
   assert.equal(await member.stop(), 0);
   await checkAudit(folder, ledger, "whole");
-  checkChain(folder);
+  await checkChain(folder);
   assert.ok(ledger.acknowledged.size > CRASHES * 20, "Too few writes for a test");
   return ledger.acknowledged.size;
 }
@@ -198,8 +199,9 @@ async function checkAudit(
 }
 
 /** Links the history anew and compares it with the chain that the member kept. */
-function checkChain(folder: MemberFolder): void {
-  const store = openStateStore({ path: join(folder.data, "state.db") });
+async function checkChain(folder: MemberFolder): Promise<void> {
+  const { state: mac } = await macsOfMember(folder.data, folder.rootKeyFile);
+  const store = openStateStore({ mac, path: join(folder.data, "state.db") });
   try {
     const chain = createChain((bytes) => createHash("sha256").update(bytes).digest());
     for (const scope of store.scopes()) {

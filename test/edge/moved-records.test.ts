@@ -8,7 +8,7 @@ import { createWatch } from "./streams.ts";
 import { startTwoTenants } from "./two-tenants.ts";
 import { type World, bytes, failure, startWorld } from "./world.ts";
 
-/** Refusals 17, 49 and 50: who writes the disk changes records, and moves them to where they are not from. */
+/** Refusals 17, 49, 50 and 51: who writes the disk changes records, and moves them to where they are not from. */
 
 let world: World;
 
@@ -65,11 +65,25 @@ async function assertDamaged(client: Client, key: Buffer): Promise<void> {
 
 /** Runs `work` on a member whose state was changed, then puts all of it back. */
 async function withState(changes: readonly Change[], work: () => Promise<void>): Promise<void> {
+  await withStopped(changes, async () => {
+    await world.restart();
+    await work();
+  });
+}
+
+/** That a member whose state was changed does not start. */
+async function refusedAtStart(changes: readonly Change[]): Promise<void> {
+  await withStopped(changes, async () => {
+    const error = await failure(world.restart(), "corrupt");
+    assert.match(error.message, /changed by something that does not have the cluster's root key/);
+  });
+}
+
+async function withStopped(changes: readonly Change[], work: () => Promise<void>): Promise<void> {
   await world.stop();
   cpSync(world.dataDir, join(world.folder, "whole"), { recursive: true });
   try {
     for (const one of changes) changeState(one);
-    await world.restart();
     await work();
   } finally {
     await world.restart(() => {
@@ -120,10 +134,7 @@ test("refusal 50: the keys and wrapped keys of a tenant moved under another tena
       `b.kind = record.kind AND b.id = record.id) WHERE slot = ${SLOT} AND kind = 'wrapped-key'`,
     ...moved(OTHER, "/a"),
   ];
-  await withState(sql, async () => {
-    await failure(world.admin.range({ key: bytes("/a") }), "record-invalid");
-    assert.equal(world.audit().at(-1)?.outcome, "failed");
-  });
+  await refusedAtStart(sql);
 });
 
 /** A record as it is stored: that of the key's latest version. */
@@ -217,9 +228,35 @@ test("refusal 50: a record, and wrapped keys, of another cluster with the same r
   await withState([move], () => assertDamaged(world.admin, bytes("/a")));
   const moveKeys = (database: SqliteDatabase.Database): number =>
     setWrappedKeys(database, "default", keys);
-  await withState([move, moveKeys], async () => {
-    await failure(world.admin.range({ key: bytes("/a") }), "record-invalid");
-    assert.equal(world.audit().at(-1)?.outcome, "failed");
+  await refusedAtStart([move, moveKeys]);
+});
+
+test("refusal 51: a right that somebody without the root key wrote into state.db, and into raft.db", async () => {
+  const grant = `INSERT INTO record SELECT slot, 'policy', 'stranger', data FROM record
+    WHERE kind = 'policy' LIMIT 1`;
+  await refusedAtStart([grant]);
+  // The entries are read by their tags; one that is not committed yet is dropped and not applied.
+  const path = join(world.dataDir, "raft.db");
+  const intoLog = (idx: string): void => {
+    const log = new SqliteDatabase(path);
+    log.exec(`INSERT OR REPLACE INTO entries (idx, term, kind, data, commit_idx, tag)
+      SELECT ${idx}, term, kind, data, commit_idx, tag FROM entries ORDER BY idx DESC LIMIT 1`);
+    log.close();
+  };
+  const forge = (idx: string): Change => {
+    return () => {
+      intoLog(idx);
+      return 1;
+    };
+  };
+  await withStopped([forge("idx - 1")], async () => {
+    const error = await failure(world.restart(), "corrupt");
+    assert.match(error.message, /entry \d+ of ".*raft.db" is damaged/);
+  });
+  const { header } = await world.admin.range({ key: bytes("/a") });
+  await withState([forge("idx + 1")], async () => {
+    const again = await world.admin.range({ key: bytes("/a") });
+    assert.equal(again.header?.revision, header?.revision);
   });
 });
 
@@ -243,8 +280,5 @@ test("refusal 17: a record of a deleted tenant under the new one of its name", a
   await withState([back], async () => assertDamaged(await owner(), bytes("/k")));
   const backKeys = (database: SqliteDatabase.Database): number =>
     setWrappedKeys(database, "phoenix", former.keys);
-  await withState([back, backKeys], async () => {
-    await failure((await owner()).range({ key: bytes("/k") }), "record-invalid");
-    assert.equal(world.audit().at(-1)?.outcome, "failed");
-  });
+  await refusedAtStart([back, backKeys]);
 });

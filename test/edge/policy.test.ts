@@ -9,6 +9,7 @@ import { silentLogger } from "../../src/telemetry/mod.ts";
 import { decodeBatch } from "../../src/wire/mod.ts";
 import { createWatch, watching } from "./streams.ts";
 import { type World, assertRefused, bytes, failure, startWorld } from "./world.ts";
+import { macsOfMember } from "../setup/member-macs.ts";
 
 /** Refusals 44 and 46 to 48, and what policy does to work that is under way. */
 
@@ -172,7 +173,11 @@ test("refusal 47: no write is applied that the policy at its place in the log fo
   assert.ok(applied.size > 0 && refused > 0, `${applied.size} applied, ${refused} refused`);
   await world.stop();
 
-  const log = openRaftLog({ path: join(world.dataDir, "raft.db"), log: silentLogger });
+  const log = openRaftLog({
+    mac: (await macsOfMember(world.dataDir, world.rootKeyFile)).raftLog,
+    path: join(world.dataDir, "raft.db"),
+    log: silentLogger,
+  });
   const entries = log.entries(log.firstIndex, log.lastIndex + 1, Number.POSITIVE_INFINITY);
   log.close();
   let granted = false;

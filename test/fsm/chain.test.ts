@@ -17,6 +17,7 @@ import {
   tempStore,
 } from "./fixtures.ts";
 import { createMemoryBackend } from "./memory-backend.ts";
+import { TEST_MAC } from "../storage/test-mac.ts";
 
 const hex = (fsm: Fsm, at = 0): string =>
   Buffer.from(fsm.chainAt(TENANT, at)?.at.hash ?? []).toString("hex");
@@ -143,7 +144,7 @@ test("the chain tells where it can be checked from, and nothing compacted", () =
 
 test("a reopened state goes on where it was", (context) => {
   const path = statePath(context);
-  const before = openStateStore({ path });
+  const before = openStateStore({ mac: TEST_MAC, path });
   const machine = machineOn(before);
   machine.run({ kind: "lease-grant", id: leaseId(-(2n ** 63n)), ttl: 60 });
   machine.run({ kind: "put", request: put("k\xff", "v", { lease: leaseId(-(2n ** 63n)) }) });
@@ -154,7 +155,7 @@ test("a reopened state goes on where it was", (context) => {
   const info = machine.fsm.reader.tenant(TENANT);
   before.close();
 
-  const after = openStateStore({ path });
+  const after = openStateStore({ mac: TEST_MAC, path });
   const again = machineOn(after);
   assert.equal(again.fsm.appliedIndex, index);
   assert.deepEqual(again.fsm.reader.tenant(TENANT), info);

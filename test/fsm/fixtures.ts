@@ -26,6 +26,7 @@ import {
   tenantId,
 } from "../../src/core/types/mod.ts";
 import { type StateStore, openStateStore } from "../../src/storage/mod.ts";
+import { TEST_MAC } from "../storage/test-mac.ts";
 
 export const TENANT: TenantId = tenantId("11111111-1111-4111-8111-111111111111");
 export const OTHER: TenantId = tenantId("22222222-2222-4222-8222-222222222222");
@@ -135,7 +136,7 @@ export function statePath(context: TestContext): string {
 }
 
 export function tempStore(context: TestContext): StateStore {
-  const store = openStateStore({ path: statePath(context) });
+  const store = openStateStore({ mac: TEST_MAC, path: statePath(context) });
   context.after(() => store.close());
   return store;
 }

@@ -16,6 +16,7 @@ import {
   put,
   statePath,
 } from "../fsm/fixtures.ts";
+import { TEST_MAC } from "../storage/test-mac.ts";
 
 /** A slice is 6 steps of 16 rows; each row is in three trees, and frees pages at times. */
 const SLICE_STEPS = 6;
@@ -35,7 +36,7 @@ interface Stand {
 
 function standOf(context: TestContext, walBytes: number): Stand {
   const path = statePath(context);
-  const store = openStateStore({ path, walBytes, commit: "later" });
+  const store = openStateStore({ mac: TEST_MAC, path, walBytes, commit: "later" });
   context.after(() => store.close());
   const machine = machineOn(store);
   const stand: Stand = {

@@ -9,6 +9,7 @@ import { openStateStore } from "../../src/storage/mod.ts";
 import { TENANT, range } from "../fsm/fixtures.ts";
 import { type Fake, HEARTBEAT_MS, ending, makeTenant, proposePut, startFake } from "./fakes.ts";
 import { createDisk, noSpace } from "./fake-disk.ts";
+import { TEST_MAC } from "../storage/test-mac.ts";
 
 /** The state is committed some time after the answers; here a full disk takes back what was not. */
 
@@ -17,7 +18,7 @@ async function startOnFillingDisk(
   context: TestContext,
 ): Promise<{ readonly fake: Fake; fill(isFull: boolean): void }> {
   const folder = mkdtempSync(join(tmpdir(), "coffer-state-loss-"));
-  const store = openStateStore({ path: join(folder, "state.db"), commit: "later" });
+  const store = openStateStore({ mac: TEST_MAC, path: join(folder, "state.db"), commit: "later" });
   context.after(() => {
     store.close();
     rmSync(folder, { recursive: true, force: true });

@@ -65,7 +65,7 @@ test("refusal 52: a root key that opens but is not the committed one is refused"
       description: "liar",
       wrap: () => ({ keyId: "liar", ciphertext: new Uint8Array(0) }),
       unwrap: () => new Uint8Array(32).fill(9),
-      derive: () => new Uint8Array(32).fill(9),
+      derive: () => ({ keyId: "liar", key: new Uint8Array(32).fill(9) }),
     };
     const wrong = reopen({ provider: liar });
     await rejected(

@@ -23,6 +23,7 @@ import {
   plainEntries,
   recordingLogger,
 } from "./raft-log-stand.ts";
+import { TEST_MAC } from "./test-mac.ts";
 
 const WAL_HEADER_BYTES = 32;
 const WAL_FRAME_BYTES = 24 + 4096;
@@ -72,7 +73,7 @@ function startWriter(path: string, saves: number = Infinity): Writer {
 }
 
 function openAt(path: string, lines: LogLine[] = []): RaftLog {
-  return openRaftLog({ path, log: recordingLogger(lines) });
+  return openRaftLog({ mac: TEST_MAC, path, log: recordingLogger(lines) });
 }
 
 /** Every entry that is kept is what its index says it must be. */

@@ -3,6 +3,7 @@ import { memberId } from "../../src/core/types/mod.ts";
 import { silentLogger } from "../../src/telemetry/mod.ts";
 import { openRaftLog } from "../../src/storage/raft-log.ts";
 import { entriesFrom } from "./raft-log-stand.ts";
+import { TEST_MAC } from "./test-mac.ts";
 
 /**
  * A process of its own that appends to a Raft log at full speed until it is killed, and writes the
@@ -13,7 +14,7 @@ const [, , path, savesText] = process.argv;
 if (path !== undefined) append(path, Number(savesText ?? Infinity));
 
 function append(file: string, saves: number): void {
-  const log = openRaftLog({ path: file, log: silentLogger });
+  const log = openRaftLog({ mac: TEST_MAC, path: file, log: silentLogger });
   writeSync(1, `${log.lastIndex}\n`);
   for (let save = 0; save < saves; save++) {
     const next = log.lastIndex + 1;

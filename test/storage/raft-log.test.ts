@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import SqliteDatabase from "better-sqlite3";
@@ -17,6 +17,8 @@ import {
   plainEntries,
   recordingLogger,
 } from "./raft-log-stand.ts";
+import type { FileMac } from "../../src/storage/mod.ts";
+import { TEST_MAC, macOf } from "./test-mac.ts";
 
 const VOTE = memberId(2n ** 64n - 1n);
 
@@ -32,7 +34,7 @@ function opener(t: TestContext): Opened {
   const opened: RaftLog[] = [];
   t.after(() => opened.forEach((log) => log.close()));
   const open = (): RaftLog => {
-    const log = openRaftLog({ path, log: recordingLogger(lines) });
+    const log = openRaftLog({ mac: TEST_MAC, path, log: recordingLogger(lines) });
     opened.push(log);
     return log;
   };
@@ -181,6 +183,7 @@ describe("a log", () => {
     let commits = 0;
     log.save({ hardState: { term: 1, vote: VOTE, commit: 0 }, entries: [entryAt(1)] });
     const counted = openRaftLog({
+      mac: TEST_MAC,
       path: opener(t).path,
       log: recordingLogger([]),
       onFsync: (seconds) => {
@@ -290,13 +293,68 @@ describe("the file", () => {
   test("of another program, or of another version, is refused", (t) => {
     const { open, path } = opener(t);
     open().close();
-    damage(path, "PRAGMA user_version = 3");
-    assert.match(refusal(open).message, /schema version 3, .* knows version 2; .* a later one/);
+    damage(path, "PRAGMA user_version = 4");
+    assert.match(refusal(open).message, /schema version 4, .* knows version 3; .* a later one/);
     damage(path, "PRAGMA user_version = 1");
-    assert.match(refusal(open).message, /schema version 1, .* knows version 2; .* dev --reset/);
+    assert.match(refusal(open).message, /schema version 1, .* knows version 3; .* dev --reset/);
     damage(path, "PRAGMA application_id = 1");
     assert.match(refusal(open).message, /is not a Raft log of Coffer/);
   });
+});
+
+describe("who writes the file and has no root key", () => {
+  function saved(t: TestContext): Opened {
+    const opened = opener(t);
+    const log = opened.open();
+    log.save({ hardState: { term: 1, vote: VOTE, commit: 8 }, entries: entriesFrom(1, 9) });
+    log.compact(2);
+    log.close();
+    return opened;
+  }
+
+  /** The whole log, made anew by somebody who knows how, but for the key. */
+  test("cannot make a log of another's key pass for one of ours", (t) => {
+    const { open, path } = saved(t);
+    const forger = (mac: FileMac): void => {
+      rmSync(path);
+      const log = openRaftLog({ mac, path, log: recordingLogger([]) });
+      log.save({ hardState: { term: 1, vote: VOTE, commit: 8 }, entries: entriesFrom(1, 9, 1) });
+      log.close();
+    };
+    forger(macOf("forger", TEST_MAC.keyId));
+    const error = refusal(open);
+    assert.equal(error.code, "corrupt");
+    assert.match(error.message, /changed by something that does not have the cluster's root key/);
+    forger(macOf("forger", "key-file:other"));
+    const other = refusal(open);
+    assert.equal(other.code, "sealed");
+    assert.match(
+      other.message,
+      /is key-file:test, but .* under key-file:other: .* --root-key-file/,
+    );
+  });
+
+  const changes = {
+    "an entry of another place": `UPDATE entries SET (data, tag) =
+      (SELECT data, tag FROM entries WHERE idx = 7) WHERE idx = 5`,
+    "the base moved": `UPDATE records SET record = x'${"00".repeat(48)}' WHERE name = 'base'`,
+    "the base as hard state": `UPDATE records SET record =
+      (SELECT record FROM records WHERE name = 'base') WHERE name = 'hard-state'`,
+    "no key record": "DELETE FROM records WHERE name = 'key'",
+    "a cut key record": "UPDATE records SET record = x'00' WHERE name = 'key'",
+    "a trigger": `CREATE TRIGGER more AFTER INSERT ON entries BEGIN
+      DELETE FROM entries WHERE idx = 5; END`,
+    "a view in a table's place": `ALTER TABLE records RENAME TO kept;
+      CREATE VIEW records AS SELECT * FROM kept`,
+    "one more table": "CREATE TABLE theirs (x)",
+  };
+  for (const [name, sql] of Object.entries(changes)) {
+    test(`is noticed: ${name}`, (t) => {
+      const { open, path } = saved(t);
+      damage(path, sql);
+      assert.ok(["corrupt", "sealed"].includes(refusal(open).code));
+    });
+  }
 });
 
 describe("a damaged row", () => {
@@ -305,7 +363,8 @@ describe("a damaged row", () => {
     "another term": "UPDATE entries SET term = 2 WHERE idx = 5",
     "another kind": "UPDATE entries SET kind = 9 WHERE idx = 5",
     "another commit index": "UPDATE entries SET commit_idx = 3 WHERE idx = 5",
-    "wrong checksum": "UPDATE entries SET crc = crc + 1 WHERE idx = 5",
+    "wrong tag": "UPDATE entries SET tag = zeroblob(32) WHERE idx = 5",
+    "no tag": "UPDATE entries SET tag = x'' WHERE idx = 5",
     "missing row": "DELETE FROM entries WHERE idx = 5",
     "text for bytes": "UPDATE entries SET data = 'x' WHERE idx = 5",
   };

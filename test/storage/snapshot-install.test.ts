@@ -21,6 +21,7 @@ import {
   openMember,
   transfer,
 } from "./snapshot-stand.ts";
+import { TEST_MAC } from "./test-mac.ts";
 
 const STEPS: readonly InstallStep[] = ["stage", "reset", "clear", "swap", "open"];
 
@@ -203,7 +204,11 @@ describe("a start", () => {
 
   test("refuses a state that is older than the log", async (context) => {
     const { dataDir } = await withNext(context);
-    const raftLog = openRaftLog({ path: join(dataDir, "raft.db"), log: silentLogger });
+    const raftLog = openRaftLog({
+      mac: TEST_MAC,
+      path: join(dataDir, "raft.db"),
+      log: silentLogger,
+    });
     fillLog({ raftLog }, { lastIndex: 40, commit: 35, term: 1 });
     raftLog.close();
     const failure = refusal(() => openFiles({ dataDir }));
@@ -239,6 +244,9 @@ describe("a start", () => {
 
   test("that forgets about it is stopped", async (context) => {
     const { dataDir } = await withNext(context);
-    assert.throws(() => openStateStore({ path: join(dataDir, "state.db") }), /not completed/);
+    assert.throws(
+      () => openStateStore({ mac: TEST_MAC, path: join(dataDir, "state.db") }),
+      /not completed/,
+    );
   });
 });

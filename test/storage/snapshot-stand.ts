@@ -21,6 +21,7 @@ import {
 import { silentLogger } from "../../src/telemetry/mod.ts";
 import { encodeConfState } from "../../src/wire/mod.ts";
 import { type Machine, TENANT, machineOn, put, range } from "../fsm/fixtures.ts";
+import { TEST_MAC } from "./test-mac.ts";
 
 /** What the tests of snapshots share: members as far as they are files. */
 
@@ -111,10 +112,14 @@ export function openFiles(options: MemberOptions & { readonly dataDir: string })
   const { dataDir } = options;
   const confState = "confState" in options ? options.confState : CONF;
   const log = silentLogger;
-  const raftLog = openRaftLog({ path: join(dataDir, "raft.db"), log });
+  const raftLog = openRaftLog({ mac: TEST_MAC, path: join(dataDir, "raft.db"), log });
   try {
     const completed = completeInstall({ dataDir, raftLog, log });
-    const store = openStateStore({ path: join(dataDir, "state.db"), commit: "later" });
+    const store = openStateStore({
+      mac: TEST_MAC,
+      path: join(dataDir, "state.db"),
+      commit: "later",
+    });
     const machine = machineOn(store);
     if (confState !== undefined && store.confState() === undefined) {
       store.transaction(() => store.setConfState(encodeConfState(confState)));

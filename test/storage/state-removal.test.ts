@@ -15,6 +15,7 @@ import {
   range,
   statePath,
 } from "../fsm/fixtures.ts";
+import { TEST_MAC } from "./test-mac.ts";
 
 const PAGE_BYTES = 4096;
 const AGAIN = tenantId("33333333-3333-4333-8333-333333333333");
@@ -49,7 +50,12 @@ async function idle(store: StateStore): Promise<void> {
 test("what is removed is copied back in pieces, what is put when the log is long", async (context) => {
   const pages = 512;
   const path = statePath(context);
-  const store = openStateStore({ path, commit: "later", walBytes: pages * PAGE_BYTES });
+  const store = openStateStore({
+    mac: TEST_MAC,
+    path,
+    commit: "later",
+    walBytes: pages * PAGE_BYTES,
+  });
   context.after(() => store.close());
   const machine = machineOn(store);
   machine.run(create(OTHER), inCluster);
@@ -89,7 +95,7 @@ test("what is removed is copied back in pieces, what is put when the log is long
 
 test("removal goes on after a crash, and a new tenant of the name sees nothing of it", (context) => {
   const path = statePath(context);
-  let store = openStateStore({ path, commit: "later" });
+  let store = openStateStore({ mac: TEST_MAC, path, commit: "later" });
   context.after(() => store.close());
   let machine = machineOn(store);
   machine.run(create(OTHER), inCluster);
@@ -127,7 +133,7 @@ test("removal goes on after a crash, and a new tenant of the name sees nothing o
     machine.fsm.compactStep(16);
     // Closing does not flush.
     store.close();
-    store = openStateStore({ path, commit: "later" });
+    store = openStateStore({ mac: TEST_MAC, path, commit: "later" });
     machine = machineOn(store);
     assert.equal(rowsLeft(), committed);
     left = committed;

@@ -16,6 +16,7 @@ import {
   range,
   statePath,
 } from "../fsm/fixtures.ts";
+import { TEST_MAC } from "./test-mac.ts";
 
 function refusal(work: () => unknown): CofferError {
   try {
@@ -29,7 +30,7 @@ function refusal(work: () => unknown): CofferError {
 
 test("the file is for its owner alone, and so is a new folder", (context) => {
   const path = statePath(context);
-  const store = openStateStore({ path });
+  const store = openStateStore({ mac: TEST_MAC, path });
   machineOn(store);
   assert.equal(statSync(dirname(path)).mode & 0o777, 0o700);
   for (const suffix of ["", "-wal", "-shm"]) {
@@ -37,19 +38,24 @@ test("the file is for its owner alone, and so is a new folder", (context) => {
   }
   store.close();
   chmodSync(path, 0o644);
-  openStateStore({ path }).close();
+  openStateStore({ mac: TEST_MAC, path }).close();
   assert.equal(statSync(path).mode & 0o777, 0o600);
 });
 
-test("a file of a newer schema names both versions", (context) => {
+test("a file of another schema names both versions", (context) => {
   const path = statePath(context);
-  openStateStore({ path }).close();
-  const database = new SqliteDatabase(path);
-  database.pragma("user_version = 9");
-  database.close();
-  const failure = refusal(() => openStateStore({ path }));
-  assert.equal(failure.code, "storage-failed");
-  assert.match(failure.message, /schema version 9, this coffer knows up to 4: run a newer coffer/);
+  openStateStore({ mac: TEST_MAC, path }).close();
+  for (const [version, next] of [
+    [9, "a later one"],
+    [4, "start afresh: coffer dev --reset, or another --data-dir"],
+  ] as const) {
+    const database = new SqliteDatabase(path);
+    database.pragma(`user_version = ${version}`);
+    database.close();
+    const failure = refusal(() => openStateStore({ mac: TEST_MAC, path }));
+    assert.equal(failure.code, "storage-failed");
+    assert.match(failure.message, new RegExp(`schema version ${version}, .* version 5; .*${next}`));
+  }
 });
 
 test("another program's database is refused and left as it is", (context) => {
@@ -58,7 +64,7 @@ test("another program's database is refused and left as it is", (context) => {
   const database = new SqliteDatabase(path);
   database.exec("CREATE TABLE theirs (x)");
   database.close();
-  assert.match(refusal(() => openStateStore({ path })).message, /another program/);
+  assert.match(refusal(() => openStateStore({ mac: TEST_MAC, path })).message, /another program/);
   const again = new SqliteDatabase(path, { readonly: true });
   const tables = again.prepare("SELECT name FROM sqlite_schema").pluck().all();
   again.close();
@@ -69,7 +75,7 @@ test("a file that is no database is called damaged", (context) => {
   const path = statePath(context);
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, "not a database, ".repeat(500));
-  const failure = refusal(() => openStateStore({ path }));
+  const failure = refusal(() => openStateStore({ mac: TEST_MAC, path }));
   assert.equal(failure.code, "corrupt");
   assert.match(failure.message, /not a database/);
 });
@@ -95,13 +101,17 @@ test("a folder that cannot be made is refused with its cause", (context) => {
   const path = statePath(context);
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(`${path}.file`, "");
-  const failure = refusal(() => openStateStore({ path: `${path}.file/state.db` }));
+  const failure = refusal(() => openStateStore({ mac: TEST_MAC, path: `${path}.file/state.db` }));
   assert.equal(failure.code, "storage-failed");
   assert.match(failure.message, /ENOTDIR|EEXIST/);
 });
 
 test("a full disk refuses the batch, keeps what was there, and takes more after a delete", (context) => {
-  const store = openStateStore({ path: statePath(context), fileBytesMax: 1024 * 1024 });
+  const store = openStateStore({
+    mac: TEST_MAC,
+    path: statePath(context),
+    fileBytesMax: 1024 * 1024,
+  });
   context.after(() => store.close());
   const machine = machineOn(store);
   const { fsm } = machine;
@@ -133,7 +143,7 @@ test("a full disk refuses the batch, keeps what was there, and takes more after 
 
 test("a checkpoint tells the applied index and copies all back to the file", (context) => {
   const path = statePath(context);
-  const store = openStateStore({ path });
+  const store = openStateStore({ mac: TEST_MAC, path });
   context.after(() => store.close());
   const machine = machineOn(store);
   assert.equal(store.checkpoint(), 1);
@@ -145,7 +155,7 @@ test("a checkpoint tells the applied index and copies all back to the file", (co
 
 test("a sync tells the applied index and copies nothing back", async (context) => {
   const path = statePath(context);
-  const store = openStateStore({ path });
+  const store = openStateStore({ mac: TEST_MAC, path });
   context.after(() => store.close());
   const machine = machineOn(store);
   assert.equal(await store.sync(), 1);
@@ -155,7 +165,7 @@ test("a sync tells the applied index and copies nothing back", async (context) =
 });
 
 test("an open snapshot does not keep a checkpoint from telling its index", (context) => {
-  const store = openStateStore({ path: statePath(context) });
+  const store = openStateStore({ mac: TEST_MAC, path: statePath(context) });
   context.after(() => store.close());
   const machine = machineOn(store);
   const snapshot = machine.fsm.reader.snapshot();
@@ -166,7 +176,7 @@ test("an open snapshot does not keep a checkpoint from telling its index", (cont
 
 test("compacted and deleted bytes are overwritten, and unused pages given back", (context) => {
   const path = statePath(context);
-  const store = openStateStore({ path });
+  const store = openStateStore({ mac: TEST_MAC, path });
   context.after(() => store.close());
   const machine = machineOn(store);
   const batch = (name: string): void => {

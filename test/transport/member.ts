@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { EventEmitter, once } from "node:events";
-import { createFrameCrypto } from "../../src/seal/mod.ts";
+import { type DerivedKey, createFrameCrypto } from "../../src/seal/mod.ts";
 import type { Logger } from "../../src/telemetry/mod.ts";
 import {
   openTransport,
@@ -161,8 +161,10 @@ export function cryptoOf(rootKey: string, place: typeof PLACE = PLACE): Promise<
   const never = (): never => {
     throw new Error("Frames need no more than derive");
   };
-  const derive = (context: Uint8Array): Uint8Array =>
-    Uint8Array.from(createHash("sha256").update(rootKey).update(context).digest());
+  const derive = (context: Uint8Array): DerivedKey => ({
+    keyId: rootKey,
+    key: Uint8Array.from(createHash("sha256").update(rootKey).update(context).digest()),
+  });
   const provider = { description: rootKey, wrap: never, unwrap: never, derive };
   return createFrameCrypto({ provider, ...place });
 }

@@ -69,7 +69,7 @@ export async function filesTarget(): Promise<Target> {
   const provider = keyFileProvider({ path: keyPath });
   const context = Buffer.from("fuzz");
   const keyFile = readFileSync(keyPath);
-  const derived = await provider.derive(context);
+  const { key: derived } = await provider.derive(context);
   const trail = await makeTrail(join(folder, "audit"));
   const trailPath = join(folder, "trail.jsonl");
 
@@ -83,7 +83,8 @@ export async function filesTarget(): Promise<Target> {
       Buffer.concat([bytes, Buffer.from("\n")]).subarray(0, keyFile.length),
       keyFile,
     );
-    if (!isGood || !sameBytes(got, derived)) throw new Finding("a changed key was taken", bytes);
+    if (!isGood || !sameBytes(got.key, derived))
+      throw new Finding("a changed key was taken", bytes);
   };
 
   const audit = async (random: Prng): Promise<void> => {
