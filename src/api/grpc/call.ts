@@ -8,6 +8,7 @@ import type { MethodCounts } from "./call-counts.ts";
 import { endsWithinMessage, errorOfFault, noMessage, tooManyMessages } from "./fault.ts";
 import { spareLastError } from "./last-write.ts";
 import type { StreamCall, StreamHandler, StreamMethod, UnaryMethod } from "./method.ts";
+import type { RequestTurns } from "./request-turns.ts";
 import { OK, type Outcome, outcomeOf, percentEncode, timeoutMs } from "./status.ts";
 import { stopClient } from "./stop-client.ts";
 import { sendOkTrailers } from "./trailers.ts";
@@ -18,8 +19,9 @@ export interface CallContext {
   readonly messageBytesMax: number;
   /** Calls whose request is not complete yet, with the time they came: swept by the server. */
   readonly incomplete: Map<ServerCall, number>;
-  /** Bytes of their messages so far, all connections together. */
+  /** Bytes of messages of calls that have not begun, all connections together. */
   readonly receiving: { bytes: number };
+  readonly turns: RequestTurns;
   /** Open calls of streaming methods, which a stopping server must end itself. */
   readonly streams: Set<ServerCall>;
   readonly now: () => number;
@@ -108,11 +110,17 @@ export class ServerCall implements StreamCall {
     });
     this.#stream.on("end", () => {
       this.#ended = true;
-      this.#letGo();
+      this.#context.incomplete.delete(this);
       if (this.#done) return;
       if (this.#reader.partial) return this.finish(endsWithinMessage());
-      if (message === undefined) return this.finish(noMessage());
-      method.handle(this.caller, message).then((frame) => this.#answer(frame), this.finish);
+      const whole = message;
+      if (whole === undefined) return this.finish(noMessage());
+      // Its bytes count until then: what waits its turn is held like what is still to come.
+      this.#context.turns.run(() => {
+        this.#letGo();
+        if (this.#done) return;
+        method.handle(this.caller, whole).then((frame) => this.#answer(frame), this.finish);
+      });
     });
   }
 

@@ -19,6 +19,7 @@ import { maintenanceMethods } from "./maintenance.ts";
 import { type Peer, callerOf } from "./metadata.ts";
 import type { Method } from "./method.ts";
 import { policyMethods } from "./policies.ts";
+import { RequestTurns } from "./request-turns.ts";
 import { revocationMethods } from "./revocations.ts";
 import { ProtocolError } from "./status.ts";
 import { tenantMethods } from "./tenants.ts";
@@ -71,6 +72,7 @@ export function createGrpcService(options: GrpcServiceOptions): GrpcService {
     messageBytesMax: options.messageBytesMax ?? MESSAGE_BYTES_MAX,
     incomplete: new Map(),
     receiving: { bytes: 0 },
+    turns: new RequestTurns(),
     streams: new Set(),
     now: () => performance.now(),
   };
