@@ -32,6 +32,8 @@ export async function openFiles(
   },
 ): Promise<Files> {
   const { log, metrics, fileKeys } = deps;
+  // Members give it to each other.
+  const stateMac = fileKeys.mac("state.db", "");
   const memberId = ids.memberId.toString(16);
   const raftLog = openRaftLog({
     path: join(dataDir, "raft.db"),
@@ -41,11 +43,10 @@ export async function openFiles(
   });
   try {
     // The log's lock guards the folder, so no other process is at it.
-    completeInstall({ dataDir, raftLog, log });
+    completeInstall({ dataDir, raftLog, mac: stateMac, log });
     const store = openStateStore({
       path: join(dataDir, "state.db"),
-      // Members give it to each other.
-      mac: fileKeys.mac("state.db", ""),
+      mac: stateMac,
       commit: "later",
       onCommit: (seconds) => metrics.backendCommit.observe(seconds),
     });

@@ -1,17 +1,29 @@
 import type { Database } from "better-sqlite3";
 import { CofferError } from "../errors.ts";
-import { changedError } from "./file-mac.ts";
+import { TAG_BYTES, changedError } from "./file-mac.ts";
 import type { HardState } from "../core/raft/mod.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { ENTRY_COLUMNS, type EntryRow, type LogBase, type LogRows } from "./raft-log-rows.ts";
+import {
+  type ChainBase,
+  ENTRY_COLUMNS,
+  type EntryRow,
+  type LogBase,
+  type LogRows,
+  NO_TAG,
+} from "./raft-log-rows.ts";
 import { TermRuns } from "./raft-log-terms.ts";
 
 export interface LoadedLog {
   readonly hardState: HardState | undefined;
   readonly terms: TermRuns;
+  readonly base: ChainBase;
+  /** Of the last entry, or of the base. */
+  readonly lastTag: Uint8Array;
+  /** The snapshot whose install was begun and did not come as far as `reset`. */
+  readonly install: LogBase | undefined;
 }
 
-const FRESH_BASE: LogBase = { index: 0, term: 0 };
+const FRESH_BASE: ChainBase = { index: 0, term: 0, tag: NO_TAG };
 
 const NEXT_STEP =
   "restore this member from a snapshot or remove its data folder and let it join again";
@@ -27,11 +39,13 @@ export function loadRaftLog(
 ): LoadedLog {
   checkKey(database, rows, path);
   const saved = loadRecord(database, "hard-state", (record) => rows.hardStateOf(record), path);
-  const base = loadRecord(database, "base", (record) => rows.baseOf(record), path) ?? FRESH_BASE;
+  const known = loadRecord(database, "base", (record) => rows.baseOf(record), path);
+  const base = known ?? FRESH_BASE;
+  const install = loadRecord(database, "install", (record) => rows.installOf(record), path);
   // A crash in the middle of compaction leaves rows below the base.
   database.prepare("DELETE FROM entries WHERE idx <= ?").run(base.index);
-  const terms = new TermRuns(base);
-  const { damaged, commit: rowsCommit } = loadTerms(database, rows, terms);
+  const terms = new TermRuns({ index: base.index, term: base.term });
+  const { damaged, commit: rowsCommit, lastTag } = loadTerms(database, { rows, base, terms });
   const hardState =
     saved === undefined ? undefined : { ...saved, commit: Math.max(saved.commit, rowsCommit) };
   if (damaged !== undefined) {
@@ -51,8 +65,8 @@ export function loadRaftLog(
       commit,
     });
   }
-  checkCommit(hardState, terms, path);
-  return { hardState, terms };
+  checkHardState(hardState, { terms, isEmpty: known === undefined && terms.lastIndex === 0 }, path);
+  return { hardState, terms, base, lastTag, install };
 }
 
 /**
@@ -62,15 +76,22 @@ export function loadRaftLog(
  */
 function loadTerms(
   database: Database,
-  logRows: LogRows,
-  terms: TermRuns,
-): { readonly damaged: number | undefined; readonly commit: number } {
+  on: { readonly rows: LogRows; readonly base: ChainBase; readonly terms: TermRuns },
+): {
+  readonly damaged: number | undefined;
+  readonly commit: number;
+  readonly lastTag: Uint8Array;
+} {
+  const { terms } = on;
   let damaged: number | undefined;
   let commit = 0;
+  let lastTag = on.base.tag;
+  let before = on.base.tag;
   const rows = database.prepare(`SELECT ${ENTRY_COLUMNS} FROM entries ORDER BY idx`);
   for (const row of rows.iterate() as Iterable<EntryRow>) {
     const expected = terms.lastIndex + 1;
-    const entry = logRows.entryOf(row);
+    const entry = on.rows.entryOf(row, before);
+    if (row.tag instanceof Uint8Array && row.tag.length === TAG_BYTES) before = row.tag;
     if (entry !== undefined) commit = Math.max(commit, row.commit_idx);
     if (damaged !== undefined) continue;
     const lastTerm = terms.term(terms.lastIndex) ?? 0;
@@ -78,9 +99,10 @@ function loadTerms(
       damaged = expected;
     } else {
       terms.append(entry.index, entry.term);
+      lastTag = row.tag;
     }
   }
-  return { damaged, commit };
+  return { damaged, commit, lastTag };
 }
 
 /**
@@ -97,6 +119,11 @@ function checkKey(database: Database, rows: LogRows, path: string): void {
   }
   const keyId = rows.keyIdOf(record);
   if (keyId !== rows.keyId) {
+    // A start under a wrong key that came no further must not bind the folder to it.
+    if (database.prepare(HAS_MORE).pluck().get() === 0) {
+      database.prepare("UPDATE records SET record = ? WHERE name = 'key'").run(rows.key());
+      return;
+    }
     throw new CofferError(
       "sealed",
       `the root key is ${rows.keyId}, but "${path}" was written under ${keyId}: name the file of ` +
@@ -107,10 +134,29 @@ function checkKey(database: Database, rows: LogRows, path: string): void {
   throw changedError(path, "records, or the member or cluster that the folder is for,");
 }
 
+const HAS_MORE =
+  "SELECT EXISTS (SELECT 1 FROM entries) + EXISTS (SELECT 1 FROM records WHERE name <> 'key')";
 const HAS_ROWS = "SELECT EXISTS (SELECT 1 FROM entries) + EXISTS (SELECT 1 FROM records)";
 
-function checkCommit(hardState: HardState | undefined, terms: TermRuns, path: string): void {
-  if (hardState === undefined || hardState.commit <= terms.lastIndex) return;
+/** Throws `corrupt` where the hard state is missing, or older than the entries, or they are cut off. */
+function checkHardState(
+  hardState: HardState | undefined,
+  { terms, isEmpty }: { readonly terms: TermRuns; readonly isEmpty: boolean },
+  path: string,
+): void {
+  if (hardState === undefined) {
+    if (isEmpty) return;
+    throw changedError(path, "records");
+  }
+  const lastTerm = terms.term(terms.lastIndex) ?? 0;
+  if (hardState.term < lastTerm) {
+    throw new CofferError(
+      "corrupt",
+      `"${path}" has an entry of term ${lastTerm}, but its hard state is of term ` +
+        `${hardState.term}: it was put back; ${NEXT_STEP}`,
+    );
+  }
+  if (hardState.commit <= terms.lastIndex) return;
   throw new CofferError(
     "corrupt",
     `"${path}" ends at entry ${terms.lastIndex}, but it is committed up to ${hardState.commit}; ` +

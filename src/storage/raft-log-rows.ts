@@ -26,12 +26,24 @@ export interface LogBase {
 
 const kinds: readonly Entry["kind"][] = ["normal", "conf-change"];
 
-const ENTRY_HEAD_BYTES = 25;
+/** And the tag of the entry at it, which that of the next one follows. */
+export interface ChainBase extends LogBase {
+  readonly tag: Uint8Array;
+}
+
+/** What the first entry of a log, or after a snapshot, follows. */
+export const NO_TAG: Uint8Array = new Uint8Array(TAG_BYTES);
+
+/** The purpose, the tag before, and the columns of an entry but for its data. */
+const COLUMNS_AT = 1 + TAG_BYTES;
+const ENTRY_HEAD_BYTES = COLUMNS_AT + 25;
 const HARD_STATE_BYTES = 24;
-const BASE_BYTES = 16;
+const PLACE_BYTES = 16;
+const BASE_BYTES = PLACE_BYTES + TAG_BYTES;
 
 const entryHead = new DataView(new ArrayBuffer(ENTRY_HEAD_BYTES));
 const entryHeadBytes = new Uint8Array(entryHead.buffer);
+entryHeadBytes.set(tagged.entry);
 
 /** Makes and reads rows with their tags. What it cannot read it answers with undefined. */
 export class LogRows {
@@ -60,19 +72,22 @@ export class LogRows {
     return isTag(this.key(), record);
   }
 
-  /** The row of an entry that is saved while `commit` is the commit index. */
-  entryRow({ index, term, kind, data }: Entry, commit: number): EntryRow {
+  /**
+   * The row of an entry that is saved while `commit` is the commit index, after the row with the tag
+   * `before`: so an entry that was cut off is not one of the log again because it stands at its place.
+   */
+  entryRow({ index, term, kind, data }: Entry, commit: number, before: Uint8Array): EntryRow {
     const row = { idx: index, term, kind: kinds.indexOf(kind), data, commit_idx: commit };
-    return { ...row, tag: this.#entryTag(row) };
+    return { ...row, tag: this.#entryTag(row, before) };
   }
 
-  /** The entry of a row, or undefined if the row is damaged. */
-  entryOf(row: EntryRow): Entry | undefined {
+  /** The entry of a row, or undefined if the row is damaged or does not follow `before`. */
+  entryOf(row: EntryRow, before: Uint8Array): Entry | undefined {
     const { idx, term, data } = row;
-    const kind = kinds[row.kind];
+    const kind = Number.isInteger(row.kind) ? kinds[row.kind] : undefined;
     if (kind === undefined || ![idx, term, row.commit_idx].every(isIndex)) return undefined;
     if (!(data instanceof Uint8Array)) return undefined;
-    if (!isTag(this.#entryTag(row), row.tag)) return undefined;
+    if (!isTag(this.#entryTag(row, before), row.tag)) return undefined;
     return { index: idx, term, kind, data };
   }
 
@@ -92,26 +107,42 @@ export class LogRows {
     return { term: getSafe(view, 0), vote, commit: getSafe(view, 16) };
   }
 
-  base({ index, term }: LogBase): Uint8Array {
+  base({ index, term, tag }: ChainBase): Uint8Array {
     const view = new DataView(new ArrayBuffer(BASE_BYTES));
     putSafe(view, 0, index);
     putSafe(view, 8, term);
+    new Uint8Array(view.buffer).set(tag, PLACE_BYTES);
     return this.#record("base", view);
   }
 
-  baseOf(record: Uint8Array): LogBase | undefined {
+  baseOf(record: Uint8Array): ChainBase | undefined {
     const view = this.#open("base", record, BASE_BYTES);
     if (view === undefined) return undefined;
-    return { index: getSafe(view, 0), term: getSafe(view, 8) };
+    const tag = Uint8Array.from(record.subarray(PLACE_BYTES, BASE_BYTES));
+    return { index: getSafe(view, 0), term: getSafe(view, 8), tag };
+  }
+
+  /** The snapshot that is about to take the place of the log. */
+  install({ index, term }: LogBase): Uint8Array {
+    const view = new DataView(new ArrayBuffer(PLACE_BYTES));
+    putSafe(view, 0, index);
+    putSafe(view, 8, term);
+    return this.#record("install", view);
+  }
+
+  installOf(record: Uint8Array): LogBase | undefined {
+    const view = this.#open("install", record, PLACE_BYTES);
+    return view === undefined ? undefined : { index: getSafe(view, 0), term: getSafe(view, 8) };
   }
 
   /** Over all other columns, so that a row in the wrong place is noticed as well. */
-  #entryTag(row: Omit<EntryRow, "tag">): Uint8Array {
-    putSafe(entryHead, 0, row.idx);
-    putSafe(entryHead, 8, row.term);
-    putSafe(entryHead, 16, row.commit_idx);
-    entryHead.setUint8(24, row.kind);
-    return this.#mac.tag(tagged.entry, entryHeadBytes, row.data);
+  #entryTag(row: Omit<EntryRow, "tag">, before: Uint8Array): Uint8Array {
+    entryHeadBytes.set(before, 1);
+    putSafe(entryHead, COLUMNS_AT, row.idx);
+    putSafe(entryHead, COLUMNS_AT + 8, row.term);
+    putSafe(entryHead, COLUMNS_AT + 16, row.commit_idx);
+    entryHead.setUint8(COLUMNS_AT + 24, row.kind);
+    return this.#mac.tag(entryHeadBytes, row.data);
   }
 
   #record(name: string, view: DataView): Uint8Array {

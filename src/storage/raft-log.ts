@@ -7,7 +7,14 @@ import type { Logger } from "../telemetry/mod.ts";
 import { closeRaftLogFile, openRaftLogFile } from "./raft-log-file.ts";
 import { loadRaftLog } from "./raft-log-load.ts";
 import type { FileMac } from "./file-mac.ts";
-import { ENTRY_COLUMNS, type EntryRow, type LogBase, LogRows } from "./raft-log-rows.ts";
+import {
+  type ChainBase,
+  ENTRY_COLUMNS,
+  type EntryRow,
+  type LogBase,
+  LogRows,
+  NO_TAG,
+} from "./raft-log-rows.ts";
 import type { TermRuns } from "./raft-log-terms.ts";
 import { withStateErrors } from "./state-errors.ts";
 
@@ -48,6 +55,12 @@ export interface RaftLog {
     readonly hardState?: HardState | undefined;
     readonly entries: readonly Entry[];
   }): void;
+  /**
+   * Notes that the state of `base` is about to take the place of all entries, until `reset` does it. A
+   * start that finds such a state beside the log goes on with no other.
+   */
+  noteInstall(base: LogBase): void;
+  readonly install: LogBase | undefined;
   /** Forgets the entries up to `index`, which stays the base that terms are known from. */
   compact(index: number): void;
   /**
@@ -90,6 +103,11 @@ class SqliteRaftLog implements RaftLog {
   readonly #statements: Statements;
   readonly #terms: TermRuns;
   #hardState: HardState;
+  #base: ChainBase;
+  /** Of the last entry, or of the base. */
+  #lastTag: Uint8Array;
+  #install: LogBase | undefined;
+  #hasHardState: boolean;
   /** The rows up to here are gone from the file; at most the base's index. */
   #removedUpTo: number;
   /** What the file holds: `#hardState` but for a commit that waits for the next save. */
@@ -102,6 +120,10 @@ class SqliteRaftLog implements RaftLog {
     this.#rows = new LogRows(options.mac);
     const loaded = loadRaftLog(database, this.#rows, options);
     this.#terms = loaded.terms;
+    this.#base = loaded.base;
+    this.#lastTag = loaded.lastTag;
+    this.#install = loaded.install;
+    this.#hasHardState = loaded.hardState !== undefined;
     this.#savedHardState = loaded.hardState ?? { term: 0, vote: NO_MEMBER, commit: 0 };
     this.#hardState = this.#savedHardState;
     this.#removedUpTo = loaded.terms.base.index;
@@ -124,6 +146,10 @@ class SqliteRaftLog implements RaftLog {
     return this.#terms.base;
   }
 
+  get install(): LogBase | undefined {
+    return this.#install;
+  }
+
   term(index: number): number | undefined {
     return this.#terms.term(index);
   }
@@ -133,8 +159,10 @@ class SqliteRaftLog implements RaftLog {
     return withStateErrors(this.#path, () => {
       const entries: Entry[] = [];
       let bytes = 0;
+      let before = this.#tagAt(lo - 1);
       for (const row of this.#statements.read.iterate(lo, hi) as Iterable<EntryRow>) {
-        const entry = this.#rows.entryOf(row);
+        const entry = this.#rows.entryOf(row, before);
+        before = row.tag;
         if (entry === undefined || entry.index !== lo + entries.length) {
           throw damagedEntry(this.#path, lo + entries.length);
         }
@@ -160,10 +188,13 @@ class SqliteRaftLog implements RaftLog {
     }
     this.#checkEntries(entries);
     const removable = Math.min(this.#removedUpTo + REMOVED_PER_SAVE, this.#terms.base.index);
+    let lastTag = this.#lastTag;
     this.#transact(() => {
       if (removable > this.#removedUpTo) this.#statements.removeUpTo.run(removable);
-      this.#write(next, entries);
+      lastTag = this.#write(next, entries);
     });
+    this.#lastTag = lastTag;
+    this.#hasHardState = true;
     this.#removedUpTo = removable;
     for (const entry of entries) this.#terms.append(entry.index, entry.term);
     this.#hardState = next;
@@ -175,14 +206,21 @@ class SqliteRaftLog implements RaftLog {
     const term = this.#terms.term(index);
     assert(term !== undefined, "Log is compacted past its end");
     // Only the base moves now. Later saves, or the next open, remove the rows below it.
-    const base = { index, term };
+    const base = { index, term, tag: this.#tagAt(index) };
     this.#transact(() => {
       this.#putRecord("base", this.#rows.base(base));
       // The rows that go may be all that hold it.
       this.#putHardState(this.#hardState);
     });
+    this.#base = base;
+    this.#hasHardState = true;
     this.#savedHardState = this.#hardState;
-    this.#terms.compact(base);
+    this.#terms.compact({ index, term });
+  }
+
+  noteInstall(base: LogBase): void {
+    this.#transact(() => this.#putRecord("install", this.#rows.install(base)));
+    this.#install = base;
   }
 
   reset(base: LogBase): void {
@@ -194,11 +232,17 @@ class SqliteRaftLog implements RaftLog {
       vote: term < base.term ? NO_MEMBER : vote,
       commit: base.index,
     };
+    const chainBase = { ...base, tag: NO_TAG };
     this.#transact(() => {
       this.#statements.removeAll.run();
-      this.#putRecord("base", this.#rows.base(base));
+      this.#statements.removeRecord.run("install");
+      this.#putRecord("base", this.#rows.base(chainBase));
       this.#putHardState(hardState);
     });
+    this.#base = chainBase;
+    this.#lastTag = NO_TAG;
+    this.#install = undefined;
+    this.#hasHardState = true;
     this.#terms.reset(base);
     this.#removedUpTo = base.index;
     this.#hardState = hardState;
@@ -216,20 +260,33 @@ class SqliteRaftLog implements RaftLog {
     });
   }
 
-  #write(hardState: HardState, entries: readonly Entry[]): void {
+  /** Answers the tag of the last entry then. */
+  #write(hardState: HardState, entries: readonly Entry[]): Uint8Array {
     const { insert, removeFrom } = this.#statements;
     const first = entries[0];
-    if (first !== undefined && first.index <= this.lastIndex) removeFrom.run(first.index);
+    let before = this.#lastTag;
+    if (first !== undefined && first.index <= this.lastIndex) {
+      before = this.#tagAt(first.index - 1);
+      removeFrom.run(first.index);
+    }
     for (const entry of entries) {
-      const { idx, term, kind, data, commit_idx, tag } = this.#rows.entryRow(
-        entry,
-        hardState.commit,
-      );
-      insert.run(idx, term, kind, data, commit_idx, tag);
+      const row = this.#rows.entryRow(entry, hardState.commit, before);
+      insert.run(row.idx, row.term, row.kind, row.data, row.commit_idx, row.tag);
+      before = row.tag;
     }
     // A commit that moves by itself is in the rows: one page less to write.
     const { term, vote } = this.#savedHardState;
-    if (hardState.term !== term || hardState.vote !== vote) this.#putHardState(hardState);
+    const isMoved = hardState.term !== term || hardState.vote !== vote;
+    if (isMoved || !this.#hasHardState) this.#putHardState(hardState);
+    return before;
+  }
+
+  #tagAt(index: number): Uint8Array {
+    if (index === this.#base.index) return this.#base.tag;
+    if (index === this.lastIndex) return this.#lastTag;
+    const tag = this.#statements.readTag.get(index);
+    if (tag instanceof Uint8Array) return tag;
+    throw damagedEntry(this.#path, index);
   }
 
   #putHardState(hardState: HardState): void {
@@ -282,6 +339,8 @@ interface Statements {
   readonly removeFrom: Statement;
   readonly removeUpTo: Statement;
   readonly putRecord: Statement;
+  readonly removeRecord: Statement;
+  readonly readTag: Statement;
 }
 
 function prepareStatements(database: Database): Statements {
@@ -297,6 +356,8 @@ function prepareStatements(database: Database): Statements {
     removeAll: database.prepare("DELETE FROM entries"),
     removeFrom: database.prepare("DELETE FROM entries WHERE idx >= ?"),
     removeUpTo: database.prepare("DELETE FROM entries WHERE idx <= ?"),
+    removeRecord: database.prepare("DELETE FROM records WHERE name = ?"),
+    readTag: database.prepare("SELECT tag FROM entries WHERE idx = ?").pluck(),
     putRecord: database.prepare("INSERT OR REPLACE INTO records (name, record) VALUES (?, ?)"),
   };
 }

@@ -5,9 +5,11 @@ import type { SnapshotMeta } from "../core/raft/mod.ts";
 import { CofferError } from "../errors.ts";
 import { type Cancel, type Scheduler, assert } from "../stdx/mod.ts";
 import { decodeConfState, encodeConfState } from "../wire/mod.ts";
+import type { FileMac } from "./file-mac.ts";
 import { type VolumeOf, type SnapshotPaths, ensureRoom, removeDatabase } from "./snapshot-files.ts";
 import type { StateContent } from "./snapshot-protocol.ts";
 import { type FinishedReply, type RunningTask, startTask } from "./snapshot-task.ts";
+import { verifiedContent } from "./state-content.ts";
 import { STATE_SCHEMA_VERSION } from "./state-schema.ts";
 import { stateError } from "./state-errors.ts";
 
@@ -39,6 +41,7 @@ export class IncomingFiles {
   readonly #paths: SnapshotPaths;
   readonly #volume: VolumeOf;
   readonly #scheduler: Scheduler;
+  readonly #mac: FileMac;
   #current: IncomingFile | undefined;
   #opening: Promise<unknown> = Promise.resolve();
   #finished: readonly FinishedFile[] = [];
@@ -49,10 +52,13 @@ export class IncomingFiles {
     readonly paths: SnapshotPaths;
     readonly volume: VolumeOf;
     readonly scheduler: Scheduler;
+    /** Of the state: what was written by somebody without it is not taken. */
+    readonly mac: FileMac;
   }) {
     this.#paths = options.paths;
     this.#volume = options.volume;
     this.#scheduler = options.scheduler;
+    this.#mac = options.mac;
     this.#removeWhenIdle();
   }
 
@@ -107,7 +113,7 @@ export class IncomingFiles {
         writeFileSync(incomingNote, note, { mode: 0o600 });
         this.#current = new IncomingFile(
           this.#paths,
-          { offer, handle, size },
+          { offer, handle, size, mac: this.#mac },
           {
             onFinished: (finished) => this.#addFinished(finished),
             onEnded: () => this.#removeWhenIdle(),
@@ -145,6 +151,7 @@ interface IncomingEvents {
 class IncomingFile implements Incoming {
   readonly have: number;
   readonly #paths: SnapshotPaths;
+  readonly #mac: FileMac;
   readonly #offer: Offer;
   readonly #handle: FileHandle;
   readonly #on: IncomingEvents;
@@ -160,10 +167,16 @@ class IncomingFile implements Incoming {
 
   constructor(
     paths: SnapshotPaths,
-    opened: { readonly offer: Offer; readonly handle: FileHandle; readonly size: number },
+    opened: {
+      readonly offer: Offer;
+      readonly handle: FileHandle;
+      readonly size: number;
+      readonly mac: FileMac;
+    },
     on: IncomingEvents,
   ) {
     this.#paths = paths;
+    this.#mac = opened.mac;
     this.#offer = opened.offer;
     this.#handle = opened.handle;
     this.#size = opened.size;
@@ -239,6 +252,8 @@ class IncomingFile implements Incoming {
     } finally {
       this.#task = undefined;
     }
+    // Before it takes the place of a state that is good.
+    verifiedContent(incoming, this.#mac);
   }
 
   async #closeHandle(): Promise<void> {

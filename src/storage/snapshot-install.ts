@@ -1,13 +1,12 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
-import SqliteDatabase from "better-sqlite3";
 import { CofferError } from "../errors.ts";
 import type { Logger } from "../telemetry/mod.ts";
+import type { FileMac } from "./file-mac.ts";
 import type { RaftLog } from "./raft-log.ts";
 import type { LogBase } from "./raft-log-rows.ts";
 import { type SnapshotPaths, snapshotPaths, syncFolder } from "./snapshot-files.ts";
-import { createScopeTables } from "./state-scopes.ts";
-import { STATE_SCHEMA_VERSION, numberPragma } from "./state-schema.ts";
-import { stateError, withStateErrors } from "./state-errors.ts";
+import { verifiedContent } from "./state-content.ts";
+import { withStateErrors } from "./state-errors.ts";
 import type { StateStore } from "./state-store.ts";
 
 /**
@@ -38,6 +37,7 @@ export function installSnapshot(target: InstallTarget, received: string, base: L
   const { paths, raftLog, store, before = () => undefined } = target;
   withStateErrors(paths.next, () => {
     before("stage");
+    raftLog.noteInstall(base);
     renameSync(received, paths.next);
     syncFolder(paths.dataDir);
     before("reset");
@@ -68,12 +68,21 @@ function putInPlace(paths: SnapshotPaths, before: (step: InstallStep) => void): 
 export function completeInstall(options: {
   readonly dataDir: string;
   readonly raftLog: RaftLog;
+  /** Of the state. */
+  readonly mac: FileMac;
   readonly log: Logger;
 }): boolean {
   const { raftLog, log } = options;
   const paths = snapshotPaths(options.dataDir);
   if (!existsSync(paths.next)) return false;
-  const base = readBase(paths.next);
+  const base = verifiedContent(paths.next, options.mac);
+  if (!isSame(raftLog.snapshot, base) && !isSame(raftLog.install, base)) {
+    throw new CofferError(
+      "corrupt",
+      `"${paths.next}" holds the state of log entry ${base.index}, and raft.db knows of no such ` +
+        "install: move it away",
+    );
+  }
   if (raftLog.hardState.commit > base.index) {
     throw new CofferError(
       "corrupt",
@@ -82,36 +91,16 @@ export function completeInstall(options: {
     );
   }
   withStateErrors(paths.next, () => {
-    const { index, term } = raftLog.snapshot;
-    if (index !== base.index || term !== base.term) raftLog.reset(base);
+    if (!isSame(raftLog.snapshot, base)) raftLog.reset({ index: base.index, term: base.term });
     putInPlace(paths, () => undefined);
   });
   log.warn("A snapshot was being installed when this member ended, it is in place now", {
-    ...base,
+    index: base.index,
+    term: base.term,
   });
   return true;
 }
 
-function readBase(path: string): LogBase {
-  let database: SqliteDatabase.Database | undefined;
-  try {
-    database = new SqliteDatabase(path, { readonly: true });
-    checkVersion(path, numberPragma(database, "user_version"));
-    const tables = createScopeTables(database);
-    return { index: tables.appliedIndex(), term: tables.appliedTerm() };
-  } catch (failure) {
-    throw stateError(path, failure);
-  } finally {
-    database?.close();
-  }
-}
-
-/** What was received had the version of its time; another coffer has been started since. */
-function checkVersion(path: string, version: number): void {
-  if (version === STATE_SCHEMA_VERSION) return;
-  throw new CofferError(
-    "storage-failed",
-    `"${path}" is a snapshot that was being installed, of schema version ${version}, and this coffer ` +
-      `finishes ${STATE_SCHEMA_VERSION} alone: start the coffer that began it once`,
-  );
+function isSame(one: LogBase | undefined, other: LogBase): boolean {
+  return one?.index === other.index && one.term === other.term;
 }

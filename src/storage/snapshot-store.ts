@@ -45,7 +45,7 @@ export function openSnapshotStore(options: SnapshotStoreOptions): FileSnapshotSt
   const { raftLog, store, log, scheduler, commit, volume = volumeOf } = options;
   withStateErrors(paths.folder, () => prepareSnapshotFolder(paths));
   const outgoing = new OutgoingCopies({ paths, scheduler, volume, commit, log });
-  const incoming = new IncomingFiles({ paths, volume, scheduler });
+  const incoming = new IncomingFiles({ paths, volume, scheduler, mac: store.mac });
   return {
     create: (minIndex) => outgoing.create(minIndex),
     receive: (offer) => incoming.receive(offer),

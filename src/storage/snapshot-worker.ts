@@ -1,17 +1,16 @@
 import { createHash } from "node:crypto";
 import { closeSync, fdatasyncSync, openSync, readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import SqliteDatabase, { type Database } from "better-sqlite3";
+import SqliteDatabase from "better-sqlite3";
 import { assert } from "../stdx/mod.ts";
 import {
   ENDED_WORD,
   STOP_WORD,
   type SnapshotReply,
   type SnapshotWorkerData,
-  type StateContent,
 } from "./snapshot-protocol.ts";
+import { contentOf } from "./state-content.ts";
 import { STATE_SCHEMA_VERSION, isStateSchema, numberPragma } from "./state-schema.ts";
-import { createScopeTables } from "./state-scopes.ts";
 
 /** Pages that one step copies: a few milliseconds, after which the thread can be stopped. */
 const PAGES_PER_STEP = 1024;
@@ -87,7 +86,7 @@ async function copy(source: string, target: string, checkStop: () => void): Prom
 }
 
 /** Makes the copy one file that needs none beside it, and reads what it is. */
-function closeCopy(path: string): StateContent {
+function closeCopy(path: string): ReturnType<typeof contentOf> {
   const database = new SqliteDatabase(path);
   try {
     database.pragma("locking_mode = EXCLUSIVE");
@@ -118,15 +117,6 @@ function check(path: string, sha256: Uint8Array, checkStop: () => void): Snapsho
   } finally {
     database.close();
   }
-}
-
-function contentOf(database: Database): StateContent {
-  const tables = createScopeTables(database);
-  return {
-    index: tables.appliedIndex(),
-    term: tables.appliedTerm(),
-    confState: tables.confState(),
-  };
 }
 
 function hashFile(path: string, checkStop: () => void): { bytes: number; sha256: Buffer } {

@@ -1,6 +1,7 @@
 import type { Database } from "better-sqlite3";
 import { CofferError } from "../errors.ts";
-import { checkTables } from "./file-mac.ts";
+import { type FileMac, checkTables } from "./file-mac.ts";
+import { emptyTag } from "./guarded-tables.ts";
 
 /** Marks the file as Coffer's state ("CoSt"), so that another program's database is refused. */
 const APPLICATION_ID = 0x436f5374;
@@ -14,7 +15,7 @@ export const STATE_SCHEMA_VERSION = 5;
  * at the latest revision and does not grow with history. `history_keys` finds the versions of a key;
  * `version` in it (0 for a delete) lets counts at a past revision stay inside the index. Every integer
  * column is declared INTEGER: better-sqlite3 binds numbers as doubles, and the affinity turns them back.
- * `guard` has the one tag that authenticates scopes, records and members (state-guard.ts).
+ * `guard` has the one tag that authenticates scopes, records and members (guarded-tables.ts).
  */
 const SCHEMA = `
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
@@ -27,7 +28,6 @@ CREATE TABLE scope (
   limits TEXT NOT NULL, compaction TEXT NOT NULL, keys INTEGER NOT NULL, leases INTEGER NOT NULL,
   appended INTEGER NOT NULL, garbage INTEGER NOT NULL, compact_garbage INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX scope_id ON scope (id);
 CREATE TABLE cleaned (slot INTEGER PRIMARY KEY, revision INTEGER NOT NULL) STRICT;
 
 CREATE TABLE sealed (id INTEGER PRIMARY KEY, record BLOB NOT NULL) STRICT;
@@ -74,14 +74,21 @@ INSERT INTO meta VALUES
 /**
  * Checks that the file is ours, of this version and with its tables alone, and makes them in an empty one.
  */
-export function prepareSchema(database: Database, path: string): void {
+export function prepareSchema(database: Database, path: string, mac: FileMac): void {
   const version = numberPragma(database, "user_version");
   const application = numberPragma(database, "application_id");
   const isEmpty = version === 0 && application === 0 && hasNoTable(database);
   if (isEmpty) {
-    createSchema(database);
+    createSchema(database, mac);
     return;
   }
+  checkSchema(database, path);
+}
+
+/** Throws unless the file is ours, of this version and with its tables alone. */
+export function checkSchema(database: Database, path: string): void {
+  const version = numberPragma(database, "user_version");
+  const application = numberPragma(database, "application_id");
   if (application !== APPLICATION_ID) {
     throw new CofferError(
       "storage-failed",
@@ -101,9 +108,10 @@ export function prepareSchema(database: Database, path: string): void {
   checkTables(database, SCHEMA, path);
 }
 
-function createSchema(database: Database): void {
+function createSchema(database: Database, mac: FileMac): void {
   database.transaction(() => {
     database.exec(SCHEMA + NUMBERS);
+    database.prepare("INSERT INTO guard VALUES (0, ?)").run(emptyTag(mac));
     database.pragma(`application_id = ${APPLICATION_ID}`);
     database.pragma(`user_version = ${STATE_SCHEMA_VERSION}`);
   })();

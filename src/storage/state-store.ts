@@ -17,8 +17,9 @@ import { createKeyReader } from "./state-keys.ts";
 import { createCheckpointer } from "./state-checkpoint.ts";
 import { createKeyWrites } from "./state-history.ts";
 import type { FileMac } from "./file-mac.ts";
-import { COLUMNS, type Row, openGuard } from "./state-guard.ts";
-import { createLeaseTables, createScopeFinder, createScopeTables } from "./state-scopes.ts";
+import { type OpenTables, openGuardedTables } from "./guarded-tables.ts";
+import { createScopeReader } from "./scope-rows.ts";
+import { createLeaseTables } from "./state-leases.ts";
 import { prepareSchema } from "./state-schema.ts";
 import { stateError, withStateErrors } from "./state-errors.ts";
 
@@ -53,6 +54,7 @@ export interface StateSize {
 /** state.db: the applied state of this member (design.md section 5). */
 export interface StateStore extends FsmBackend {
   readonly path: string;
+  readonly mac: FileMac;
   size(): StateSize;
   /** Snapshots that are open now. */
   openSnapshots(): number;
@@ -132,7 +134,7 @@ function openStateFile(options: StateStoreOptions): StateFile {
     const database = new SqliteDatabase(options.path);
     try {
       configure(database, options);
-      prepareSchema(database, options.path);
+      prepareSchema(database, options.path, options.mac);
       return createStore(database, options);
     } catch (failure) {
       database.close();
@@ -171,42 +173,45 @@ function createStore(database: Database, options: StateStoreOptions): StateFile 
   const { path, walBytes = WAL_BYTES } = options;
   const checkpointer = createCheckpointer(database, { path, walBytes, pageBytes: PAGE_BYTES });
   const writes = createKeyWrites(database);
-  const guard = openGuard(database, options.mac, path);
-  const scopes = guard.keep(createScopeTables(database));
+  const guarded = openGuardedTables(database, options.mac, path);
+  const { tables } = guarded;
+  const cleaned = createCleaned(database);
   let hasRemoved = false;
   const transactions = createTransaction(database, options, {
     begun: () => writes.begin(),
-    committing: () => guard.seal(),
+    committing: () => guarded.seal(),
     committed() {
-      guard.committed();
+      guarded.committed();
       checkpointer.committed(hasRemoved);
       hasRemoved = false;
     },
-    rolledBack: () => guard.rolledBack(),
+    rolledBack: () => guarded.rolledBack(),
   });
-  const snapshots = createSnapshotPool(path);
+  const snapshots = createSnapshotPool(path, guarded);
   return {
     path,
+    mac: options.mac,
     ...transactions,
     ...createKeyReader(database),
     ...writes,
     ...createLeaseTables(database),
-    ...scopes,
+    ...tables,
+    cleanRevision: cleaned.cleanRevision,
     setCleanRevision(slot, revision) {
       hasRemoved = true;
-      scopes.setCleanRevision(slot, revision);
+      cleaned.setCleanRevision(slot, revision);
     },
     ...createSpace(database, {
       transaction: transactions.transaction,
       onRemoval: () => (hasRemoved = true),
-      onRecordsRemoved: (rows) => guard.removed(rows),
+      purgeRecords: (slot, rows) => guarded.purgeRecords(slot, rows),
     }),
     snapshot: snapshots.take,
     openSnapshots: snapshots.open,
     checkpoint() {
       return withStateErrors(path, () => {
         assert(!database.inTransaction, "Checkpoint before the state was flushed");
-        const index = scopes.appliedIndex();
+        const index = tables.appliedIndex();
         copyBack(database);
         syncWal(path);
         return index;
@@ -214,17 +219,8 @@ function createStore(database: Database, options: StateStoreOptions): StateFile 
     },
     async sync() {
       assert(!database.inTransaction, "Sync before the state was flushed");
-      const index = scopes.appliedIndex();
-      try {
-        const file = await open(`${path}-wal`, "r+");
-        try {
-          await file.datasync();
-        } finally {
-          await file.close();
-        }
-      } catch (failure) {
-        throw stateError(path, failure);
-      }
+      const index = tables.appliedIndex();
+      await syncWalLater(path);
       return index;
     },
     isCopying: () => checkpointer.isCopying(),
@@ -253,6 +249,19 @@ function syncWal(path: string): void {
   }
 }
 
+async function syncWalLater(path: string): Promise<void> {
+  try {
+    const file = await open(`${path}-wal`, "r+");
+    try {
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+  } catch (failure) {
+    throw stateError(path, failure);
+  }
+}
+
 function createTransaction(
   database: Database,
   { path, commit: when = "each", onCommit }: StateStoreOptions,
@@ -270,8 +279,8 @@ function createTransaction(
     const start = performance.now();
     on.committing();
     commit.run();
-    onCommit?.((performance.now() - start) / 1000);
     on.committed();
+    onCommit?.((performance.now() - start) / 1000);
   };
   const guarded = <T>(work: () => T): T => {
     try {
@@ -298,23 +307,32 @@ function createTransaction(
   };
 }
 
+/** How far the removal of compacted history has come: a matter of this file alone. */
+function createCleaned(database: Database): Pick<FsmBackend, "cleanRevision" | "setCleanRevision"> {
+  const read = database
+    .prepare<unknown[], [number]>("SELECT revision FROM cleaned WHERE slot = ?")
+    .raw();
+  const write = database.prepare("INSERT OR REPLACE INTO cleaned VALUES (?, ?)");
+  return {
+    cleanRevision: (slot) => read.get(slot)?.[0] ?? 0,
+    setCleanRevision(slot, revision) {
+      write.run(slot, revision);
+    },
+  };
+}
+
 function createSpace(
   database: Database,
   by: {
     readonly transaction: FsmBackend["transaction"];
     readonly onRemoval: () => void;
-    readonly onRecordsRemoved: (rows: readonly Row[]) => void;
+    readonly purgeRecords: OpenTables["purgeRecords"];
   },
 ): Pick<StateStore, "purge" | "vacuum" | "size"> {
   const purgeOf = (table: string): Statement<[number, number]> =>
     database.prepare(`DELETE FROM ${table} WHERE slot = ? LIMIT ?`);
   const purgeCurrent = purgeOf("current");
   const purgeLeases = purgeOf("lease");
-  const purgeRecords = database
-    .prepare<unknown[], Row>(
-      `DELETE FROM record WHERE slot = ? RETURNING ${COLUMNS.record} LIMIT ?`,
-    )
-    .raw();
   // Every value has its history row, so that the values go with the history.
   const purgeHistory = database
     .prepare<unknown[], [number | null]>(
@@ -340,11 +358,7 @@ function createSpace(
         left -= removed.length;
       }
       if (left > 0) left -= purgeLeases.run(slot, left).changes;
-      if (left > 0) {
-        const removed = purgeRecords.all(slot, left);
-        by.onRecordsRemoved(removed);
-        left -= removed.length;
-      }
+      if (left > 0) left -= by.purgeRecords(slot, left);
       return rows - left;
     },
     vacuum(pages) {
@@ -381,7 +395,7 @@ interface SnapshotPool {
 }
 
 /** A connection of its own per open snapshot: its read transaction keeps the moment. */
-function createSnapshotPool(path: string): SnapshotPool {
+function createSnapshotPool(path: string, tables: Pick<OpenTables, "slotOf">): SnapshotPool {
   const idle: SnapshotConnection[] = [];
   const busy = new Set<SnapshotConnection>();
   const release = (connection: SnapshotConnection): void => {
@@ -393,7 +407,7 @@ function createSnapshotPool(path: string): SnapshotPool {
   return {
     take() {
       return withStateErrors(path, () => {
-        const connection = idle.pop() ?? openSnapshotConnection(path);
+        const connection = idle.pop() ?? openSnapshotConnection(path, tables);
         busy.add(connection);
         connection.begin();
         return { ...connection.reader, close: () => release(connection) };
@@ -415,18 +429,25 @@ interface SnapshotConnection {
   end(): void;
 }
 
-function openSnapshotConnection(path: string): SnapshotConnection {
+function openSnapshotConnection(
+  path: string,
+  { slotOf }: Pick<OpenTables, "slotOf">,
+): SnapshotConnection {
   const database = new SqliteDatabase(path, { readonly: true });
   database.pragma(`cache_size = -${SNAPSHOT_CACHE_KIB}`);
   const begin = database.prepare("BEGIN");
   // BEGIN alone takes no read mark; the first read does.
   const touch = database.prepare("SELECT value FROM meta WHERE name = 'applied_index'");
   const end = database.prepare("ROLLBACK");
+  const readScope = createScopeReader(database);
   return {
     database,
     reader: whileOpen(database, {
       ...createKeyReader(database),
-      scope: createScopeFinder(database),
+      scope(id) {
+        const slot = slotOf(id);
+        return slot === undefined ? undefined : readScope(id, slot);
+      },
     }),
     begin() {
       begin.run();

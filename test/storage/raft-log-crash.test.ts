@@ -188,7 +188,10 @@ describe("a torn end", () => {
         lines.map(({ level, fields }) => [level, fields["droppedBytes"]]),
         dropped === 0 ? [] : [["warn", dropped]],
       );
-      log.save({ entries: entriesFrom(log.lastIndex + 1, log.lastIndex + 3) });
+      log.save({
+        hardState: { ...log.hardState, term: Math.max(log.hardState.term, 1) },
+        entries: entriesFrom(log.lastIndex + 1, log.lastIndex + 3),
+      });
       log.close();
       const again = openAt(copy, lines);
       checkEntries(again);

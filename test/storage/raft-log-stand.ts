@@ -1,10 +1,16 @@
+import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import SqliteDatabase from "better-sqlite3";
 import type { Entry } from "../../src/core/raft/mod.ts";
+import { type MemberId, memberId } from "../../src/core/types/mod.ts";
+import { CofferError } from "../../src/errors.ts";
+import { type RaftLog, openRaftLog } from "../../src/storage/raft-log.ts";
 import type { LogFields, Logger } from "../../src/telemetry/mod.ts";
+import { TEST_MAC } from "./test-mac.ts";
 
 /** What the tests of the Raft log share. */
 
@@ -48,4 +54,64 @@ export function entriesFrom(lo: number, hi: number, term: number = 1): Entry[] {
 /** Entries as plain values: SQLite gives Buffers, which deepStrictEqual tells from Uint8Array. */
 export function plainEntries(entries: readonly Entry[]): Entry[] {
   return entries.map((entry) => ({ ...entry, data: Uint8Array.from(entry.data) }));
+}
+
+export const VOTE: MemberId = memberId(2n ** 64n - 1n);
+
+export interface Opened {
+  readonly path: string;
+  readonly lines: LogLine[];
+  open(): RaftLog;
+}
+
+export function opener(t: TestContext): Opened {
+  const path = join(makeFolder(t), "data", "raft.db");
+  const lines: LogLine[] = [];
+  const opened: RaftLog[] = [];
+  t.after(() => opened.forEach((log) => log.close()));
+  const open = (): RaftLog => {
+    const log = openRaftLog({ mac: TEST_MAC, path, log: recordingLogger(lines) });
+    opened.push(log);
+    return withTerms(log);
+  };
+  return { path, lines, open };
+}
+
+/** Saves entries in their term, as raft does, where a test says nothing of a hard state. */
+function withTerms(log: RaftLog): RaftLog {
+  const save: RaftLog["save"] = ({ hardState, entries }) => {
+    const last = entries.at(-1)?.term ?? 0;
+    const { term, vote, commit } = hardState ?? log.hardState;
+    const raised = term < last ? { term: last, vote, commit } : hardState;
+    log.save({ hardState: raised, entries });
+  };
+  return new Proxy(log, {
+    get: (_, name) => {
+      if (name === "save") return save;
+      const value: unknown = Reflect.get(log, name, log);
+      return typeof value === "function" ? (value.bind(log) as unknown) : value;
+    },
+  });
+}
+
+export function all(log: RaftLog): Entry[] {
+  if (log.lastIndex < log.firstIndex) return [];
+  return plainEntries(log.entries(log.firstIndex, log.lastIndex + 1, Infinity));
+}
+
+/** Runs SQL on a closed log, as a flipped bit on the disk would. */
+export function damage(path: string, sql: string): void {
+  const database = new SqliteDatabase(path);
+  database.exec(sql);
+  database.close();
+}
+
+export function refusal(open: () => RaftLog): CofferError {
+  try {
+    open();
+  } catch (error) {
+    assert.ok(error instanceof CofferError, String(error));
+    return error;
+  }
+  assert.fail("The log was opened");
 }

@@ -1,67 +1,22 @@
 import assert from "node:assert/strict";
-import { existsSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { describe, test, type TestContext } from "node:test";
+import { existsSync, statSync } from "node:fs";
+import { describe, test } from "node:test";
 import SqliteDatabase from "better-sqlite3";
 import fc from "fast-check";
-import { CofferError } from "../../src/errors.ts";
 import type { Entry } from "../../src/core/raft/mod.ts";
-import { memberId } from "../../src/core/types/mod.ts";
 import { AssertionFailure } from "../../src/stdx/mod.ts";
-import { type RaftLog, openRaftLog } from "../../src/storage/raft-log.ts";
+import { openRaftLog } from "../../src/storage/raft-log.ts";
 import {
-  type LogLine,
+  VOTE,
+  all,
+  damage,
   entriesFrom,
   entryAt,
-  makeFolder,
-  plainEntries,
+  opener,
   recordingLogger,
+  refusal,
 } from "./raft-log-stand.ts";
-import type { FileMac } from "../../src/storage/mod.ts";
-import { TEST_MAC, macOf } from "./test-mac.ts";
-
-const VOTE = memberId(2n ** 64n - 1n);
-
-interface Opened {
-  readonly path: string;
-  readonly lines: LogLine[];
-  open(): RaftLog;
-}
-
-function opener(t: TestContext): Opened {
-  const path = join(makeFolder(t), "data", "raft.db");
-  const lines: LogLine[] = [];
-  const opened: RaftLog[] = [];
-  t.after(() => opened.forEach((log) => log.close()));
-  const open = (): RaftLog => {
-    const log = openRaftLog({ mac: TEST_MAC, path, log: recordingLogger(lines) });
-    opened.push(log);
-    return log;
-  };
-  return { path, lines, open };
-}
-
-function all(log: RaftLog): Entry[] {
-  if (log.lastIndex < log.firstIndex) return [];
-  return plainEntries(log.entries(log.firstIndex, log.lastIndex + 1, Infinity));
-}
-
-/** Runs SQL on a closed log, as a flipped bit on the disk would. */
-function damage(path: string, sql: string): void {
-  const database = new SqliteDatabase(path);
-  database.exec(sql);
-  database.close();
-}
-
-function refusal(open: () => RaftLog): CofferError {
-  try {
-    open();
-  } catch (error) {
-    assert.ok(error instanceof CofferError, String(error));
-    return error;
-  }
-  assert.fail("The log was opened");
-}
+import { TEST_MAC } from "./test-mac.ts";
 
 describe("a log", () => {
   test("is empty at first", (t) => {
@@ -300,61 +255,6 @@ describe("the file", () => {
     damage(path, "PRAGMA application_id = 1");
     assert.match(refusal(open).message, /is not a Raft log of Coffer/);
   });
-});
-
-describe("who writes the file and has no root key", () => {
-  function saved(t: TestContext): Opened {
-    const opened = opener(t);
-    const log = opened.open();
-    log.save({ hardState: { term: 1, vote: VOTE, commit: 8 }, entries: entriesFrom(1, 9) });
-    log.compact(2);
-    log.close();
-    return opened;
-  }
-
-  /** The whole log, made anew by somebody who knows how, but for the key. */
-  test("cannot make a log of another's key pass for one of ours", (t) => {
-    const { open, path } = saved(t);
-    const forger = (mac: FileMac): void => {
-      rmSync(path);
-      const log = openRaftLog({ mac, path, log: recordingLogger([]) });
-      log.save({ hardState: { term: 1, vote: VOTE, commit: 8 }, entries: entriesFrom(1, 9, 1) });
-      log.close();
-    };
-    forger(macOf("forger", TEST_MAC.keyId));
-    const error = refusal(open);
-    assert.equal(error.code, "corrupt");
-    assert.match(error.message, /changed by something that does not have the cluster's root key/);
-    forger(macOf("forger", "key-file:other"));
-    const other = refusal(open);
-    assert.equal(other.code, "sealed");
-    assert.match(
-      other.message,
-      /is key-file:test, but .* under key-file:other: .* --root-key-file/,
-    );
-  });
-
-  const changes = {
-    "an entry of another place": `UPDATE entries SET (data, tag) =
-      (SELECT data, tag FROM entries WHERE idx = 7) WHERE idx = 5`,
-    "the base moved": `UPDATE records SET record = x'${"00".repeat(48)}' WHERE name = 'base'`,
-    "the base as hard state": `UPDATE records SET record =
-      (SELECT record FROM records WHERE name = 'base') WHERE name = 'hard-state'`,
-    "no key record": "DELETE FROM records WHERE name = 'key'",
-    "a cut key record": "UPDATE records SET record = x'00' WHERE name = 'key'",
-    "a trigger": `CREATE TRIGGER more AFTER INSERT ON entries BEGIN
-      DELETE FROM entries WHERE idx = 5; END`,
-    "a view in a table's place": `ALTER TABLE records RENAME TO kept;
-      CREATE VIEW records AS SELECT * FROM kept`,
-    "one more table": "CREATE TABLE theirs (x)",
-  };
-  for (const [name, sql] of Object.entries(changes)) {
-    test(`is noticed: ${name}`, (t) => {
-      const { open, path } = saved(t);
-      damage(path, sql);
-      assert.ok(["corrupt", "sealed"].includes(refusal(open).code));
-    });
-  }
 });
 
 describe("a damaged row", () => {

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { type TestContext, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -185,6 +192,7 @@ describe("a start", () => {
     const dataDir = newFolder(context);
     const follower = openFiles({ dataDir });
     follower.fill(5);
+    follower.raftLog.noteInstall({ index: leader.machine.fsm.appliedIndex, term: 1 });
     follower.close();
     const copy = join(leader.dataDir, "snapshots", "outgoing-1.db");
     copyFileSync(copy, join(dataDir, "state.db.next"));
@@ -217,6 +225,36 @@ describe("a start", () => {
     assert.ok(existsSync(join(dataDir, "state.db.next")));
   });
 
+  test("refuses a state whose install was never begun, and leaves all as it is", async (context) => {
+    const leader = openMember(context);
+    leader.fill(30);
+    await leader.snapshots.create(1);
+    const dataDir = newFolder(context);
+    openFiles({ dataDir }).close();
+    copyFileSync(
+      join(leader.dataDir, "snapshots", "outgoing-1.db"),
+      join(dataDir, "state.db.next"),
+    );
+    const failure = refusal(() => openFiles({ dataDir }));
+    assert.equal(failure.code, "corrupt");
+    assert.match(failure.message, /raft.db knows of no such install: move it away/);
+    rmSync(join(dataDir, "state.db.next"));
+    openFiles({ dataDir }).close();
+  });
+
+  test("refuses one that was changed before it takes its place, and its term from it", async (context) => {
+    const { dataDir } = await withNext(context);
+    const next = new SqliteDatabase(join(dataDir, "state.db.next"));
+    next.exec("UPDATE meta SET value = 9007199254740990 WHERE name = 'applied_term'");
+    next.close();
+    assert.equal(refusal(() => openFiles({ dataDir })).code, "corrupt");
+    rmSync(join(dataDir, "state.db.next"));
+    const member = openFiles({ dataDir });
+    context.after(() => member.close());
+    assert.ok(member.raftLog.hardState.term <= 1);
+    assert.equal(member.raftLog.snapshot.index, 0);
+  });
+
   test("refuses a damaged one, and leaves the rest as it is", async (context) => {
     const { dataDir } = await withNext(context);
     writeFileSync(join(dataDir, "state.db.next"), "not a database, ".repeat(500));
@@ -235,8 +273,11 @@ describe("a start", () => {
       const state = readFileSync(join(dataDir, "state.db"));
       const failure = refusal(() => openFiles({ dataDir }));
       assert.equal(failure.code, "storage-failed");
-      assert.match(failure.message, /start the coffer that began it/);
-      assert.match(failure.message, new RegExp(`of schema version ${version},`));
+      assert.match(failure.message, /state.db.next" has schema version/);
+      assert.match(
+        failure.message,
+        new RegExp(`schema version ${version}, .*; run the version that`),
+      );
       assert.deepEqual(readFileSync(join(dataDir, "state.db")), state);
       assert.ok(existsSync(join(dataDir, "state.db.next")));
     });

@@ -67,6 +67,15 @@ describe("what is received", () => {
         }),
     ],
     [
+      "in which somebody without the root key wrote",
+      "corrupt",
+      /changed by something that does not have the cluster's root key/,
+      (path) =>
+        withDatabase(path, (database) =>
+          database.exec("INSERT INTO record VALUES (1, 'policy', 'stranger', x'61')"),
+        ),
+    ],
+    [
       "of another program",
       "corrupt",
       /a database of another program/,

@@ -114,7 +114,7 @@ export function openFiles(options: MemberOptions & { readonly dataDir: string })
   const log = silentLogger;
   const raftLog = openRaftLog({ mac: TEST_MAC, path: join(dataDir, "raft.db"), log });
   try {
-    const completed = completeInstall({ dataDir, raftLog, log });
+    const completed = completeInstall({ dataDir, raftLog, mac: TEST_MAC, log });
     const store = openStateStore({
       mac: TEST_MAC,
       path: join(dataDir, "state.db"),

@@ -82,6 +82,7 @@ export class ServerCall implements StreamCall {
     });
     this.#started = context.now();
     counts.started();
+    spareLastError(stream);
     stream.on("wantTrailers", () => this.#sendTrailers());
     stream.on("close", () => this.#closed());
     stream.on("error", (error: unknown) => {
@@ -275,7 +276,6 @@ export class ServerCall implements StreamCall {
 
   /** The stream is gone: a reset by the client, the end of the connection, or our own end. */
   #closed(): void {
-    spareLastError(this.#stream);
     if (this.#done) return;
     this.#settle({ status: grpcStatus.canceled, message: "" });
   }
