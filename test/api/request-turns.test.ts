@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { test } from "node:test";
 import { RequestTurns } from "../../src/api/grpc/request-turns.ts";
 
-const PER_TURN = 128;
+const PER_TURN = 256;
 
 /** Notes the numbers of requests as they begin. */
 function begun(): { readonly turns: RequestTurns; readonly order: number[]; add(n: number): void } {
