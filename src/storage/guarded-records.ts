@@ -61,8 +61,9 @@ export function openRecords(database: Database, guard: StateGuard): GuardedRecor
     .raw();
   for (const row of rows.iterate()) {
     const [slot, table, id, data] = row;
-    guard.found("record", row);
-    shelfOf(slot, table).set(id, data);
+    const shelf = shelfOf(slot, table);
+    guard.found("record", row, shelf.get(id) !== undefined);
+    shelf.set(id, data);
   }
   const set = (slot: Slot, table: RecordTable, id: string, data: Uint8Array | undefined): void => {
     const shelf = shelfOf(slot, table);
@@ -72,7 +73,7 @@ export function openRecords(database: Database, guard: StateGuard): GuardedRecor
       ...(before !== undefined && { before: [slot, table, id, before] }),
       ...(data !== undefined && { after: [slot, table, id, data] }),
     };
-    guard.changed("record", change, () => shelf.set(id, before));
+    guard.changed("record", change, () => shelfOf(slot, table).set(id, before));
   };
   const put = database.prepare("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)");
   const remove = database.prepare("DELETE FROM record WHERE slot = ? AND kind = ? AND id = ?");
@@ -87,14 +88,18 @@ export function openRecords(database: Database, guard: StateGuard): GuardedRecor
         left--;
       }
     }
+    // Nothing is left of a tenant that is gone.
+    shelves.delete(slot);
     return most - left;
   };
   return {
     record: (slot, table, id) => shelves.get(slot)?.get(table)?.get(id),
     records: (slot, table) => shelves.get(slot)?.get(table)?.list() ?? [],
     putRecord(slot, table, { id, data }) {
-      // A copy: what is given may be a part of the whole entry that it came in.
-      const kept = Buffer.from(data);
+      // A copy: what is given may be a part of the whole entry that it came in. Not from node's pool, of
+      // which it would keep 8 KiB.
+      const kept = Buffer.allocUnsafeSlow(data.length);
+      kept.set(data);
       set(slot, table, id, kept);
       put.run(slot, table, id, kept);
     },

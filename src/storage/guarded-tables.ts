@@ -52,7 +52,7 @@ export interface OpenTables {
 
 /** Throws `corrupt` if the rows are not those that were last committed by who has the key. */
 export function openGuardedTables(database: Database, mac: FileMac, path: string): OpenTables {
-  const guard = new StateGuard(mac);
+  const guard = new StateGuard(mac, path);
   const numbers = openNumbers(database, guard, path);
   const confState = openConfState(database, guard);
   const { slotOf, ...scopes } = openScopes(database, guard);
@@ -61,7 +61,7 @@ export function openGuardedTables(database: Database, mac: FileMac, path: string
   const stored = database.prepare("SELECT tag FROM guard").pluck().all();
   const tag = guard.tag(numbers.all());
   if (stored.length !== 1 || !isTag(tag, stored[0])) {
-    throw changedError(path, "tenants, policies or members");
+    throw guard.refusal();
   }
   guard.committed();
   const write = database.prepare("UPDATE guard SET tag = ?");
@@ -78,7 +78,7 @@ export function openGuardedTables(database: Database, mac: FileMac, path: string
 
 /** The tag of a file that has just been made. */
 export function emptyTag(mac: FileMac): Uint8Array {
-  return new StateGuard(mac).tag(NUMBERS.map(() => 0));
+  return new StateGuard(mac, "").tag(NUMBERS.map(() => 0));
 }
 
 const NUMBERS = ["applied_index", "applied_term", "last_slot", "lease_time"] as const;
@@ -134,7 +134,7 @@ function openConfState(
 ): Pick<GuardedTables, "confState" | "setConfState"> {
   const [row] = database.prepare<unknown[], [Buffer]>("SELECT data FROM conf_state").raw().all();
   let now: Uint8Array | undefined = row?.[0];
-  if (now !== undefined) guard.found("conf_state", [now]);
+  if (now !== undefined) guard.found("conf_state", [now], false);
   const write = database.prepare("INSERT OR REPLACE INTO conf_state VALUES (0, ?)");
   return {
     confState: () => now,
@@ -186,11 +186,14 @@ function openScopes(
   const known = new Map<Slot, GuardedRow>();
   // Of tenants that are gone too, as a snapshot may still have them: no id and no slot comes back.
   const slots = new Map<TenantId, Slot>();
-  for (const row of all.all().map(scopeOf)) {
+  for (const tuple of all.iterate()) {
+    // What is neither would be read in one way here and in another by SQLite.
+    if (![tuple[9], tuple[10]].every((flag) => flag === 0 || flag === 1)) throw guard.refusal();
+    const row = scopeOf(tuple);
     const guarded = guardedScope(row);
+    guard.found("scope", guarded, known.has(row.slot) || slots.has(row.id));
     known.set(row.slot, guarded);
     slots.set(row.id, row.slot);
-    guard.found("scope", guarded);
   }
   const set = (slot: Slot, after: GuardedRow | undefined): void => {
     const before = known.get(slot);
@@ -271,8 +274,9 @@ function openMembers(
     )
     .raw();
   const present = new Map<bigint, MemberInfo>();
-  for (const [id, name, peerUrls, clientUrls, isLearner] of all.all()) {
-    guard.found("member", [id, name, peerUrls, clientUrls, isLearner]);
+  for (const [id, name, peerUrls, clientUrls, isLearner] of all.iterate()) {
+    const isTwice = present.has(id.readBigUInt64BE());
+    guard.found("member", [id, name, peerUrls, clientUrls, isLearner], isTwice);
     const member: MemberInfo = {
       id: memberId(id.readBigUInt64BE()),
       name,
@@ -284,8 +288,8 @@ function openMembers(
   }
   const removed = new Set<bigint>();
   const gone = database.prepare<unknown[], [Buffer]>("SELECT id FROM removed_member").raw();
-  for (const [id] of gone.all()) {
-    guard.found("removed_member", [id]);
+  for (const [id] of gone.iterate()) {
+    guard.found("removed_member", [id], removed.has(id.readBigUInt64BE()));
     removed.add(id.readBigUInt64BE());
   }
   const put = database.prepare("INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?)");

@@ -1,4 +1,5 @@
-import { type FileMac, TAG_BYTES, tagged } from "./file-mac.ts";
+import type { CofferError } from "../errors.ts";
+import { type FileMac, TAG_BYTES, changedError, tagged } from "./file-mac.ts";
 
 /**
  * Authenticates the rows of state.db that say who is who and who may what: tenants, their records
@@ -9,8 +10,7 @@ import { type FileMac, TAG_BYTES, tagged } from "./file-mac.ts";
  * file, the index of the last entry that is applied among them. A row that is changed, added, left out or
  * put back from another day changes the sum, and with another index the authentic log is applied again
  * from there. Tags of single rows are secret and nowhere stored, so that nobody can find rows that add up
- * alike (a keyed multiset hash; addition and not exclusive or, so that a row that is there twice is not the
- * same as none).
+ * alike (a keyed set hash: no key of a row may come twice).
  */
 
 export type GuardedTable = "scope" | "record" | "member" | "removed_member" | "conf_state";
@@ -22,19 +22,31 @@ const LANES = TAG_BYTES / 4;
 
 export class StateGuard {
   readonly #mac: FileMac;
+  readonly #path: string;
   readonly #sum = new Uint32Array(LANES);
   /** As it was last committed. */
   readonly #kept = new Uint32Array(LANES);
   /** What takes back the changes since then. */
   #undo: (() => void)[] = [];
 
-  constructor(mac: FileMac) {
+  /** `path` is named in what is refused. */
+  constructor(mac: FileMac, path: string) {
     this.#mac = mac;
+    this.#path = path;
   }
 
-  /** Counts a row that the file has. */
-  found(table: GuardedTable, row: GuardedRow): void {
+  /**
+   * Counts a row that the file has. Throws `corrupt` for one whose key has come already: a scan can be led
+   * to one row 2^32 times, by which it adds nothing to the sum.
+   */
+  found(table: GuardedTable, row: GuardedRow, isTwice: boolean): void {
+    if (isTwice) throw this.refusal();
     this.#add(table, row, 1);
+  }
+
+  /** The error of rows that are not those that were last committed. */
+  refusal(): CofferError {
+    return changedError(this.#path, "tenants, policies or members");
   }
 
   /**

@@ -12,13 +12,13 @@ import { dirname } from "node:path";
 import SqliteDatabase, { type Database, type Statement } from "better-sqlite3";
 import { CofferError } from "../errors.ts";
 import { assert } from "../stdx/mod.ts";
-import type { BackendSnapshot, FsmBackend } from "../core/fsm/mod.ts";
+import type { FsmBackend } from "../core/fsm/mod.ts";
 import { createKeyReader } from "./state-keys.ts";
 import { createCheckpointer } from "./state-checkpoint.ts";
 import { createKeyWrites } from "./state-history.ts";
+import { createSnapshotPool } from "./state-snapshots.ts";
 import type { FileMac } from "./file-mac.ts";
 import { type OpenTables, openGuardedTables } from "./guarded-tables.ts";
-import { createScopeReader } from "./scope-rows.ts";
 import { createLeaseTables } from "./state-leases.ts";
 import { prepareSchema } from "./state-schema.ts";
 import { stateError, withStateErrors } from "./state-errors.ts";
@@ -93,12 +93,6 @@ const FREE_PAGES_KEPT = 1024;
 
 /** How long a checkpoint waits for the thread that copies, in steps of a millisecond. */
 const COPY_WAIT_MS = 5000;
-
-/** Snapshot connections kept for the next snapshot, with their statements. */
-const SNAPSHOTS_KEPT = 2;
-
-/** The cache of each snapshot connection, in KiB, as SQLite's negative cache_size. */
-const SNAPSHOT_CACHE_KIB = 2048;
 
 /**
  * Opens the state, or makes it. The time it takes depends on the number of tenants and their policies,
@@ -275,10 +269,12 @@ function createTransaction(
   const begin = database.prepare("BEGIN IMMEDIATE");
   const commit = database.prepare("COMMIT");
   const rollback = database.prepare("ROLLBACK");
+  let isBegun = false;
   const end = (): void => {
     const start = performance.now();
     on.committing();
     commit.run();
+    isBegun = false;
     on.committed();
     onCommit?.((performance.now() - start) / 1000);
   };
@@ -288,21 +284,40 @@ function createTransaction(
     } catch (failure) {
       // SQLite has already rolled back after some failures, such as a full disk.
       if (database.inTransaction) rollback.run();
+      isBegun = false;
       on.rolledBack();
       throw stateError(path, failure);
     }
   };
+  /**
+   * SQLite takes a transaction back when a read within it fails, on a full or bad disk, and goes on without.
+   * `no-space`, so that what was lost is applied again from the log, which fails for good on a bad disk.
+   */
+  const checkBegun = (): void => {
+    if (!isBegun || database.inTransaction) return;
+    throw new CofferError(
+      "no-space",
+      `reading "${path}" failed, and what was not committed was lost with it: free some room, or ` +
+        "check the disk",
+    );
+  };
   return {
     transaction: (work) =>
       guarded(() => {
+        checkBegun();
         if (!database.inTransaction) begin.run();
+        isBegun = true;
         on.begun();
         const result = work();
         if (when === "each") end();
         return result;
       }),
     flush() {
-      if (database.inTransaction) guarded(end);
+      if (!isBegun) return;
+      guarded(() => {
+        checkBegun();
+        end();
+      });
     },
   };
 }
@@ -386,95 +401,4 @@ function copyBack(database: Database): void {
     if (result?.busy !== 1) return;
     Atomics.wait(pause, 0, 0, 1);
   }
-}
-
-interface SnapshotPool {
-  take(): BackendSnapshot;
-  open(): number;
-  close(): void;
-}
-
-/** A connection of its own per open snapshot: its read transaction keeps the moment. */
-function createSnapshotPool(path: string, tables: Pick<OpenTables, "slotOf">): SnapshotPool {
-  const idle: SnapshotConnection[] = [];
-  const busy = new Set<SnapshotConnection>();
-  const release = (connection: SnapshotConnection): void => {
-    if (!busy.delete(connection)) return;
-    connection.end();
-    if (idle.length < SNAPSHOTS_KEPT) idle.push(connection);
-    else connection.database.close();
-  };
-  return {
-    take() {
-      return withStateErrors(path, () => {
-        const connection = idle.pop() ?? openSnapshotConnection(path, tables);
-        busy.add(connection);
-        connection.begin();
-        return { ...connection.reader, close: () => release(connection) };
-      });
-    },
-    open: () => busy.size,
-    close() {
-      for (const connection of [...idle, ...busy]) connection.database.close();
-      idle.length = 0;
-      busy.clear();
-    },
-  };
-}
-
-interface SnapshotConnection {
-  readonly database: Database;
-  readonly reader: Omit<BackendSnapshot, "close">;
-  begin(): void;
-  end(): void;
-}
-
-function openSnapshotConnection(
-  path: string,
-  { slotOf }: Pick<OpenTables, "slotOf">,
-): SnapshotConnection {
-  const database = new SqliteDatabase(path, { readonly: true });
-  database.pragma(`cache_size = -${SNAPSHOT_CACHE_KIB}`);
-  const begin = database.prepare("BEGIN");
-  // BEGIN alone takes no read mark; the first read does.
-  const touch = database.prepare("SELECT value FROM meta WHERE name = 'applied_index'");
-  const end = database.prepare("ROLLBACK");
-  const readScope = createScopeReader(database);
-  return {
-    database,
-    reader: whileOpen(database, {
-      ...createKeyReader(database),
-      scope(id) {
-        const slot = slotOf(id);
-        return slot === undefined ? undefined : readScope(id, slot);
-      },
-    }),
-    begin() {
-      begin.run();
-      touch.get();
-    },
-    end() {
-      if (database.inTransaction) end.run();
-    },
-  };
-}
-
-/** Its reads throw `state-replaced` once the connection was closed under them. */
-function whileOpen(database: Database, reader: SnapshotConnection["reader"]): typeof reader {
-  const guarded =
-    <Given extends unknown[], Read>(read: (...given: Given) => Read) =>
-    (...given: Given): Read => {
-      if (!database.open) throw new CofferError("state-replaced");
-      return read(...given);
-    };
-  return {
-    get: guarded(reader.get),
-    scan: guarded(reader.scan),
-    count: guarded(reader.count),
-    getAt: guarded(reader.getAt),
-    scanAt: guarded(reader.scanAt),
-    countAt: guarded(reader.countAt),
-    netCreated: guarded(reader.netCreated),
-    scope: guarded(reader.scope),
-  };
 }

@@ -19,7 +19,7 @@ export interface CallContext {
   readonly messageBytesMax: number;
   /** Calls whose request is not complete yet, with the time they came: swept by the server. */
   readonly incomplete: Map<ServerCall, number>;
-  /** Bytes of messages of calls that have not begun, all connections together. */
+  /** Bytes of their messages so far, all connections together. */
   readonly receiving: { bytes: number };
   readonly turns: RequestTurns;
   /** Open calls of streaming methods, which a stopping server must end itself. */
@@ -111,16 +111,17 @@ export class ServerCall implements StreamCall {
     });
     this.#stream.on("end", () => {
       this.#ended = true;
-      this.#context.incomplete.delete(this);
+      this.#letGo();
       if (this.#done) return;
       if (this.#reader.partial) return this.finish(endsWithinMessage());
       const whole = message;
       if (whole === undefined) return this.finish(noMessage());
-      // Its bytes count until then: what waits its turn is held like what is still to come.
-      this.#context.turns.run(() => {
-        this.#letGo();
-        if (this.#done) return;
-        method.handle(this.caller, whole).then((frame) => this.#answer(frame), this.finish);
+      this.#context.turns.run({
+        bytes: whole.length,
+        isDone: () => this.#done,
+        begin: () => {
+          method.handle(this.caller, whole).then((frame) => this.#answer(frame), this.finish);
+        },
       });
     });
   }

@@ -12,20 +12,34 @@
  */
 const PER_TURN = 256;
 
+/** What waits holds at most this; with more, a request begins at once, as no memory is gained by waiting. */
+const WAITING_BYTES_MAX = 16 * 1024 * 1024;
+
+/** A request that has come as a whole. */
+export interface ArrivedRequest {
+  readonly bytes: number;
+  /** Its caller has gone meanwhile, or its time is over. */
+  isDone(): boolean;
+  begin(): void;
+}
+
 export class RequestTurns {
   #left = PER_TURN;
-  #waiting: (() => void)[] = [];
+  #waiting: ArrivedRequest[] = [];
+  #waitingBytes = 0;
   #isArmed = false;
 
-  /** Calls `begin` now, or in a later turn. */
-  run(begin: () => void): void {
+  /** Begins it now, or in a later turn unless it is done by then. */
+  run(request: ArrivedRequest): void {
     this.#arm();
-    if (this.#left === 0 || this.#waiting.length > 0) {
-      this.#waiting.push(begin);
+    const mayWait = this.#waitingBytes + request.bytes <= WAITING_BYTES_MAX;
+    if (mayWait && (this.#left === 0 || this.#waiting.length > 0)) {
+      this.#waiting.push(request);
+      this.#waitingBytes += request.bytes;
       return;
     }
-    this.#left--;
-    begin();
+    this.#left = Math.max(this.#left - 1, 0);
+    request.begin();
   }
 
   #arm(): void {
@@ -36,9 +50,19 @@ export class RequestTurns {
 
   #turn(): void {
     this.#isArmed = false;
-    const begun = this.#waiting.splice(0, PER_TURN);
-    this.#left = PER_TURN - begun.length;
-    if (begun.length > 0) this.#arm();
-    for (const begin of begun) begin();
+    this.#left = PER_TURN;
+    const begun: ArrivedRequest[] = [];
+    let taken = 0;
+    for (const request of this.#waiting) {
+      if (this.#left === 0) break;
+      taken++;
+      this.#waitingBytes -= request.bytes;
+      if (request.isDone()) continue;
+      this.#left--;
+      begun.push(request);
+    }
+    this.#waiting.splice(0, taken);
+    if (begun.length > 0 || this.#waiting.length > 0) this.#arm();
+    for (const request of begun) request.begin();
   }
 }
