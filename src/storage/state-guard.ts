@@ -95,15 +95,26 @@ export class StateGuard {
   }
 }
 
+const HEAD_BYTES = 5;
+const KINDS = { string: 1, number: 2, bytes: 3 } as const;
+
 /** Each field after what it is and how long, so that no two rows give the same bytes. */
 function encodeRow(row: GuardedRow): Buffer {
-  return Buffer.concat(
-    row.flatMap((field) => {
-      const bytes = field instanceof Uint8Array ? field : Buffer.from(String(field), "utf8");
-      const head = Buffer.alloc(5);
-      head.writeUInt8(typeof field === "string" ? 1 : typeof field === "number" ? 2 : 3);
-      head.writeUInt32BE(bytes.length, 1);
-      return [head, bytes];
-    }),
+  const fields = row.map((field) => (typeof field === "number" ? String(field) : field));
+  const sizes = fields.map((field) =>
+    typeof field === "string" ? Buffer.byteLength(field) : field.length,
   );
+  const out = Buffer.allocUnsafe(sizes.reduce((sum, size) => sum + HEAD_BYTES + size, 0));
+  let at = 0;
+  for (const [i, field] of fields.entries()) {
+    const size = sizes[i] ?? 0;
+    const isNumber = typeof row[i] === "number";
+    const kind = isNumber ? KINDS.number : typeof field === "string" ? KINDS.string : KINDS.bytes;
+    at = out.writeUInt8(kind, at);
+    at = out.writeUInt32BE(size, at);
+    if (typeof field === "string") out.write(field, at);
+    else out.set(field, at);
+    at += size;
+  }
+  return out;
 }
