@@ -1,6 +1,4 @@
 import { timingSafeEqual } from "node:crypto";
-import type { Database } from "better-sqlite3";
-import SqliteDatabase from "better-sqlite3";
 import { CofferError } from "../errors.ts";
 
 /**
@@ -30,7 +28,7 @@ export function isTag(wanted: Uint8Array, found: unknown): boolean {
   );
 }
 
-export const CHANGED_NEXT_STEP =
+const CHANGED_NEXT_STEP =
   "put the file back from a backup that you trust, or remove this member and add it anew";
 
 /** The error of a file that somebody without the root key has written. */
@@ -40,27 +38,4 @@ export function changedError(path: string, what: string): CofferError {
     `${what} of "${path}" were changed by something that does not have the cluster's root key; ` +
       CHANGED_NEXT_STEP,
   );
-}
-
-/**
- * Throws `corrupt` unless the file has the tables of `schema` and nothing else: a trigger or a view that
- * somebody added would be run by whoever opens the file.
- */
-export function checkTables(database: Database, schema: string, path: string): void {
-  const model = new SqliteDatabase(":memory:");
-  try {
-    model.exec(schema);
-    if (tablesOf(database) === tablesOf(model)) return;
-  } finally {
-    model.close();
-  }
-  throw changedError(path, "the tables");
-}
-
-function tablesOf(database: Database): string {
-  const rows = database
-    .prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")
-    .raw()
-    .all();
-  return JSON.stringify(rows);
 }

@@ -1,7 +1,7 @@
 import type { Database } from "better-sqlite3";
 import type { RecordTable, StoredRecord } from "../core/types/mod.ts";
 import type { FsmBackend, Slot } from "../core/fsm/mod.ts";
-import type { StateGuard } from "./state-guard.ts";
+import type { GuardedRow, StateGuard } from "./state-guard.ts";
 
 export interface GuardedRecords extends Pick<
   FsmBackend,
@@ -16,10 +16,6 @@ class Shelf {
   readonly #byId = new Map<string, Uint8Array>();
   /** In order, until one comes or goes. */
   #list: readonly StoredRecord[] | undefined;
-
-  get size(): number {
-    return this.#byId.size;
-  }
 
   get(id: string): Uint8Array | undefined {
     return this.#byId.get(id);
@@ -69,10 +65,9 @@ export function openRecords(database: Database, guard: StateGuard): GuardedRecor
     const shelf = shelfOf(slot, table);
     const before = shelf.get(id);
     shelf.set(id, data);
-    const change = {
-      ...(before !== undefined && { before: [slot, table, id, before] }),
-      ...(data !== undefined && { after: [slot, table, id, data] }),
-    };
+    const rowOf = (of: Uint8Array | undefined): GuardedRow | undefined =>
+      of && [slot, table, id, of];
+    const change = { before: rowOf(before), after: rowOf(data) };
     guard.changed("record", change, () => shelfOf(slot, table).set(id, before));
   };
   const put = database.prepare("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)");

@@ -144,7 +144,7 @@ function openConfState(
       now = after;
       guard.changed(
         "conf_state",
-        { ...(before !== undefined && { before: [before] }), after: [after] },
+        { before: before && [before], after: [after] },
         () => (now = before),
       );
       write.run(after);
@@ -198,7 +198,7 @@ function openScopes(
   const set = (slot: Slot, after: GuardedRow | undefined): void => {
     const before = known.get(slot);
     setOrDelete(known, slot, after);
-    guard.changed("scope", changeOf(before, after), () => setOrDelete(known, slot, before));
+    guard.changed("scope", { before, after }, () => setOrDelete(known, slot, before));
   };
   const insert = database.prepare(
     `INSERT OR REPLACE INTO scope (${SCOPE_COLUMNS})
@@ -298,8 +298,8 @@ function openMembers(
   const set = (id: bigint, after: MemberInfo | undefined): void => {
     const before = present.get(id);
     setOrDelete(present, id, after);
-    const rows = [before, after].map((one) => (one === undefined ? undefined : memberRow(one)));
-    guard.changed("member", changeOf(...rows), () => setOrDelete(present, id, before));
+    const change = { before: before && memberRow(before), after: after && memberRow(after) };
+    guard.changed("member", change, () => setOrDelete(present, id, before));
   };
   return {
     members: () => [...present.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
@@ -313,7 +313,7 @@ function openMembers(
       if (removed.has(id)) return;
       removed.add(id);
       const after = [memberIdBlob(id)];
-      guard.changed("removed_member", { after }, () => void removed.delete(id));
+      guard.changed("removed_member", { before: undefined, after }, () => void removed.delete(id));
       noteRemoved.run(...after);
     },
     isRemovedMember: (id) => removed.has(id),
@@ -328,11 +328,4 @@ function memberRow({ id, name, peerUrls, clientUrls, isLearner }: MemberInfo): G
 function setOrDelete<K, V>(map: Map<K, V>, key: K, value: V | undefined): void {
   if (value === undefined) map.delete(key);
   else map.set(key, value);
-}
-
-function changeOf(
-  before?: GuardedRow,
-  after?: GuardedRow,
-): { readonly before?: GuardedRow; readonly after?: GuardedRow } {
-  return { ...(before !== undefined && { before }), ...(after !== undefined && { after }) };
 }

@@ -12,7 +12,7 @@ import { dirname } from "node:path";
 import SqliteDatabase, { type Database } from "better-sqlite3";
 import { CofferError } from "../errors.ts";
 import type { Logger } from "../telemetry/mod.ts";
-import { checkTables } from "./file-mac.ts";
+import { checkTables, otherVersionError } from "./file-tables.ts";
 import { type WalTail, inspectWalTail } from "./raft-log-wal.ts";
 
 /** "Coff" in ASCII, and the version of the tables: another program's file is refused. */
@@ -152,14 +152,7 @@ function prepareSchema(database: Database, path: string): void {
     throw new CofferError("corrupt", `"${path}" is not a Raft log of Coffer, move it away`);
   }
   if (version !== SCHEMA_VERSION) {
-    throw new CofferError(
-      "storage-failed",
-      `"${path}" has schema version ${version}, this build of Coffer knows version ` +
-        `${SCHEMA_VERSION}; run the version that wrote it, or ` +
-        (version > SCHEMA_VERSION
-          ? "a later one"
-          : "start afresh: coffer dev --reset, or another --data-dir"),
-    );
+    throw otherVersionError(path, { found: version, known: SCHEMA_VERSION });
   }
   checkTables(database, TABLES, path);
 }

@@ -18,6 +18,12 @@ export type GuardedTable = "scope" | "record" | "member" | "removed_member" | "c
 /** The columns of a row that count. */
 export type GuardedRow = readonly (string | number | Uint8Array)[];
 
+/** A row takes the place of another; undefined: there is none. */
+export interface RowChange {
+  readonly before: GuardedRow | undefined;
+  readonly after: GuardedRow | undefined;
+}
+
 const LANES = TAG_BYTES / 4;
 
 export class StateGuard {
@@ -49,15 +55,8 @@ export class StateGuard {
     return changedError(this.#path, "tenants, policies or members");
   }
 
-  /**
-   * A row takes the place of another; undefined: there is none. `undo` is called if the changes since the
-   * last commit are taken back, those made later first.
-   */
-  changed(
-    table: GuardedTable,
-    { before, after }: { readonly before?: GuardedRow; readonly after?: GuardedRow },
-    undo: () => void,
-  ): void {
+  /** `undo` is called if the changes since the last commit are taken back, those made later first. */
+  changed(table: GuardedTable, { before, after }: RowChange, undo: () => void): void {
     if (before !== undefined) this.#add(table, before, -1);
     if (after !== undefined) this.#add(table, after, 1);
     this.#undo.push(undo);

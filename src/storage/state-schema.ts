@@ -1,6 +1,7 @@
 import type { Database } from "better-sqlite3";
 import { CofferError } from "../errors.ts";
-import { type FileMac, checkTables } from "./file-mac.ts";
+import type { FileMac } from "./file-mac.ts";
+import { checkTables, otherVersionError } from "./file-tables.ts";
 import { emptyTag } from "./guarded-tables.ts";
 
 /** Marks the file as Coffer's state ("CoSt"), so that another program's database is refused. */
@@ -96,14 +97,7 @@ export function checkSchema(database: Database, path: string): void {
     );
   }
   if (version !== STATE_SCHEMA_VERSION) {
-    throw new CofferError(
-      "storage-failed",
-      `"${path}" has schema version ${version}, this build of Coffer knows version ` +
-        `${STATE_SCHEMA_VERSION}; run the version that wrote it, or ` +
-        (version > STATE_SCHEMA_VERSION
-          ? "a later one"
-          : "start afresh: coffer dev --reset, or another --data-dir"),
-    );
+    throw otherVersionError(path, { found: version, known: STATE_SCHEMA_VERSION });
   }
   checkTables(database, SCHEMA, path);
 }
